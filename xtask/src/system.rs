@@ -1,0 +1,179 @@
+//! What the tasks need from the system, and how each package manager calls it.
+//!
+//! A need is checked before anything is installed, so that a machine which has everything needs no network and no
+//! administrator. Nothing is ever upgraded or removed.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{bail, ensure};
+
+use crate::command::{find_program, output, program, run, succeeds};
+
+/// Something a task needs from the system.
+pub(crate) struct Need {
+    /// What it is, for messages.
+    name: &'static str,
+    /// Whether the system has it.
+    present: fn() -> bool,
+    /// The packages that bring it: apt-get, dnf, apk, pacman, zypper, brew; an empty name where the manager has none.
+    packages: [&'static str; MANAGERS.len()],
+}
+
+/// A C compiler and linker: for SQLite, zstd and ring, which the observer compiles itself.
+pub(crate) const C_COMPILER: Need = Need {
+    name: "a C compiler",
+    present: || compiles("c", "#include <stdlib.h>\nint main(void) { return abs(0); }\n", &[]),
+    packages: ["gcc libc6-dev", "gcc glibc-devel", "gcc musl-dev", "gcc", "gcc glibc-devel", ""],
+};
+
+/// libpcap with its headers: the library is linked, the headers serve the benchmark's plain read loop.
+pub(crate) const LIBPCAP: Need = Need {
+    name: "libpcap with its headers",
+    present: || {
+        compiles("c", "#include <pcap/pcap.h>\nint main(void) { return !pcap_lib_version(); }\n", &["-lpcap"])
+    },
+    packages: ["libpcap-dev", "libpcap-devel", "libpcap-dev", "libpcap", "libpcap-devel", "libpcap"],
+};
+
+/// A C++ compiler: libFuzzer is written in C++.
+pub(crate) const CXX_COMPILER: Need = Need {
+    name: "a C++ compiler",
+    present: || compiles("c++", "#include <vector>\nint main() { return std::vector<int>().size(); }\n", &[]),
+    packages: ["g++", "gcc-c++", "g++", "gcc", "gcc-c++", ""],
+};
+
+/// A package manager: its program, and the words that refresh its lists and that install.
+struct Manager {
+    program: &'static str,
+    refresh: &'static [&'static str],
+    install: &'static [&'static str],
+    /// Whether it must run as the administrator.
+    privileged: bool,
+}
+
+/// The package managers that are known, in the order of the columns of [`Need::packages`].
+const MANAGERS: [Manager; 6] = [
+    Manager {
+        program: "apt-get",
+        refresh: &["update", "--quiet"],
+        install: &["install", "--quiet", "--yes", "--no-install-recommends"],
+        privileged: true,
+    },
+    Manager { program: "dnf", refresh: &[], install: &["install", "--assumeyes"], privileged: true },
+    Manager { program: "apk", refresh: &[], install: &["add", "--no-progress"], privileged: true },
+    Manager {
+        program: "pacman",
+        refresh: &[],
+        install: &["--sync", "--refresh", "--needed", "--noconfirm"],
+        privileged: true,
+    },
+    Manager {
+        program: "zypper",
+        refresh: &[],
+        install: &["--non-interactive", "install", "--no-recommends"],
+        privileged: true,
+    },
+    Manager { program: "brew", refresh: &[], install: &["install"], privileged: false },
+];
+
+/// Installs those of `needs` that the system lacks, and checks that they are there afterwards.
+pub(crate) fn install(needs: &[&Need]) -> anyhow::Result<()> {
+    let missing: Vec<&Need> = needs.iter().copied().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(|need| need.name).collect::<Vec<_>>().join(", ");
+    eprintln!("This machine lacks {names}.");
+    if cfg!(target_os = "macos") && !succeeds(&mut program("xcode-select", &["-p"])) {
+        bail!("run `xcode-select --install` (it brings a C compiler and libpcap), then run this task again");
+    }
+    let Some((column, manager)) =
+        MANAGERS.iter().enumerate().find(|(_, manager)| find_program(manager.program).is_some())
+    else {
+        bail!("no package manager that this task knows is on the path; install {names} and run it again");
+    };
+    let packages = packages_of(&missing, column);
+    ensure!(
+        !packages.is_empty(),
+        "{} has no package for {names}; install it and run this again",
+        manager.program
+    );
+    if !manager.refresh.is_empty() {
+        run(&mut administrator(manager, manager.refresh, &[])?)?;
+    }
+    run(&mut administrator(manager, manager.install, &packages)?)?;
+    match missing.iter().find(|need| !(need.present)()) {
+        Some(need) => bail!("{} is still missing after installing {}", need.name, packages.join(" ")),
+        None => Ok(()),
+    }
+}
+
+/// The packages of one manager, each once, in order.
+fn packages_of(needs: &[&Need], column: usize) -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    for need in needs {
+        for package in need.packages.get(column).copied().unwrap_or_default().split_whitespace() {
+            if !packages.contains(&package) {
+                packages.push(package);
+            }
+        }
+    }
+    packages
+}
+
+/// The manager's command, through sudo or doas where the user is not the administrator.
+fn administrator(manager: &Manager, verb: &[&str], packages: &[&str]) -> anyhow::Result<Command> {
+    let mut words = vec![manager.program];
+    if manager.program == "apt-get" {
+        words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    }
+    words.extend_from_slice(verb);
+    words.extend_from_slice(packages);
+    let is_root = output(&mut program("id", &["-u"])).is_some_and(|id| id.trim() == "0");
+    if manager.privileged && !is_root {
+        let Some(gate) = ["sudo", "doas"].into_iter().find(|gate| find_program(gate).is_some()) else {
+            bail!("run this as root, then run the task again: {}", words.join(" "));
+        };
+        words.insert(0, gate);
+    }
+    let (name, args) = words.split_first().unwrap_or((&manager.program, &[]));
+    Ok(program(name, args))
+}
+
+/// Whether a program in `language` compiles and links with `libraries`.
+fn compiles(language: &str, source: &str, libraries: &[&str]) -> bool {
+    let compiler = if language == "c++" { "c++" } else { "cc" };
+    let mut command = program(compiler, &["-x", language, "-", "-o", "/dev/null"]);
+    command.args(libraries).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return false };
+    // A compiler that ends without reading is judged by its exit code.
+    let _ = child.stdin.take().map(|mut input| input.write_all(source.as_bytes()));
+    child.wait().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_check_tells_good_from_bad() {
+        assert!(compiles("c", "int main(void) { return 0; }\n", &[]));
+        assert!(!compiles("c", "int main(void) { return undeclared; }\n", &[]));
+        assert!(!compiles("c", "#include <no/such/header.h>\nint main(void) { return 0; }\n", &[]));
+        assert!(!compiles("c", "int main(void) { return 0; }\n", &["-lno-such-library"]));
+    }
+
+    #[test]
+    fn packages_are_listed_once() {
+        assert_eq!(packages_of(&[&C_COMPILER, &LIBPCAP], 0), ["gcc", "libc6-dev", "libpcap-dev"]);
+        assert_eq!(packages_of(&[&C_COMPILER, &CXX_COMPILER], 3), ["gcc"]);
+        assert!(packages_of(&[&C_COMPILER], 5).is_empty());
+    }
+
+    #[test]
+    fn what_is_present_is_not_installed() {
+        let present = Need { name: "nothing", present: || true, packages: [""; MANAGERS.len()] };
+        assert!(install(&[&present]).is_ok());
+    }
+}

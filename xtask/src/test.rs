@@ -1,0 +1,101 @@
+//! `cargo xtask test`: every test of the project, with what the tests need.
+//!
+//! The fuzz targets run for a bounded time on the stable toolchain, without a sanitizer: the observer forbids unsafe
+//! code, so that what a target can find is a panic, an overflow, a hang or a broken property, and these need none.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::command::{cargo, find_program, root, run, succeeds};
+use crate::{Task, find, system, take_number, unknown_word};
+
+/// The task.
+pub(crate) const TASK: Task = Task {
+    name: "test",
+    summary: "installs what the tests need and runs all of them",
+    help: "\
+Usage: cargo xtask test [--fuzz-seconds N]
+
+Installs what the tests lack (a C and a C++ compiler, libpcap, cargo-fuzz), then runs the check of the
+captures, each fuzz target for a bounded time, and last all unit, integration and documentation tests.
+
+Options:
+  --fuzz-seconds N  how long each fuzz target runs; 0 leaves them out (default: 10)
+",
+    run: test,
+};
+
+/// The fuzz package, relative to the root.
+const FUZZ: &str = "observer/fuzz";
+
+/// How long each fuzz target runs unless told otherwise, in seconds.
+const FUZZ_SECONDS: u64 = 10;
+
+fn test(mut words: &[String]) -> anyhow::Result<()> {
+    let fuzz_seconds = take_number(&mut words, "--fuzz-seconds")?.unwrap_or(FUZZ_SECONDS);
+    if let Some(word) = words.first() {
+        return Err(unknown_word(&TASK, word));
+    }
+    system::install(&[&system::C_COMPILER, &system::LIBPCAP])?;
+    if let Some(captures) = find("captures") {
+        (captures.run)(&["--check".to_owned()])?;
+    }
+    if fuzz_seconds > 0 && root().join(FUZZ).is_dir() {
+        fuzz(fuzz_seconds)?;
+    }
+    run(cargo().args(["test", "--locked", "--workspace"]))
+}
+
+/// Runs every fuzz target for `seconds`, from its seeds.
+fn fuzz(seconds: u64) -> anyhow::Result<()> {
+    system::install(&[&system::CXX_COMPILER])?;
+    if find_program("cargo-fuzz").is_none() && !succeeds(cargo().args(["fuzz", "--version"])) {
+        run(cargo().args(["install", "--locked", "cargo-fuzz"]))?;
+    }
+    let folder = root().join(FUZZ);
+    for target in targets(&folder.join("fuzz_targets"))? {
+        let mut command = cargo();
+        command.current_dir(folder.parent().unwrap_or(&folder));
+        command.args(["fuzz", "run", "--sanitizer", "none", &target]);
+        let corpus = folder.join("corpus").join(&target);
+        fs::create_dir_all(&corpus).with_context(|| format!("creating {}", corpus.display()))?;
+        command.arg(&corpus);
+        let seeds = folder.join("seeds").join(&target);
+        if seeds.is_dir() {
+            command.arg(seeds);
+        }
+        command.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048"]);
+        run(&mut command)?;
+    }
+    Ok(())
+}
+
+/// The names of the fuzz targets: one Rust file each, in alphabetical order.
+fn targets(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs")
+            && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rust_file_of_a_folder_is_a_target() {
+        let names = targets(&root().join("xtask/src")).unwrap();
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(names.iter().any(|name| name == "system"));
+        assert!(!names.iter().any(|name| name == "tidy"), "a folder is no target");
+    }
+}
