@@ -1,1 +1,1 @@
-//! x
+//! The offline observer of mobile app traffic.

@@ -1,1 +1,3 @@
-fn main(){}
+//! The `observer` binary.
+
+fn main() {}
