@@ -1,0 +1,1 @@
+"""The recipes that record the project's captures; run them with `cargo xtask captures`."""

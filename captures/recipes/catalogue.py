@@ -1,0 +1,48 @@
+"""What each capture is called, what it shows, and the function that records it.
+
+Importing this module needs nothing but Python's standard library, so that the manifest can be checked anywhere.
+"""
+
+from dataclasses import dataclass, field
+from typing import Callable
+
+CAPTURES: dict[str, "Capture"] = {}
+
+
+@dataclass
+class Capture:
+    """One capture file, as its recipe declares it."""
+
+    file: str
+    shows: str
+    record: Callable
+    tools: list[str]
+    how: str = "recorded"
+    fires: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    # tshark display filters: each of `expect` selects a frame of the file, none of `forbid` does.
+    expect: list[str] = field(default_factory=list)
+    forbid: list[str] = field(default_factory=list)
+
+    @property
+    def recipe(self) -> str:
+        return f"{self.record.__module__.rsplit('.', 1)[-1]}.{self.record.__name__}"
+
+
+def capture(file, shows, *, tools=(), how="recorded", fires=(), silent=(), expect=(), forbid=()):
+    """Declares that the decorated function records `file`.
+
+    `how` is "recorded" (real clients and servers, as the wire had it), "converted" (a recording rewritten into another
+    file format by the recipe) or "made" (the frames themselves were built by the recipe: only where nothing on
+    the recorder's machine sends them).
+    """
+
+    def declare(record):
+        if file in CAPTURES:
+            raise ValueError(f"{file} is declared twice")
+        CAPTURES[file] = Capture(
+            file, shows, record, list(tools), how, sorted(fires), sorted(silent), list(expect), list(forbid)
+        )
+        return record
+
+    return declare

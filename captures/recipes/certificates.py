@@ -1,0 +1,218 @@
+"""Servers with bad certificates, clients that go on and clients that refuse (group 5.5 of the rules).
+
+Each case comes three times: `-accepted` under TLS 1.2, where the chain can be read and the client sends its request
+all the same; `-rejected`, where a checking client answers with an alert; and `-accepted-tls13`, where the chain is
+encrypted and nothing can be said about it.
+"""
+
+from .catalogue import capture
+
+RULES = [
+    "accepted-expired",
+    "accepted-name-mismatch",
+    "accepted-self-signed",
+    "accepted-untrusted-chain",
+    "accepted-weak-certificate",
+]
+
+
+def identity(lab, case):
+    """The bad identity of one case."""
+    weak = {"rsa1024": {"key": "rsa1024"}, "sha1": {"key": "rsa2048", "digest": "sha1"}}
+    return {
+        "self-signed": lambda: lab.pki.leaf("self-signed", ["self-signed.test"], self_signed=True),
+        "untrusted": lambda: lab.pki.leaf("untrusted", ["untrusted.test"], issuer="stranger"),
+        "expired": lambda: lab.pki.leaf(
+            "expired", ["expired.test"], start="20240101000000Z", end="20250101000000Z"
+        ),
+        "not-yet": lambda: lab.pki.leaf(
+            "not-yet", ["not-yet.test"], start="20400101000000Z", end="20410101000000Z"
+        ),
+        "wrong-name": lambda: lab.pki.leaf("wrong-name", ["someone-else.test"]),
+        "no-chain": lambda: lab.pki.leaf("no-chain", ["no-chain.test"], send_chain=False),
+        "rsa1024": lambda: lab.pki.leaf("rsa1024", ["rsa1024.test"], **weak["rsa1024"]),
+        "sha1": lambda: lab.pki.leaf("sha1", ["sha1.test"], **weak["sha1"]),
+    }[case]()
+
+
+def serve(lab, case):
+    host = f"{case}.test"
+    lab.nginx(lab.https(host, identity(lab, case), options='ssl_ciphers "ECDHE+AESGCM:@SECLEVEL=0";'))
+    return f"https://{host}/"
+
+
+def declare(case, rule, accepted, rejected):
+    """The three captures of one kind of bad certificate."""
+    near = [other for other in RULES if other != rule]
+    if case == "self-signed":
+        near.remove("accepted-untrusted-chain")
+    # OpenSSL below security level 1 is what takes a 1024-bit key or a SHA-1 signature.
+    lax = ["--ciphers", "DEFAULT:@SECLEVEL=0"] if case in ("rsa1024", "sha1") else []
+    fires = {"fires": [rule]} if rule else {}
+
+    @capture(
+        f"certificates/{case}-accepted.pcap",
+        shows=accepted,
+        tools=["curl", "nginx", "dnsmasq"],
+        silent=near,
+        expect=["tls.handshake.type == 11", "tls.app_data"],
+        **fires,
+    )
+    def accept(lab):
+        url = serve(lab, case)
+        # A weak certificate is good in all other ways: it is taken by a client that does check.
+        careless = [] if lax else ["-k"]
+        with lab.recording():
+            lab.curl(*careless, "--tls-max", "1.2", *lax, url)
+
+    @capture(
+        f"certificates/{case}-rejected.pcap",
+        shows=rejected,
+        tools=["curl", "nginx", "dnsmasq"],
+        silent=RULES,
+        expect=["tls.handshake.type == 11", "tls.alert_message.level == 2"],
+        forbid=["tls.app_data"],
+    )
+    def reject(lab):
+        url = serve(lab, case)
+        with lab.recording():
+            lab.curl("--tls-max", "1.2", url, fails=True)
+
+    accept.__name__ = f"{case}_accepted".replace("-", "_")
+    reject.__name__ = f"{case}_rejected".replace("-", "_")
+
+
+declare(
+    "self-signed",
+    "accepted-self-signed",
+    "curl -k takes a self-signed certificate under TLS 1.2 and sends its request.",
+    "curl meets a self-signed certificate under TLS 1.2 and ends the handshake with an alert.",
+)
+declare(
+    "untrusted",
+    "accepted-untrusted-chain",
+    "curl -k takes a certificate from an unknown authority under TLS 1.2 and sends its request.",
+    "curl meets a certificate from an unknown authority under TLS 1.2 and ends the handshake with an alert.",
+)
+declare(
+    "expired",
+    "accepted-expired",
+    "curl -k takes a certificate that ended on 2025-01-01 under TLS 1.2 and sends its request.",
+    "curl meets an expired certificate under TLS 1.2 and ends the handshake with an alert.",
+)
+declare(
+    "not-yet",
+    "accepted-expired",
+    "curl -k takes a certificate that starts in 2040 under TLS 1.2 and sends its request.",
+    "curl meets a certificate that is not yet valid under TLS 1.2 and ends the handshake with an alert.",
+)
+declare(
+    "rsa1024",
+    "accepted-weak-certificate",
+    "curl at OpenSSL's security level 0 takes a certificate with a 1024-bit RSA key and sends its request.",
+    "curl at OpenSSL's normal security level refuses a certificate with a 1024-bit RSA key with an alert.",
+)
+declare(
+    "sha1",
+    "accepted-weak-certificate",
+    "curl at OpenSSL's security level 0 takes a certificate that is signed with SHA-1 and sends its request.",
+    "curl at OpenSSL's normal security level refuses a certificate that is signed with SHA-1 with an alert.",
+)
+
+
+@capture(
+    "certificates/wrong-name-accepted.pcap",
+    shows="curl -k asks for wrong-name.test, is shown someone-else.test's certificate under TLS 1.2, and goes on.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["accepted-name-mismatch"],
+    silent=[rule for rule in RULES if rule != "accepted-name-mismatch"],
+    expect=["tls.handshake.type == 11", "tls.app_data"],
+)
+def wrong_name_accepted(lab):
+    url = serve(lab, "wrong-name")
+    with lab.recording():
+        lab.curl("-k", "--tls-max", "1.2", url)
+
+
+@capture(
+    "certificates/wrong-name-rejected.pcap",
+    shows="curl is shown someone-else.test's certificate under TLS 1.2: it ends the handshake, then compares names and leaves without a request.",
+    tools=["curl", "nginx", "dnsmasq"],
+    silent=RULES,
+    expect=["tls.handshake.type == 11"],
+    forbid=["tls.app_data"],
+)
+def wrong_name_rejected(lab):
+    url = serve(lab, "wrong-name")
+    with lab.recording():
+        lab.curl("--tls-max", "1.2", url, fails=True)
+
+
+@capture(
+    "certificates/wrong-name-rejected-alert.pcap",
+    shows="openssl s_client checks the name while it verifies: someone-else.test's certificate is answered with an alert.",
+    tools=["openssl s_client", "nginx"],
+    silent=RULES,
+    expect=["tls.handshake.type == 11", "tls.alert_message.level == 2"],
+    forbid=["tls.app_data"],
+)
+def wrong_name_rejected_alert(lab):
+    serve(lab, "wrong-name")
+    with lab.recording():
+        lab.s_client(
+            "wrong-name.test", "-tls1_2", "-verify_hostname", "wrong-name.test", "-verify_return_error", fails=True
+        )
+
+
+@capture(
+    "certificates/no-chain-accepted.pcap",
+    shows="curl -k takes a good leaf whose server forgets to send the intermediate certificate.",
+    tools=["curl", "nginx", "dnsmasq"],
+    silent=["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-weak-certificate"],
+    expect=["tls.handshake.type == 11", "tls.app_data"],
+)
+def no_chain_accepted(lab):
+    url = serve(lab, "no-chain")
+    with lab.recording():
+        lab.curl("-k", "--tls-max", "1.2", url)
+
+
+@capture(
+    "certificates/self-signed-accepted-tls13.pcap",
+    shows="curl -k takes a self-signed certificate under TLS 1.3, which hides it: nothing can be claimed.",
+    tools=["curl", "nginx", "dnsmasq"],
+    silent=RULES,
+    expect=["tls.handshake.extensions.supported_version == 0x0304 && tls.handshake.type == 2"],
+    forbid=["tls.handshake.type == 11"],
+)
+def self_signed_accepted_tls13(lab):
+    url = serve(lab, "self-signed")
+    with lab.recording():
+        lab.curl("-k", url)
+
+
+@capture(
+    "certificates/self-signed-rejected-tls13.pcap",
+    shows="curl refuses a self-signed certificate under TLS 1.3; OpenSSL sends its alert in the clear.",
+    tools=["curl", "nginx", "dnsmasq"],
+    silent=RULES,
+    expect=["tls.alert_message.level == 2"],
+)
+def self_signed_rejected_tls13(lab):
+    url = serve(lab, "self-signed")
+    with lab.recording():
+        lab.curl(url, fails=True)
+
+
+@capture(
+    "certificates/handshake-only.pcap",
+    shows="openssl s_client completes a TLS 1.2 handshake with a self-signed server, sends nothing and leaves.",
+    tools=["openssl s_client", "nginx"],
+    silent=RULES,
+    expect=["tls.handshake.type == 11"],
+    forbid=["tls.app_data"],
+)
+def handshake_only(lab):
+    serve(lab, "self-signed")
+    with lab.recording():
+        lab.s_client("self-signed.test", "-tls1_2", request=None)
