@@ -1,5 +1,7 @@
 //! Holds MANIFEST.toml, the index and the files on the disk together.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
