@@ -28,7 +28,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
 )
 
 HERE = Path(__file__).resolve().parent.parent
-WORK = HERE.parent / "target" / "recorder"
+WORK = Path(os.environ.get("RECORDER_DIR", HERE.parent / "target" / "recorder"))
 MANIFEST = HERE / "MANIFEST.toml"
 INDEX = HERE / "src" / "index.rs"
 ROOTS = HERE / "certificates" / "lab-root.pem"
