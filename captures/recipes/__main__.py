@@ -21,6 +21,7 @@ from .catalogue import CAPTURES
 
 from . import (  # noqa: F401  each module declares its captures when imported
     certificates,
+    demo,
     dns,
     http,
     mutual_tls,
@@ -156,7 +157,7 @@ def record(names):
 
     chosen = [
         entry
-        for _, entry in sorted(CAPTURES.items(), key=lambda item: (item[1].how != "recorded", item[0]))
+        for _, entry in sorted(CAPTURES.items(), key=lambda item: (item[1].derived, item[0]))
         if not names or any(entry.file.startswith(name) for name in names)
     ]
     if not chosen:

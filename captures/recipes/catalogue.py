@@ -23,13 +23,16 @@ class Capture:
     # tshark display filters: each of `expect` selects a frame of the file, none of `forbid` does.
     expect: list[str] = field(default_factory=list)
     forbid: list[str] = field(default_factory=list)
+    # Whether the recipe reads other captures of this folder: those are recorded first.
+    derived: bool = False
 
     @property
     def recipe(self) -> str:
         return f"{self.record.__module__.rsplit('.', 1)[-1]}.{self.record.__name__}"
 
 
-def capture(file, shows, *, tools=(), how="recorded", fires=(), silent=(), expect=(), forbid=()):
+def capture(file, shows, *, tools=(), how="recorded", fires=(), silent=(), expect=(), forbid=(),
+            derived=False):
     """Declares that the decorated function records `file`.
 
     `how` is "recorded" (real clients and servers, as the wire had it), "converted" (a recording rewritten into another
@@ -41,7 +44,7 @@ def capture(file, shows, *, tools=(), how="recorded", fires=(), silent=(), expec
         if file in CAPTURES:
             raise ValueError(f"{file} is declared twice")
         CAPTURES[file] = Capture(
-            file, shows, record, list(tools), how, sorted(fires), sorted(silent), list(expect), list(forbid)
+            file, shows, record, list(tools), how, sorted(fires), sorted(silent), list(expect), list(forbid), derived
         )
         return record
 

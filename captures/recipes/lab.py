@@ -29,6 +29,7 @@ HOSTS = {
     "img.shop.test": 12,
     "pay.shop.test": 13,
     "chat.test": 20,
+    "sync.chat.test": 21,
     "news.test": 30,
     "weather.test": 40,
     "expired.test": 50,
@@ -44,6 +45,8 @@ HOSTS = {
     "redirect.test": 80,
     "proxy.test": 90,
     "cdn.test": 95,
+    # What an Android phone asks to learn whether it is online; served by the lab like all else.
+    "connectivitycheck.gstatic.com": 99,
 }
 ALIASES = {"www.shop.test": "cdn.test", "static.news.test": "edge.cdn.test", "edge.cdn.test": "cdn.test"}
 # RFC 9460 HTTPS records: priority 1, target ".", alpn=h2, ipv4hint=198.51.100.10.
@@ -141,7 +144,7 @@ class Lab:
         self.serve(
             "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
             "--pid-file=", f"--listen-address={GATEWAY_V4}", f"--listen-address={GATEWAY_V6}", "--bind-interfaces",
-            "--local-ttl=300", "--local=/test/", *arguments, port=53,
+            "--local-ttl=300", "--local=/test/", "--local=/gstatic.com/", *arguments, port=53,
         )
 
     # Servers
@@ -157,11 +160,11 @@ class Lab:
             self._await_port(port, process, log.name)
         return process
 
-    def _await_port(self, port, process=None, log=None):
+    def _await_port(self, port, process, log, namespace=NET):
         for _ in range(200):
-            if process is not None and process.poll() is not None:
+            if process.poll() is not None:
                 raise RuntimeError(f"a server ended early: {Path(log).read_text()}")
-            listening = self.exec(NET, "ss", "-Hltn", f"sport = :{port}").stdout
+            listening = self.exec(namespace, "ss", "-Hltn", f"sport = :{port}").stdout
             if listening.strip():
                 return
             time.sleep(0.05)
@@ -335,7 +338,7 @@ class Lab:
         with open(log, "wb") as errors:
             process = subprocess.Popen(
                 ["ip", "netns", "exec", namespace, "tcpdump", "-i", device, "-s", "0", "-U", "--immediate-mode", "-Z",
-                 "root", *options, "-w", str(file), packets],
+                 "root", *options, "-w", str(file), *([packets] if packets else [])],
                 stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )
         try:
@@ -350,6 +353,41 @@ class Lab:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(10)
+
+    @contextlib.contextmanager
+    def owners(self, group=5):
+        """Records netfilter's log of the phone's packets, which names the uid of each outgoing one."""
+        rules = "add table inet lab"
+        for chain, device in (("output", "oifname"), ("input", "iifname")):
+            rules += f"; add chain inet lab {chain} {{ type filter hook {chain} priority 0; }}"
+            rules += f'; add rule inet lab {chain} {device} "wlan0" log group {group}'
+        self.exec(PHONE, "nft", rules, check=True)
+        try:
+            with self.recording(f"nflog:{group}", packets="", file=self.temporary("owners.pcap")) as file:
+                yield file
+        finally:
+            self.exec(PHONE, "nft", "delete table inet lab", check=True)
+
+    @contextlib.contextmanager
+    def android_resolver(self, uid):
+        """A caching resolver on the phone under netd's uid: apps ask it, and it asks the network, as on Android."""
+        settings = Path(f"/etc/netns/{PHONE}/resolv.conf")
+        before = settings.read_text()
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", PHONE, "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+             "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "dnsmasq", "--keep-in-foreground",
+             "--conf-file=/dev/null", "--no-resolv", "--no-hosts", f"--server={GATEWAY_V4}", "--pid-file=",
+             "--listen-address=127.0.0.1", "--bind-interfaces"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        try:
+            self._await_port(53, process, os.devnull, PHONE)
+            settings.write_text("nameserver 127.0.0.1\n")
+            yield
+        finally:
+            settings.write_text(before)
+            process.terminate()
+            process.wait(5)
 
     def temporary(self, name):
         """A path for a capture that is not kept."""

@@ -159,6 +159,14 @@ pub(crate) const CAPTURES: &[Capture] = &[
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
     },
     Capture {
+        name: "demo.pcapng",
+        frames: 173,
+        link_type: "RAW",
+        shows: "A phone with four apps, as PCAPdroid writes it: Shop sends a token in the clear, Chat takes a self-signed certificate, Weather speaks TLS 1.0, News does nothing wrong.",
+        fires: &["accepted-self-signed", "cleartext-http", "cleartext-secret-in-url", "mixed-protection-host", "tls-version-negotiated", "weak-cipher-negotiated"],
+        silent: &["accepted-expired", "cleartext-unknown", "non-tls-encryption", "version-downgrade-retry"],
+    },
+    Capture {
         name: "dns/a-aaaa-https.pcap",
         frames: 6,
         link_type: "EN10MB",
