@@ -1,0 +1,88 @@
+//! Whose traffic is it: from what a capture or a kernel says to the app behind it.
+//!
+//! An [`Owner`] carries the method that found it and a [`Confidence`]; two that disagree are both kept. What nobody
+//! can attribute stays unattributed and is counted.
+
+mod app;
+mod recorded;
+
+use serde::Serialize;
+
+pub use self::app::{AppDirectory, PackagesError};
+pub use self::recorded::owner_of;
+
+/// How an owner was found, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Kernel programs.
+    Ebpf,
+    /// The capture file says so.
+    Recorded,
+    /// Netlink's socket tables.
+    SockDiag,
+    /// `/proc/net`.
+    Procfs,
+}
+
+/// How sure the owner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Read from the flow's own socket.
+    Exact,
+    /// Read from a table while the flow was open: a short-lived neighbour could have had its five-tuple.
+    Polled,
+    /// Concluded from time, name or address.
+    Inferred,
+}
+
+/// Who owns a flow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Owner {
+    /// Linux user id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The user's name, or Android's user number with its AID name, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The package, where the uid has exactly one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// All packages of a shared uid, sorted; empty where there is one or none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
+    /// The app's name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Process id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Process name or path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    /// How it was found.
+    pub method: Method,
+    /// How sure that is.
+    pub confidence: Confidence,
+}
+
+impl Owner {
+    /// The name that people know the owner by: package, shared packages, label, process, user or uid.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if let Some(package) = &self.package {
+            return package.clone();
+        }
+        if !self.packages.is_empty() {
+            return self.packages.join("+");
+        }
+        let uid = self.uid.map(|uid| format!("uid {uid}"));
+        self.label
+            .clone()
+            .or_else(|| self.process.clone())
+            .or_else(|| self.user.clone())
+            .or(uid)
+            .unwrap_or_default()
+    }
+}

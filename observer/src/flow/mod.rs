@@ -1,0 +1,197 @@
+//! Who talks to whom, in order: flows, their bounds and their bytes.
+//!
+//! A [`FlowTable`] holds the open flows of one shard, puts TCP segments in order and tells a [`FlowHandler`] what
+//! happens. It reads no payload and no clock: time comes with packets, as [`Tick`]s that never run backwards.
+//! When a flow ends is a function of its own packets and [`FlowLimits`], not of when somebody looked.
+
+mod clock;
+pub mod key;
+mod limits;
+mod table;
+
+use std::sync::Arc;
+
+use crate::decode::{FiveTuple, TunnelPath};
+use crate::source::{FrameNumber, RecordedOwner};
+use crate::time::{Tick, Timestamp};
+
+pub use self::clock::Clock;
+pub use self::limits::FlowLimits;
+pub use self::table::FlowTable;
+
+/// Which way bytes go within a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From the originator, who sent the first SYN or the first datagram.
+    ToResponder,
+    /// From the responder.
+    ToOriginator,
+}
+
+impl Direction {
+    /// The other way.
+    #[must_use]
+    pub fn reverse(self) -> Self {
+        match self {
+            Self::ToResponder => Self::ToOriginator,
+            Self::ToOriginator => Self::ToResponder,
+        }
+    }
+
+    /// 0 to the responder, 1 to the originator: for pairs of states.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::ToResponder => 0,
+            Self::ToOriginator => 1,
+        }
+    }
+}
+
+/// What is known of a flow from its first packet on.
+#[derive(Clone, Debug)]
+pub struct FlowInfo {
+    /// From the originator to the responder.
+    pub five_tuple: FiveTuple,
+    /// What it is wrapped in.
+    pub tunnels: TunnelPath,
+    /// Its first frame.
+    pub first_frame: FrameNumber,
+    /// When that was captured.
+    pub start: Timestamp,
+    /// Whether the capture began after the flow: the originator is a guess then.
+    pub midstream: bool,
+}
+
+/// Bytes of a flow in order: a piece of a TCP stream, or one datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a> {
+    /// Which way they go.
+    pub direction: Direction,
+    /// The bytes; never empty.
+    pub bytes: &'a [u8],
+    /// The frame that brought them.
+    pub frame: FrameNumber,
+    /// When that was captured.
+    pub at: Timestamp,
+}
+
+/// Bytes of a TCP stream, or of a datagram, that the capture does not hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// Which way they went.
+    pub direction: Direction,
+    /// How many; at least 1.
+    pub len: u64,
+    /// The frame that showed that they are missing.
+    pub frame: FrameNumber,
+    /// When that was captured.
+    pub at: Timestamp,
+}
+
+/// Whether a handler wants more of a flow's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Go on.
+    More,
+    /// From now on count only: no reassembly, no copy.
+    Done,
+}
+
+/// Who is told what happens in flows.
+pub trait FlowHandler {
+    /// What the handler keeps for each open flow.
+    type State;
+
+    /// A flow begins.
+    fn opened(&mut self, flow: &FlowInfo) -> Self::State;
+    /// Bytes arrived in order.
+    fn data(&mut self, flow: &FlowInfo, state: &mut Self::State, data: Data<'_>) -> Interest;
+    /// Bytes are missing.
+    fn gap(&mut self, flow: &FlowInfo, state: &mut Self::State, gap: Gap) -> Interest;
+    /// The flow ended.
+    fn closed(&mut self, flow: ClosedFlow, state: Self::State);
+}
+
+/// Packets and bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the link, headers included.
+    pub bytes: u64,
+    /// Bytes of transport payload, retransmissions included.
+    pub payload: u64,
+}
+
+/// Where a TCP flow stood when it ended or was last seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpState {
+    /// Both sides sent a FIN.
+    Closed,
+    /// Handshake complete, end not seen.
+    Established,
+    /// The handshake was not completed.
+    HalfOpen,
+    /// The capture began after the flow.
+    Midstream,
+    /// A side sent a RST.
+    Reset,
+}
+
+/// What reassembly saw of a TCP flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpSummary {
+    /// How far it came.
+    pub state: TcpState,
+    /// Holes in the streams, both directions.
+    pub gaps: u64,
+    /// Bytes in those holes.
+    pub gap_bytes: u64,
+    /// Segments that repeat bytes already seen.
+    pub retransmissions: u64,
+    /// Segments that came before their predecessor.
+    pub out_of_order: u64,
+    /// Segments that overlap others with different bytes: the first bytes win.
+    pub conflicts: u64,
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// FIN from both sides, or RST.
+    Finished,
+    /// Nothing came for as long as [`FlowLimits`] says.
+    Idle,
+    /// A new flow took its five-tuple.
+    Reused,
+    /// The table was full and it was the least recently used.
+    Evicted,
+    /// The capture ended.
+    EndOfInput,
+}
+
+/// A flow that has ended, as the flow table saw it.
+#[derive(Clone, Debug)]
+pub struct ClosedFlow {
+    /// What was known from the start.
+    pub info: FlowInfo,
+    /// Its last frame.
+    pub last_frame: FrameNumber,
+    /// When that was captured.
+    pub end: Timestamp,
+    /// When it counts as ended: the order of the outputs.
+    pub closed_at: Tick,
+    /// Why.
+    pub reason: CloseReason,
+    /// Originator's packets and bytes, then the responder's: see [`Direction::index`].
+    pub counts: [Counts; 2],
+    /// Of TCP flows.
+    pub tcp: Option<TcpSummary>,
+    /// Packets that came a second time over another interface; not in `counts`.
+    pub duplicates: u64,
+    /// Bytes that reassembly had to drop because of a limit.
+    pub dropped: u64,
+    /// Whose it is as the capture states it: the first that knows, then those that contradict, at most 4.
+    pub owners: Vec<Arc<RecordedOwner>>,
+}

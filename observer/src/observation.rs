@@ -1,0 +1,147 @@
+//! Facts with their flow, frame and time: what was seen, without opinion.
+
+use std::sync::Arc;
+
+use crate::attribution::Owner;
+use crate::flow::ClosedFlow;
+use crate::protocol::{Fact, dns, http1, tls, unrecognised};
+use crate::source::FrameNumber;
+use crate::time::Timestamp;
+
+/// A fact and where it was seen.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The frame that completed it.
+    pub frame: FrameNumber,
+    /// When that was captured.
+    pub at: Timestamp,
+    /// What was seen.
+    pub fact: Fact,
+}
+
+/// The observations of one flow, bounded.
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    list: Vec<Observation>,
+    dropped: u64,
+}
+
+impl Observations {
+    /// Adds one; beyond `limit` it is only counted.
+    pub fn push(&mut self, observation: Observation, limit: usize) {
+        if self.list.len() < limit {
+            self.list.push(observation);
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// In the order in which they were made.
+    pub fn iter(&self) -> impl Iterator<Item = &Observation> {
+        self.list.iter()
+    }
+
+    /// How many the limit dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// What a flow's bytes are worth against somebody who listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protection {
+    /// TLS with encryption.
+    Encrypted,
+    /// Readable.
+    Cleartext,
+    /// Began readable and was then protected (STARTTLS).
+    Opportunistic,
+    /// Neither readable nor a protocol that is known to protect: never counted as TLS.
+    Opaque,
+    /// No payload.
+    Empty,
+}
+
+/// Where a flow's host name comes from, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DomainBasis {
+    /// The ClientHello's server_name.
+    Sni,
+    /// The request's Host or authority.
+    HttpHost,
+    /// A DNS answer that the capture holds. An inference where names share an address.
+    Dns,
+    /// The server certificate's first name.
+    Certificate,
+}
+
+/// A host name and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// Lower case, without the final dot.
+    pub name: String,
+    /// Why it is believed.
+    pub basis: DomainBasis,
+}
+
+/// A flow that has ended, with everything known of it. What rules see.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Its place in the output, from 1.
+    pub id: u64,
+    /// As the flow table saw it; originator and responder are right even for flows without a start.
+    pub flow: ClosedFlow,
+    /// Its protocols, outermost first; empty where none was recognised.
+    pub layers: Vec<&'static str>,
+    /// What its bytes are worth.
+    pub protection: Protection,
+    /// Facts in the order in which they were seen.
+    pub observations: Observations,
+    /// The TLS session within, folded from the observations.
+    pub tls: Option<Box<tls::Session>>,
+    /// The responder's name.
+    pub domain: Option<Domain>,
+    /// Whose it is.
+    pub owner: Option<Arc<Owner>>,
+}
+
+impl Flow {
+    /// The HTTP/1 message heads, with their frames.
+    pub fn http(&self) -> impl Iterator<Item = (&Observation, &http1::Fact)> {
+        self.observations.iter().filter_map(|observation| match &observation.fact {
+            Fact::Http1(fact) => Some((observation, fact.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// The DNS messages, with their frames.
+    pub fn dns(&self) -> impl Iterator<Item = (&Observation, &dns::Fact)> {
+        self.observations.iter().filter_map(|observation| match &observation.fact {
+            Fact::Dns(fact) => Some((observation, fact.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// What unrecognised bytes look like, with the frame.
+    pub fn unrecognised(&self) -> Option<(&Observation, &unrecognised::Fact)> {
+        self.observations.iter().find_map(|observation| match &observation.fact {
+            Fact::Unrecognised(fact) => Some((observation, fact)),
+            _ => None,
+        })
+    }
+}
+
+/// Why a finished flow could not be handed on: the database, the disk.
+pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Who takes flows as they end, in output order: the database, the JSON Lines output.
+pub trait FlowSink {
+    /// Takes one flow.
+    ///
+    /// # Errors
+    /// When it cannot be kept; the run ends then.
+    fn flow(&mut self, flow: &Flow) -> Result<(), SinkError>;
+}

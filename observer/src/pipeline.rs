@@ -1,0 +1,123 @@
+//! Wires one run: a reader, workers that own shards of flows, and a merge in order.
+//!
+//! The reader decodes frames and hashes packets into [`FlowLimits::SHARDS`] logical shards; each worker owns a set
+//! of shards. A worker hands over what ended with the tick at which it counts as ended, and the tick up to which it
+//! is done; the merge puts everything in order (tick, first frame) and goes on alone: names, owners, rules, sinks.
+//! So the output does not depend on the number of threads, and memory not on the length of the capture.
+
+mod merge;
+mod reader;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use crate::assess::Assessor;
+use crate::attribution::AppDirectory;
+use crate::flow::FlowLimits;
+use crate::observation::{FlowSink, SinkError};
+use crate::policy::Policy;
+use crate::report::{Run, Totals};
+use crate::source::{Source, SourceError};
+
+use self::merge::Merge;
+use self::reader::Reader;
+use self::worker::Worker;
+
+/// Batches that may wait before a worker: bounds how far the reader runs ahead.
+const QUEUE: usize = 4;
+
+/// What a run does.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Worker threads beside the reader and the merge; at least 1.
+    pub threads: usize,
+    /// Bounds.
+    pub limits: FlowLimits,
+    /// What the tester declares.
+    pub policy: Policy,
+    /// The device's apps, as far as known before the capture.
+    pub apps: AppDirectory,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            limits: FlowLimits::default(),
+            policy: Policy::default(),
+            apps: AppDirectory::default(),
+        }
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The input.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The database or the output.
+    #[error("cannot keep a flow")]
+    Sink(#[source] SinkError),
+    /// A thread ended before its work was done.
+    #[error("the {thread} thread ended early")]
+    Thread {
+        /// Which.
+        thread: &'static str,
+    },
+}
+
+/// Runs `source` through all stages.
+///
+/// `progress` is called now and then with the bytes read and, where known, the bytes in all.
+///
+/// # Errors
+/// When the input or a sink fails; what was handed to the sinks before stays there.
+pub fn analyze(
+    mut source: Box<dyn Source>,
+    options: &Options,
+    sinks: &mut [&mut dyn FlowSink],
+    progress: &mut dyn FnMut(u64, Option<u64>),
+) -> Result<Run, PipelineError> {
+    let threads = options.threads.clamp(1, FlowLimits::SHARDS);
+    thread::scope(|scope| {
+        let (to_merge, from_all) = sync_channel(QUEUE * (threads + 1));
+        let mut to_workers = Vec::with_capacity(threads);
+        let mut workers = Vec::with_capacity(threads);
+        for index in 0..threads {
+            let (to_worker, from_reader) = sync_channel(QUEUE);
+            let to_merge = to_merge.clone();
+            let limits = options.limits.clone();
+            to_workers.push(to_worker);
+            workers
+                .push(scope.spawn(move || Worker::new(index, threads, limits).run(&from_reader, &to_merge)));
+        }
+        let reader = scope.spawn(move || {
+            let outcome = Reader::new(threads).run(source.as_mut(), &to_workers, &to_merge);
+            (outcome, source)
+        });
+
+        let mut merge = Merge::new(threads, options.apps.clone(), Assessor::new(options.policy.clone()));
+        let merged = merge.run(&from_all, sinks, progress);
+        drop(from_all);
+
+        let mut totals = Totals::default();
+        let (outcome, source) = reader.join().map_err(|_panic| PipelineError::Thread { thread: "reader" })?;
+        for worker in workers {
+            let counts = worker.join().map_err(|_panic| PipelineError::Thread { thread: "worker" })?;
+            add(&mut totals.dropped_by_limit, counts);
+        }
+        merged?;
+        outcome?.add_to(&mut totals);
+        Ok(merge.finish(source.inputs(), totals))
+    })
+}
+
+fn add(sum: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64>) {
+    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        *sum.entry(name).or_default() += count;
+    }
+}

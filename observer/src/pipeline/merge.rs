@@ -1,0 +1,167 @@
+//! The merge: what ended, in order, joined with names and owners, to the rules and the sinks.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use super::PipelineError;
+use crate::assess::Assessor;
+use crate::attribution::{AppDirectory, owner_of};
+use crate::flow::ClosedFlow;
+use crate::observation::{Domain, DomainBasis, Flow, FlowSink, Observations, Protection};
+use crate::protocol::tls;
+use crate::report::{Run, Totals};
+use crate::source::{FrameNumber, InputSummary, Metadata};
+use crate::time::Tick;
+
+/// A flow that has ended, before it is joined with others.
+pub(super) struct Ended {
+    pub(super) flow: ClosedFlow,
+    pub(super) layers: Vec<&'static str>,
+    pub(super) observations: Observations,
+    pub(super) tls: Option<Box<tls::Session>>,
+}
+
+/// What the merge is told.
+pub(super) enum ToMerge {
+    /// By the reader, before a batch goes to the workers.
+    Reader { metadata: Vec<Metadata>, at: Tick, read: u64, total: Option<u64> },
+    /// By a worker, after a batch: nothing that it says later ended before `until`.
+    Worker { worker: usize, ended: Vec<Ended>, until: Tick },
+}
+
+struct Waiting {
+    key: (Tick, FrameNumber),
+    item: Item,
+}
+
+enum Item {
+    Ended(Box<Ended>),
+    Metadata(Metadata),
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+impl Eq for Waiting {}
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+/// Puts flows in order and joins them with one another.
+pub(super) struct Merge {
+    waiting: BinaryHeap<Reverse<Waiting>>,
+    until: Vec<Tick>,
+    apps: AppDirectory,
+    assessor: Assessor,
+    flows: u64,
+    unattributed: (u64, u64),
+}
+
+impl Merge {
+    pub(super) fn new(threads: usize, apps: AppDirectory, assessor: Assessor) -> Self {
+        Self {
+            waiting: BinaryHeap::new(),
+            until: vec![Tick(0); threads],
+            apps,
+            assessor,
+            flows: 0,
+            unattributed: (0, 0),
+        }
+    }
+
+    /// Listens until reader and workers have ended.
+    pub(super) fn run(
+        &mut self,
+        from_all: &Receiver<ToMerge>,
+        sinks: &mut [&mut dyn FlowSink],
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<(), PipelineError> {
+        let mut open = self.until.len();
+        while open > 0 {
+            let Ok(message) = from_all.recv() else { break };
+            match message {
+                ToMerge::Reader { metadata, at, read, total } => {
+                    let items = metadata.into_iter().map(Item::Metadata);
+                    self.waiting.extend(items.map(|item| Reverse(Waiting { key: (at, 0), item })));
+                    progress(read, total);
+                }
+                ToMerge::Worker { worker, ended, until } => {
+                    open -= usize::from(until == Tick(u64::MAX));
+                    if let Some(known) = self.until.get_mut(worker) {
+                        *known = until;
+                    }
+                    self.waiting.extend(ended.into_iter().map(|ended| {
+                        let key = (ended.flow.closed_at, ended.flow.info.first_frame);
+                        Reverse(Waiting { key, item: Item::Ended(Box::new(ended)) })
+                    }));
+                    self.release(sinks)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the run amounts to.
+    pub(super) fn finish(self, inputs: Vec<InputSummary>, mut totals: Totals) -> Run {
+        totals.flows = self.flows;
+        (totals.unattributed_flows, totals.unattributed_bytes) = self.unattributed;
+        Run { inputs, totals, assessment: self.assessor.finish(), elapsed_ms: None }
+    }
+
+    /// Hands on everything that no worker can precede any more.
+    fn release(&mut self, sinks: &mut [&mut dyn FlowSink]) -> Result<(), PipelineError> {
+        let until = self.until.iter().copied().min().unwrap_or_default();
+        while self
+            .waiting
+            .peek()
+            .is_some_and(|Reverse(waiting)| waiting.key.0 < until || until == Tick(u64::MAX))
+        {
+            let Some(Reverse(waiting)) = self.waiting.pop() else { break };
+            match waiting.item {
+                Item::Metadata(Metadata::App { uid, package, label }) => self.apps.add(uid, &package, &label),
+                Item::Metadata(Metadata::Name { .. }) => {}
+                Item::Ended(ended) => {
+                    let flow = self.join(*ended);
+                    self.assessor.flow(&flow);
+                    for sink in &mut *sinks {
+                        sink.flow(&flow).map_err(PipelineError::Sink)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, ended: Ended) -> Flow {
+        self.flows = self.flows.saturating_add(1);
+        let owner = ended.flow.owners.first().map(|recorded| Arc::new(owner_of(recorded, &self.apps)));
+        if owner.is_none() {
+            let bytes = ended.flow.counts.iter().map(|counts| counts.bytes).sum::<u64>();
+            self.unattributed =
+                (self.unattributed.0.saturating_add(1), self.unattributed.1.saturating_add(bytes));
+        }
+        let name =
+            ended.tls.as_ref().and_then(|session| session.client_hello.as_ref()?.value.server_name.clone());
+        Flow {
+            id: self.flows,
+            protection: if ended.tls.is_some() { Protection::Encrypted } else { Protection::Opaque },
+            flow: ended.flow,
+            layers: ended.layers,
+            observations: ended.observations,
+            tls: ended.tls,
+            domain: name.map(|name| Domain { name, basis: DomainBasis::Sni }),
+            owner,
+        }
+    }
+}

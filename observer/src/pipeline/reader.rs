@@ -1,0 +1,115 @@
+//! The reader: frames in, packets out to the shard of their flow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use super::merge::ToMerge;
+use super::worker::{Work, WorkItem};
+use crate::decode::{Backing, Decoder, PacketRecord, Skip};
+use crate::flow::Clock;
+use crate::flow::key::FlowKey;
+use crate::report::Totals;
+use crate::source::{FrameBatch, Source, SourceError};
+
+/// Reads a source to its end.
+pub(super) struct Reader {
+    threads: usize,
+    clock: Clock,
+    decoder: Decoder,
+    frames: u64,
+    skipped: BTreeMap<Skip, u64>,
+}
+
+/// What the reader counted.
+pub(super) struct ReaderCounts {
+    frames: u64,
+    skipped: BTreeMap<Skip, u64>,
+    clock: Clock,
+}
+
+impl ReaderCounts {
+    pub(super) fn add_to(self, totals: &mut Totals) {
+        totals.frames = self.frames;
+        for (skip, count) in self.skipped {
+            *totals.skipped.entry(skip.to_string()).or_default() += count;
+        }
+        for (name, count) in
+            [("clock set back", self.clock.steps_back()), ("timestamp not believed", self.clock.outliers())]
+        {
+            if count > 0 {
+                totals.malformed.insert(name.to_owned(), count);
+            }
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            clock: Clock::default(),
+            decoder: Decoder::default(),
+            frames: 0,
+            skipped: BTreeMap::new(),
+        }
+    }
+
+    /// Reads to the end, or until nobody listens any more.
+    pub(super) fn run(
+        mut self,
+        source: &mut dyn Source,
+        to_workers: &[SyncSender<Work>],
+        to_merge: &SyncSender<ToMerge>,
+    ) -> Result<ReaderCounts, SourceError> {
+        while let Some(batch) = source.next_batch()? {
+            let metadata = batch.metadata.iter().map(|(_, metadata)| metadata.clone()).collect();
+            let (read, total) = source.progress();
+            let message = ToMerge::Reader { metadata, at: self.clock.now(), read, total };
+            if to_merge.send(message).is_err() || !self.dispatch(batch, to_workers) {
+                break;
+            }
+        }
+        Ok(ReaderCounts { frames: self.frames, skipped: self.skipped, clock: self.clock })
+    }
+
+    /// Decodes a batch and sends its packets to their workers; false when nobody listens.
+    fn dispatch(&mut self, mut batch: FrameBatch, to_workers: &[SyncSender<Work>]) -> bool {
+        let mut lists: Vec<Vec<WorkItem>> = vec![Vec::new(); self.threads];
+        let mut buffers = std::mem::take(&mut batch.buffers);
+        let mut reassembled = Vec::new();
+        let known = buffers.len();
+        batch.buffers = buffers.clone();
+        for record in &batch.frames {
+            self.frames = self.frames.saturating_add(1);
+            let tick = self.clock.advance(record.timestamp);
+            let frame = batch.frame(record);
+            let decoded = self.decoder.decode(&frame, |packet, backing| {
+                let (bytes, buffer) = match backing {
+                    Backing::Frame => (frame.data, record.buffer),
+                    Backing::Reassembled(datagram) => {
+                        reassembled.push(Arc::clone(datagram));
+                        let index = known.saturating_add(reassembled.len()).saturating_sub(1);
+                        (datagram.as_slice(), u32::try_from(index).unwrap_or(u32::MAX))
+                    }
+                };
+                let base = if matches!(backing, Backing::Frame) { record.range.start } else { 0 };
+                let shard = FlowKey::new(&packet.five_tuple, &packet.tunnels).shard();
+                if let (Some(packet), Some(list)) =
+                    (PacketRecord::new(packet, bytes, buffer, base), lists.get_mut(shard % self.threads))
+                {
+                    list.push(WorkItem { shard, tick, packet });
+                }
+            });
+            if let Err(skip) = decoded {
+                *self.skipped.entry(skip).or_default() += 1;
+            }
+        }
+        buffers.extend(reassembled);
+        let buffers: Arc<[Arc<Vec<u8>>]> = buffers.into();
+        let until = self.clock.now();
+        to_workers.iter().zip(lists).all(|(to_worker, items)| {
+            to_worker.send(Work { buffers: Arc::clone(&buffers), items, until }).is_ok()
+        })
+    }
+}

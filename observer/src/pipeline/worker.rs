@@ -1,0 +1,145 @@
+//! A worker: the flows of its shards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use super::merge::{Ended, ToMerge};
+use crate::decode::PacketRecord;
+use crate::flow::{ClosedFlow, Data, Direction, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
+use crate::observation::Observations;
+use crate::protocol::{Context, Conversation, tls};
+use crate::time::Tick;
+
+/// A packet for a worker.
+#[derive(Clone)]
+pub(super) struct WorkItem {
+    pub(super) shard: usize,
+    pub(super) tick: Tick,
+    pub(super) packet: PacketRecord,
+}
+
+/// Packets for a worker, in capture order.
+pub(super) struct Work {
+    pub(super) buffers: Arc<[Arc<Vec<u8>>]>,
+    pub(super) items: Vec<WorkItem>,
+    /// No later packet has a smaller tick.
+    pub(super) until: Tick,
+}
+
+/// Owns the shards whose number leaves `index` when divided by the number of threads.
+pub(super) struct Worker {
+    index: usize,
+    threads: usize,
+    tables: Vec<FlowTable<FlowState>>,
+    handler: Handler,
+}
+
+impl Worker {
+    pub(super) fn new(index: usize, threads: usize, limits: FlowLimits) -> Self {
+        let shards = (index..FlowLimits::SHARDS).step_by(threads);
+        let tables = shards.map(|_| FlowTable::new(limits.clone())).collect();
+        Self { index, threads, tables, handler: Handler::new(limits) }
+    }
+
+    /// Works until the reader ends; returns what limits dropped.
+    pub(super) fn run(
+        mut self,
+        from_reader: &Receiver<Work>,
+        to_merge: &SyncSender<ToMerge>,
+    ) -> BTreeMap<String, u64> {
+        while let Ok(work) = from_reader.recv() {
+            for item in &work.items {
+                if let Some(table) = self.tables.get_mut(item.shard / self.threads) {
+                    table.ingest(&item.packet.packet(&work.buffers), item.tick, &mut self.handler);
+                }
+            }
+            for table in &mut self.tables {
+                table.advance(work.until, &mut self.handler);
+            }
+            let ended = std::mem::take(&mut self.handler.ended);
+            if to_merge.send(ToMerge::Worker { worker: self.index, ended, until: work.until }).is_err() {
+                return BTreeMap::new();
+            }
+        }
+        for table in &mut self.tables {
+            table.finish(&mut self.handler);
+        }
+        let ended = std::mem::take(&mut self.handler.ended);
+        let last = ToMerge::Worker { worker: self.index, ended, until: Tick(u64::MAX) };
+        // Nobody listens only when the run has failed elsewhere, which is reported there.
+        let _ = to_merge.send(last);
+        self.handler.dropped
+    }
+}
+
+/// What is kept for an open flow.
+#[derive(Default)]
+struct FlowState {
+    conversation: Conversation,
+    observations: Observations,
+}
+
+/// What the shards of a worker share.
+struct Handler {
+    limits: FlowLimits,
+    certificates: tls::CertificateCache,
+    inner: Vec<(Direction, Vec<u8>)>,
+    ended: Vec<Ended>,
+    dropped: BTreeMap<String, u64>,
+}
+
+impl Handler {
+    fn new(limits: FlowLimits) -> Self {
+        Self {
+            limits,
+            certificates: tls::CertificateCache::default(),
+            inner: Vec::new(),
+            ended: Vec::new(),
+            dropped: BTreeMap::new(),
+        }
+    }
+
+    fn with<R>(
+        &mut self,
+        state: &mut FlowState,
+        act: impl FnOnce(&mut Conversation, &mut Context<'_>) -> R,
+    ) -> R {
+        let mut cx = Context {
+            observations: &mut state.observations,
+            inner: &mut self.inner,
+            certificates: &mut self.certificates,
+            limits: &self.limits,
+            frame: 0,
+            at: crate::time::Timestamp::default(),
+        };
+        act(&mut state.conversation, &mut cx)
+    }
+}
+
+impl FlowHandler for Handler {
+    type State = FlowState;
+
+    fn opened(&mut self, _flow: &FlowInfo) -> FlowState {
+        FlowState::default()
+    }
+
+    fn data(&mut self, flow: &FlowInfo, state: &mut FlowState, data: Data<'_>) -> Interest {
+        self.with(state, |conversation, cx| conversation.data(flow, data, cx))
+    }
+
+    fn gap(&mut self, flow: &FlowInfo, state: &mut FlowState, gap: Gap) -> Interest {
+        self.with(state, |conversation, cx| conversation.gap(flow, gap, cx))
+    }
+
+    fn closed(&mut self, flow: ClosedFlow, mut state: FlowState) {
+        self.with(&mut state, Conversation::finish);
+        let tls = tls::Session::fold(&state.observations);
+        self.ended.push(Ended {
+            flow,
+            layers: state.conversation.layers().to_vec(),
+            observations: state.observations,
+            tls,
+        });
+    }
+}

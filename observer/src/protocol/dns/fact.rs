@@ -1,0 +1,62 @@
+//! What a DNS message says.
+
+use std::net::IpAddr;
+
+/// A question (RFC 1035 §4.1.2).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The name, lower case, without the final dot; `.` for the root.
+    pub name: String,
+    /// The type's mnemonic, e.g. `AAAA`, `HTTPS`; `TYPE65534` for unknown ones (RFC 3597 §5).
+    pub kind: String,
+}
+
+/// What an answer says of its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerData {
+    /// A or AAAA.
+    Address(IpAddr),
+    /// CNAME, NS, PTR: another name, written as [`Question::name`].
+    Name(String),
+    /// HTTPS or SVCB (RFC 9460).
+    Service {
+        /// The target; `.` for the owner itself.
+        target: String,
+        /// ALPN protocols.
+        alpn: Vec<String>,
+        /// Whether it carries an ECHConfigList (RFC 9849).
+        ech: bool,
+        /// Address hints.
+        hints: Vec<IpAddr>,
+    },
+    /// Any other type, in its presentation form, cut to 255 bytes.
+    Other(String),
+}
+
+/// A record of the answer section (RFC 1035 §4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The owner's name, written as [`Question::name`].
+    pub name: String,
+    /// The type's mnemonic.
+    pub kind: String,
+    /// Seconds that it may be kept.
+    pub ttl: u32,
+    /// What it says.
+    pub data: AnswerData,
+}
+
+/// A DNS message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The transaction's number.
+    pub id: u16,
+    /// Query or response.
+    pub response: bool,
+    /// RCODE of a response, as its mnemonic: `NOERROR`, `NXDOMAIN`.
+    pub response_code: Option<String>,
+    /// Questions; one, as a rule. At most 16 are kept.
+    pub questions: Vec<Question>,
+    /// Answers; at most 64 are kept.
+    pub answers: Vec<Answer>,
+}

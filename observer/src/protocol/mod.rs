@@ -1,0 +1,137 @@
+//! What the peers say: one folder a protocol, recognised by bytes, never by ports.
+//!
+//! A [`Conversation`] is the per-flow state: it probes, hands bytes to the [`Analyzer`] that matched, and follows
+//! a flow that changes protocol (`CONNECT`, `Upgrade`, STARTTLS). Analyzers see bytes and say [`Fact`]s; they know
+//! no packets, files, apps or rules.
+//!
+//! To add a protocol: a folder, a [`Fact`] variant, and a line in [`PROTOCOLS`].
+
+mod conversation;
+pub mod dns;
+pub mod http1;
+pub mod tls;
+pub mod unrecognised;
+
+use crate::bytes::ParseError;
+use crate::decode::Transport;
+use crate::flow::{Data, Direction, FlowLimits, Gap};
+use crate::observation::{Observation, Observations};
+
+pub use self::conversation::Conversation;
+
+/// What a probe says of the first bytes of a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// These are the protocol's bytes.
+    Match,
+    /// They can be; more are needed.
+    NeedMore,
+    /// They are not.
+    NoMatch,
+}
+
+/// How an analyzer stands after a piece of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Go on.
+    NeedMore,
+    /// Everything worth knowing has been said: the flow is only counted from here on.
+    Done,
+    /// From here on the flow carries another protocol. What this analyzer has not consumed was handed to
+    /// [`Context::inner`].
+    Inner,
+    /// The bytes are not the protocol's any more. The fact is recorded and the flow only counted from here on.
+    Malformed(ParseError),
+}
+
+/// What a probe may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbeInput<'a> {
+    /// The bytes from the start of this direction; never empty, at most [`FlowLimits::probe_bytes`] of a stream or
+    /// a whole datagram.
+    pub bytes: &'a [u8],
+    /// Which way they go.
+    pub direction: Direction,
+    /// Whether the flow's start was not captured.
+    pub midstream: bool,
+    /// The responder's port: a hint for protocols whose bytes are ambiguous, never a verdict.
+    pub port: u16,
+}
+
+/// A protocol of the registry.
+pub struct Protocol {
+    /// Its name in `network.layers`.
+    pub name: &'static str,
+    /// What it runs over.
+    pub transports: &'static [Transport],
+    /// Recognises it by the first bytes of either direction.
+    pub probe: fn(&ProbeInput<'_>) -> Probe,
+    /// A fresh analyzer.
+    pub analyzer: fn() -> Box<dyn Analyzer>,
+    /// The SQL views over its facts.
+    pub views: &'static str,
+}
+
+/// Every protocol, in the order in which they are probed.
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http1::PROTOCOL, &dns::PROTOCOL];
+
+/// Reads one protocol within one flow.
+pub trait Analyzer: Send {
+    /// Takes the next bytes of a direction (for UDP: a datagram).
+    fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress;
+
+    /// Bytes of a direction are missing. The default gives up.
+    fn gap(&mut self, _gap: Gap, _cx: &mut Context<'_>) -> Progress {
+        Progress::Done
+    }
+
+    /// The flow ended.
+    fn finish(&mut self, _cx: &mut Context<'_>) {}
+}
+
+/// What analyzers work with: where facts go, and what a worker thread shares between flows.
+pub struct Context<'a> {
+    /// Where facts go.
+    pub observations: &'a mut Observations,
+    /// Bytes that belong to the next layer, in order; at most [`FlowLimits::message_bytes`] are kept.
+    pub inner: &'a mut Vec<(Direction, Vec<u8>)>,
+    /// Certificates parsed before.
+    pub certificates: &'a mut tls::CertificateCache,
+    /// Bounds.
+    pub limits: &'a FlowLimits,
+    /// The frame that is being read.
+    pub frame: u64,
+    /// When it was captured.
+    pub at: crate::time::Timestamp,
+}
+
+impl Context<'_> {
+    /// Says a fact, seen in the frame that is being read.
+    pub fn say(&mut self, fact: Fact) {
+        let observation = Observation { frame: self.frame, at: self.at, fact };
+        self.observations.push(observation, self.limits.observations_per_flow);
+    }
+}
+
+/// What was seen in a flow, without opinion.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fact {
+    /// A DNS message.
+    Dns(Box<dns::Fact>),
+    /// An HTTP/1 message head.
+    Http1(Box<http1::Fact>),
+    /// Bytes that contradict the protocol they began as.
+    Malformed {
+        /// The protocol.
+        protocol: &'static str,
+        /// Which way they went.
+        direction: Direction,
+        /// What is wrong and where.
+        error: ParseError,
+    },
+    /// A part of a TLS session.
+    Tls(tls::Fact),
+    /// What bytes look like that no protocol claims.
+    Unrecognised(unrecognised::Fact),
+}

@@ -1,0 +1,1 @@
+-- The TLS sessions, one row a flow that carried TLS.

@@ -1,0 +1,46 @@
+//! Renderings of a finished run. They see a [`Run`], never the pipeline.
+
+pub mod json;
+pub mod text;
+
+use std::collections::BTreeMap;
+
+use crate::assess::Assessment;
+use crate::source::InputSummary;
+
+/// Frames, flows and what was lost on the way: the numbers of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Frames read.
+    pub frames: u64,
+    /// Flows that ended.
+    pub flows: u64,
+    /// Frames without a packet, by reason, e.g. `arp`, `link type 201`.
+    pub skipped: BTreeMap<String, u64>,
+    /// Packets seen a second time on another interface.
+    pub duplicates: u64,
+    /// Frames that the capturing system lost.
+    pub dropped_by_kernel: u64,
+    /// Things that a named limit dropped, e.g. `flows evicted`, `reassembly bytes`.
+    pub dropped_by_limit: BTreeMap<String, u64>,
+    /// Malformed messages by protocol and field, e.g. `tls: record length`.
+    pub malformed: BTreeMap<String, u64>,
+    /// Flows without an owner.
+    pub unattributed_flows: u64,
+    /// Their bytes.
+    pub unattributed_bytes: u64,
+}
+
+/// A finished run: what reports render and the database stores at the end. Flows go to a
+/// [`FlowSink`](crate::observation::FlowSink) as they end.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// What was read.
+    pub inputs: Vec<InputSummary>,
+    /// The numbers.
+    pub totals: Totals,
+    /// Findings and verdicts.
+    pub assessment: Assessment,
+    /// Wall time of the run in milliseconds; `None` keeps outputs reproducible.
+    pub elapsed_ms: Option<u64>,
+}

@@ -1,0 +1,62 @@
+//! Ownership as capture files record it: one type for all dialects.
+
+use std::fmt;
+
+/// Who wrote the ownership into the capture, and so what its numbers mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// Darwin process blocks of pcapng.
+    Darwin,
+    /// LINKTYPE_NFLOG's UID and GID: the credentials of the socket's creator.
+    Nflog,
+    /// PCAPdroid: trailer, UID map, `u-<uid>` comments.
+    Pcapdroid,
+    /// LINKTYPE_PKTAP.
+    Pktap,
+    /// pcapng's `epb_processid_threadid`, option 8.
+    ProcessIdOption,
+    /// ptcpdump's comments.
+    Ptcpdump,
+    /// RustNet's comments and sidecar.
+    Rustnet,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Darwin => "darwin",
+            Self::Nflog => "nflog",
+            Self::Pcapdroid => "pcapdroid",
+            Self::Pktap => "pktap",
+            Self::ProcessIdOption => "pcapng",
+            Self::Ptcpdump => "ptcpdump",
+            Self::Rustnet => "rustnet",
+        })
+    }
+}
+
+/// The owner of a frame as the capture states it. Unknown stays `None`: never a made-up zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedOwner {
+    /// Whose words these are.
+    pub dialect: Dialect,
+    /// Linux user id; 65534 and -1 are read as unknown.
+    pub uid: Option<u32>,
+    /// Linux group id.
+    pub gid: Option<u32>,
+    /// Process id; 0 is read as unknown.
+    pub pid: Option<u32>,
+    /// Process name or path.
+    pub process: Option<String>,
+    /// The app's name for people; may be cut.
+    pub label: Option<String>,
+}
+
+impl RecordedOwner {
+    /// An owner of which nothing is known yet.
+    #[must_use]
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, uid: None, gid: None, pid: None, process: None, label: None }
+    }
+}

@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS flows (id INTEGER, source_ip TEXT, destination_ip TEXT);
