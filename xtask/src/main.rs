@@ -3,6 +3,7 @@
 //! It builds in seconds and needs no system library, because it is what installs them. It knows the shape of the
 //! repository and nothing of the observer's code: it runs the binary as a user does.
 
+mod bench;
 mod captures;
 mod command;
 mod demo;
@@ -27,7 +28,7 @@ struct Task {
 }
 
 /// Every task, in the order of the list.
-const TASKS: &[&Task] = &[&captures::TASK, &demo::TASK, &test::TASK, &tidy::TASK];
+const TASKS: &[&Task] = &[&demo::TASK, &test::TASK, &captures::TASK, &tidy::TASK, &bench::TASK];
 
 /// The exit code of a wrong invocation.
 const USAGE: u8 = 2;

@@ -1,0 +1,307 @@
+//! Flows of the project's captures, as patterns to be sent again.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::packet::{ACK, Endpoint, FIN, Form, Packet, RST, SYN, Transport};
+use super::pcap;
+
+/// What a flow carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// DNS over UDP.
+    Dns,
+    /// HTTP/1.x without TLS.
+    Http,
+    /// TLS with application data in both directions.
+    Tls,
+}
+
+/// The payload of a full-sized segment: an Ethernet frame less IP and TCP headers with timestamps.
+const SEGMENT: usize = 1448;
+
+/// The content of a bulk TLS record: the most that the protocol allows, with its type byte and tag (RFC 9846 §5.2).
+const RECORD: usize = 16_384 + 1 + 16;
+
+/// What is repeated in the body of a bulk HTTP response.
+const HTTP_CYCLE: usize = 12 * SEGMENT;
+
+/// One packet of a pattern.
+pub(super) struct Step {
+    /// Nanoseconds since the flow's first packet.
+    pub(super) after: u64,
+    /// Whether the originator sent it.
+    pub(super) from_originator: bool,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) form: Form,
+}
+
+/// The part of a bulk flow that is sent over and over.
+pub(super) struct Body {
+    /// One cycle: the responder's segments, each with the offset of its first byte, and after every second one the
+    /// originator's acknowledgement of all before.
+    pub(super) cycle: Vec<(u32, Form)>,
+    /// The originator's bare acknowledgement.
+    pub(super) acknowledgement: Form,
+    /// Bytes of a cycle.
+    pub(super) cycle_len: u32,
+    /// Where the first cycle begins.
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    /// What the tail's numbers grow by besides the cycles, because the head says more or less than the capture did.
+    pub(super) shift: u32,
+}
+
+/// A flow as a pattern: its packets, and for a bulk flow the body between head and tail.
+pub(super) struct Template {
+    pub(super) kind: Kind,
+    pub(super) originator: Endpoint,
+    pub(super) responder: Endpoint,
+    pub(super) head: Vec<Step>,
+    pub(super) body: Option<Body>,
+    pub(super) tail: Vec<Step>,
+}
+
+impl Template {
+    /// The bytes of the frames of head and tail.
+    pub(super) fn len(&self) -> u64 {
+        let frames = self.head.iter().chain(&self.tail).map(|step| step.form.len());
+        frames.map(|len| u64::try_from(len).unwrap_or_default()).sum()
+    }
+}
+
+/// A flow of a capture: its packets with their times, the first one from the originator.
+type Flow = Vec<(u64, Packet)>;
+
+/// The patterns that the captures offer.
+pub(super) struct Templates {
+    /// Short flows, as they were captured.
+    pub(super) short: Vec<Template>,
+    /// Flows with a body.
+    pub(super) bulk: Vec<Template>,
+}
+
+/// Reads the patterns from the capture files of `folders`, in alphabetical order.
+///
+/// `http_cycles` is the length of a bulk HTTP body in cycles: its response header has to say it.
+pub(super) fn load(folders: &[&Path], http_cycles: u32) -> anyhow::Result<Templates> {
+    let mut templates = Templates { short: Vec::new(), bulk: Vec::new() };
+    for folder in folders {
+        let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+        let mut files = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+        files.sort();
+        for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "pcap"))
+        {
+            let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+            // Captures in other formats and of other link types are there to test the reading, not the speed.
+            let Ok(records) = pcap::read(&bytes) else { continue };
+            for flow in flows(records) {
+                let Some(kind) = classify(&flow) else { continue };
+                templates.short.push(template(kind, &flow, &[], None));
+                templates.bulk.extend(bulk(kind, &flow, http_cycles));
+            }
+        }
+    }
+    Ok(templates)
+}
+
+/// Sorts the packets of a capture into flows, in the order of their first packets.
+fn flows(records: Vec<pcap::Record>) -> Vec<Flow> {
+    let mut flows: Vec<Flow> = Vec::new();
+    for record in records {
+        let Some(packet) = Packet::parse(&record.frame) else { continue };
+        let ends = (packet.source, packet.destination);
+        let known = flows.iter_mut().find(|flow| {
+            flow.first().is_some_and(|(_, first)| {
+                let forth = (first.source, first.destination);
+                let back = (first.destination, first.source);
+                let same =
+                    matches!(first.transport, Transport::Udp) == matches!(packet.transport, Transport::Udp);
+                same && (ends == forth || ends == back)
+            })
+        });
+        match known {
+            Some(flow) => flow.push((record.at, packet)),
+            None => flows.push(vec![(record.at, packet)]),
+        }
+    }
+    flows
+}
+
+/// What a whole flow carries; nothing for one that was cut, failed, or speaks something else.
+fn classify(flow: &[(u64, Packet)]) -> Option<Kind> {
+    let (_, first) = flow.first()?;
+    let from = |originator: bool| {
+        flow.iter().map(|(_, packet)| packet).filter(move |packet| {
+            (packet.source == first.source) == originator && !packet.payload().is_empty()
+        })
+    };
+    if first.transport == Transport::Udp {
+        let answered = from(true).count() == from(false).count();
+        return (first.destination.port == 53 && answered).then_some(Kind::Dns);
+    }
+    let opened = first.flags() & (SYN | ACK) == SYN;
+    let closed = flow.iter().any(|(_, packet)| packet.flags() & (FIN | RST) != 0);
+    if !opened || !closed {
+        return None;
+    }
+    let said = from(true).next()?.payload();
+    if said.starts_with(b"GET ") || said.starts_with(b"POST ") {
+        return from(false).next()?.payload().starts_with(b"HTTP/1.").then_some(Kind::Http);
+    }
+    let application_data = |packet: &Packet| packet.payload().starts_with(&[23, 3]);
+    let both = from(true).any(application_data) && from(false).any(application_data);
+    (said.starts_with(&[22, 3]) && both).then_some(Kind::Tls)
+}
+
+fn template(kind: Kind, head: &[(u64, Packet)], tail: &[(u64, Packet)], body: Option<Body>) -> Template {
+    let first = head.first().map(|(at, packet)| (*at, packet.source, packet.destination));
+    let unspecified = Endpoint { address: [0; 4].into(), port: 0 };
+    let (start, originator, responder) = first.unwrap_or((0, unspecified, unspecified));
+    let step = |(at, packet): &(u64, Packet)| {
+        let (seq, ack) = match packet.transport {
+            Transport::Tcp { seq, ack, .. } => (seq, ack),
+            Transport::Udp => (0, 0),
+        };
+        let from_originator = packet.source == originator;
+        Step { after: at.saturating_sub(start), from_originator, seq, ack, form: Form::new(packet) }
+    };
+    let (head, tail) = (head.iter().map(step).collect(), tail.iter().map(step).collect());
+    Template { kind, originator, responder, head, body, tail }
+}
+
+/// The flow with room for a body after the responder's last payload; nothing if it has no place for one.
+fn bulk(kind: Kind, flow: &Flow, http_cycles: u32) -> Option<Template> {
+    let originator = flow.first()?.1.source;
+    let closes = flow.iter().position(|(_, packet)| packet.flags() & (FIN | RST) != 0)?;
+    let speaks = |(_, packet): &(u64, Packet)| packet.source != originator && !packet.payload().is_empty();
+    let open = flow.get(..closes)?;
+    let last = open.iter().rposition(speaks)?;
+    let acknowledges = |(_, packet): &&(u64, Packet)| {
+        packet.source == originator && packet.payload().is_empty() && packet.flags() == ACK
+    };
+    let acknowledgement = &open.iter().find(acknowledges)?.1;
+    let tail = flow.get(last + 1..)?;
+    match kind {
+        Kind::Dns => None,
+        Kind::Tls => {
+            let packet = &open.get(last)?.1;
+            let mut record = vec![23, 3, 3];
+            record.extend(u16::try_from(RECORD).ok()?.to_be_bytes());
+            record.extend(noise(RECORD));
+            let body = body(packet, acknowledgement, &record, packet.payload_len(), 0)?;
+            Some(template(kind, open.get(..=last)?, tail, Some(body)))
+        }
+        Kind::Http => {
+            let first = open.iter().position(speaks)?;
+            let packet = &open.get(first)?.1;
+            let said: Vec<u8> = open
+                .iter()
+                .filter(|one| speaks(one))
+                .flat_map(|(_, packet)| packet.payload().to_vec())
+                .collect();
+            let length = u64::try_from(HTTP_CYCLE).ok()? * u64::from(http_cycles);
+            let header = with_content_length(&said, length)?;
+            let grown = u32::try_from(header.len()).ok()?;
+            let shift = grown.wrapping_sub(u32::try_from(said.len()).ok()?);
+            let line = b"Every line of this body is as long as the one before it.       \n";
+            let text: Vec<u8> = line.iter().copied().cycle().take(HTTP_CYCLE).collect();
+            let body = body(packet, acknowledgement, &text, grown, shift)?;
+            let mut head = open.get(..=first)?.to_vec();
+            head.last_mut()?.1 = packet.with_payload(&header);
+            Some(template(kind, &head, tail, Some(body)))
+        }
+    }
+}
+
+/// The header of an HTTP response that promises `length` bytes in place of what it had; nothing without such a promise.
+fn with_content_length(response: &[u8], length: u64) -> Option<Vec<u8>> {
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let header = std::str::from_utf8(response.get(..end)?).ok()?;
+    let mut found = false;
+    let mut text = String::new();
+    for line in header.split_inclusive("\r\n") {
+        let named = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        match named {
+            Some((name, value)) => {
+                found = value.trim() != "0";
+                text.push_str(&format!("{name}: {length}\r\n"));
+            }
+            None => text.push_str(line),
+        }
+    }
+    found.then(|| text.into_bytes())
+}
+
+/// Cuts `cycle` into segments that follow `packet`, whose payload is `said` bytes long.
+fn body(packet: &Packet, acknowledgement: &Packet, cycle: &[u8], said: u32, shift: u32) -> Option<Body> {
+    let Transport::Tcp { seq, ack, .. } = packet.transport else { return None };
+    let mut forms = Vec::new();
+    let mut offset = 0;
+    for segment in cycle.chunks(SEGMENT) {
+        forms.push((offset, Form::new(&packet.with_payload(segment))));
+        offset += u32::try_from(segment.len()).ok()?;
+    }
+    Some(Body {
+        cycle: forms,
+        acknowledgement: Form::new(acknowledgement),
+        cycle_len: offset,
+        seq: seq.wrapping_add(said),
+        ack,
+        shift,
+    })
+}
+
+/// Bytes that look encrypted, the same ones every time.
+fn noise(len: usize) -> Vec<u8> {
+    let mut random = Random(len as u64);
+    std::iter::repeat_with(|| random.next().to_le_bytes()).flatten().take(len).collect()
+}
+
+/// SplitMix64: small, fast, and the same on every machine.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`, or 0.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_header_promises_the_new_length() {
+        let response = b"HTTP/1.1 200 OK\r\nContent-length: 12\r\nServer: x\r\n\r\nhello, world";
+        let header = with_content_length(response, 260_640).unwrap();
+        assert_eq!(header, b"HTTP/1.1 200 OK\r\nContent-length: 260640\r\nServer: x\r\n\r\n");
+        assert_eq!(with_content_length(b"HTTP/1.1 304 No\r\n\r\n", 1), None);
+        assert_eq!(with_content_length(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 1), None);
+        assert_eq!(with_content_length(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", 1), None);
+    }
+
+    #[test]
+    fn random_numbers_repeat_and_stay_below_their_bound() {
+        let numbers = |seed| {
+            let mut random = Random(seed);
+            (0..100).map(|_| random.below(7)).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(1), numbers(1));
+        assert_ne!(numbers(1), numbers(2));
+        assert!(numbers(3).iter().all(|number| *number < 7));
+        assert_eq!(Random(1).below(0), 0);
+    }
+}

@@ -1,0 +1,352 @@
+//! Large captures from small ones: many phones' worth of flows, each between other hosts, all at the same time.
+//!
+//! Nothing is random but by a fixed seed: the same captures and the same size give the same file.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::Context;
+
+use super::packet::{Endpoint, Fields, Form};
+use super::pcap::Writer;
+use super::template::{Kind, Random, Step, Template, Templates};
+
+/// The shape of one workload.
+pub(super) struct Shape {
+    /// How the workload is called in the table.
+    pub(super) name: &'static str,
+    /// Hundredths of the bytes that bulk flows carry.
+    pub(super) bulk_percent: u64,
+    /// What the bulk flows carry, and how many cycles of their body each has; 0 means a share of the workload.
+    pub(super) bulk: Option<(Kind, u32)>,
+    /// Short flows: of this many hundred, how many are of which kind.
+    pub(super) short: &'static [(Kind, u64)],
+    /// The size, as hundredths of the asked size.
+    pub(super) size_percent: u64,
+}
+
+/// Cycles of a bulk HTTP response: 260,640 bytes.
+pub(super) const HTTP_CYCLES: u32 = 15;
+
+/// The workloads, in the proportions of their sizes.
+pub(super) const SHAPES: [Shape; 4] = [
+    Shape {
+        name: "mixed",
+        bulk_percent: 80,
+        bulk: Some((Kind::Tls, 0)),
+        short: &[(Kind::Tls, 40), (Kind::Dns, 50), (Kind::Http, 10)],
+        size_percent: 100,
+    },
+    Shape { name: "handshakes", bulk_percent: 0, bulk: None, short: &[(Kind::Tls, 100)], size_percent: 77 },
+    Shape { name: "dns", bulk_percent: 0, bulk: None, short: &[(Kind::Dns, 100)], size_percent: 17 },
+    Shape {
+        name: "http",
+        bulk_percent: 80,
+        bulk: Some((Kind::Http, HTTP_CYCLES)),
+        short: &[(Kind::Http, 100)],
+        size_percent: 15,
+    },
+];
+
+/// Phones that share the traffic; each has its own addresses.
+const PHONES: u64 = 200;
+
+/// Addresses that the servers of one capture are spread over.
+const SERVERS: u64 = 500;
+
+/// How many bulk flows of no set length share the bulk bytes.
+const BULK_FLOWS: u64 = 26;
+
+/// The rate of the whole, in bytes a second: it sets how far the flows spread in time.
+const RATE: u64 = 12_500_000;
+
+/// How much slower a phone's network is than the laboratory's.
+const STRETCH: u64 = 100;
+
+/// The longest a short flow is stretched to, in nanoseconds.
+const LONGEST: u64 = 2_000_000_000;
+
+/// When the first frame is dated: 2026-01-01T00:00:00Z.
+const EPOCH: u64 = 1_767_225_600_000_000_000;
+
+/// How many names the look-ups ask for, before they repeat.
+const NAMES: u64 = 100_000;
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) bytes: u64,
+    pub(super) packets: u64,
+    pub(super) flows: u64,
+}
+
+/// One flow to come.
+struct Plan<'a> {
+    start: u64,
+    template: &'a Template,
+    cycles: u32,
+    /// Nanoseconds between two packets of the body.
+    gap: u64,
+}
+
+/// Writes about `bytes` of `shape` to `out`; fails if the captures lack a kind of flow that it needs.
+pub(super) fn write(
+    shape: &Shape,
+    bytes: u64,
+    templates: &Templates,
+    out: impl Write,
+) -> anyhow::Result<Totals> {
+    let plans = plan(shape, bytes, templates)?;
+    let mut writer = Writer::new(out)?;
+    let mut coming = plans.iter().enumerate().peekable();
+    let mut open: BTreeMap<usize, Flow<'_>> = BTreeMap::new();
+    let mut next: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+    let mut frame = Vec::new();
+    loop {
+        let until = next.peek().map(|Reverse((at, _))| *at);
+        if let Some((serial, plan)) = coming.next_if(|(_, plan)| until.is_none_or(|at| plan.start <= at)) {
+            next.push(Reverse((plan.start, serial)));
+            open.insert(serial, Flow::new(plan, serial));
+            continue;
+        }
+        let Some(Reverse((at, serial))) = next.pop() else { break };
+        let Some(flow) = open.get_mut(&serial) else { continue };
+        flow.write_next(writer.packets, &mut frame);
+        writer.write(EPOCH + at, &frame)?;
+        match flow.next_at() {
+            // Time never runs backwards, not even where a tail is dated by its capture.
+            Some(later) => next.push(Reverse((later.max(at), serial))),
+            None => drop(open.remove(&serial)),
+        }
+    }
+    let flows = u64::try_from(plans.len())?;
+    let totals = Totals { bytes: writer.bytes, packets: writer.packets, flows };
+    writer.finish()?;
+    Ok(totals)
+}
+
+/// Every flow of the workload, by the time at which it starts.
+fn plan<'a>(shape: &Shape, bytes: u64, templates: &'a Templates) -> anyhow::Result<Vec<Plan<'a>>> {
+    let duration = bytes.saturating_mul(1_000_000_000) / RATE;
+    let mut random = Random(bytes);
+    let bulk_bytes = bytes / 100 * shape.bulk_percent;
+    let mut plans = Vec::new();
+    if let Some((kind, set)) = shape.bulk {
+        let choices = of_kind(&templates.bulk, kind)?;
+        let mut left = bulk_bytes;
+        while left > 0 {
+            let template = pick(&choices, &mut random)?;
+            let Some(body) = &template.body else { continue };
+            let cycle = u64::from(body.cycle_len);
+            let share = u32::try_from(bulk_bytes / BULK_FLOWS / cycle)?.max(1);
+            let cycles = if set == 0 { share } else { set };
+            let packets = u64::try_from(body.cycle.len())? * u64::from(cycles) * 3 / 2;
+            let lasts = if set == 0 { duration / 2 } else { LONGEST };
+            plans.push(Plan {
+                start: random.below(duration / 2),
+                template,
+                cycles,
+                gap: lasts.checked_div(packets).unwrap_or_default(),
+            });
+            left = left.saturating_sub(cycle * u64::from(cycles));
+        }
+    }
+    let kinds = shape.short.iter().map(|(kind, weight)| Ok((of_kind(&templates.short, *kind)?, *weight)));
+    let kinds = kinds.collect::<anyhow::Result<Vec<_>>>()?;
+    let short_from = plans.len();
+    let mut left = bytes - bulk_bytes;
+    while left > 0 {
+        let mut at = random.below(kinds.iter().map(|(_, weight)| weight).sum());
+        for (choices, weight) in &kinds {
+            if at < *weight {
+                let template = pick(choices, &mut random)?;
+                let records = 16 * u64::try_from(template.head.len())?;
+                left = left.saturating_sub(template.len() + records);
+                plans.push(Plan { start: 0, template, cycles: 0, gap: 0 });
+                break;
+            }
+            at -= weight;
+        }
+    }
+    let short = u64::try_from(plans.len() - short_from)?;
+    for (index, plan) in (0_u64..).zip(plans.iter_mut().skip(short_from)) {
+        plan.start = (u128::from(duration) * u128::from(index) / u128::from(short)).try_into()?;
+    }
+    plans.sort_by_key(|plan| plan.start);
+    Ok(plans)
+}
+
+fn of_kind(templates: &[Template], kind: Kind) -> anyhow::Result<Vec<&Template>> {
+    let found: Vec<&Template> = templates.iter().filter(|template| template.kind == kind).collect();
+    anyhow::ensure!(!found.is_empty(), "the captures hold no {kind:?} flow that could be repeated");
+    Ok(found)
+}
+
+fn pick<'a>(choices: &[&'a Template], random: &mut Random) -> anyhow::Result<&'a Template> {
+    let index = usize::try_from(random.below(u64::try_from(choices.len())?))?;
+    choices.get(index).copied().context("no template to pick from")
+}
+
+/// A flow on its way.
+struct Flow<'a> {
+    plan: &'a Plan<'a>,
+    originator: Endpoint,
+    responder: Endpoint,
+    /// Overwrites the transaction id, and the letters of the name's first label.
+    look_up: Option<(u16, u64)>,
+    stretch: u64,
+    /// Packets written so far.
+    written: usize,
+    body_packets: usize,
+}
+
+impl<'a> Flow<'a> {
+    fn new(plan: &'a Plan<'a>, serial: usize) -> Self {
+        let template = plan.template;
+        let serial = serial as u64;
+        let mut random = Random(serial);
+        let phone = serial % PHONES;
+        // Ports above the well-known ones, each used once by a phone before the first comes again.
+        let port = 1024 + serial / PHONES % 64_000;
+        let server = random.below(SERVERS);
+        let is_v4 = template.originator.address.is_ipv4();
+        let is_dns = template.kind == Kind::Dns;
+        let lasts = template.head.last().map_or(0, |step| step.after);
+        let body_packets = template.body.as_ref().map_or(0, |body| {
+            let cycles = usize::try_from(plan.cycles).unwrap_or_default();
+            (body.cycle.len() + body.cycle.len().div_ceil(2)).saturating_mul(cycles)
+        });
+        Self {
+            plan,
+            originator: Endpoint {
+                address: address(is_v4, 0, phone),
+                port: u16::try_from(port).unwrap_or_default(),
+            },
+            responder: Endpoint {
+                // A phone asks one resolver; the servers are many.
+                address: address(is_v4, 1, if is_dns { phone % 4 } else { 4 + server }),
+                port: template.responder.port,
+            },
+            look_up: is_dns
+                .then(|| (u16::try_from(random.below(65_536)).unwrap_or_default(), random.below(NAMES))),
+            stretch: LONGEST.checked_div(lasts).unwrap_or(STRETCH).clamp(1, STRETCH),
+            written: 0,
+            body_packets,
+        }
+    }
+
+    /// When the next packet is due, after the beginning of the file; nothing at the end.
+    fn next_at(&self) -> Option<u64> {
+        let head = &self.plan.template.head;
+        let head_end = || head.last().map_or(0, |step| step.after) * self.stretch;
+        let offset = if let Some(step) = head.get(self.written) {
+            step.after * self.stretch
+        } else {
+            let done = self.written - head.len();
+            let body = u64::try_from(done.min(self.body_packets)).unwrap_or_default() * self.plan.gap;
+            if done >= self.body_packets {
+                self.plan.template.tail.get(done - self.body_packets)?;
+            }
+            head_end() + body
+        };
+        Some(self.plan.start + offset)
+    }
+
+    /// Writes the next packet into `frame`; `serial` counts the file's packets.
+    fn write_next(&mut self, serial: u64, frame: &mut Vec<u8>) {
+        let template = self.plan.template;
+        let at = self.written;
+        self.written += 1;
+        let identification = u16::try_from(serial % 65_536).unwrap_or_default();
+        if let Some(step) = template.head.get(at) {
+            self.write_step(step, 0, identification, frame);
+            return;
+        }
+        let Some(body) = &template.body else { return };
+        let done = at - template.head.len();
+        if let Some(step) = done.checked_sub(self.body_packets).and_then(|at| template.tail.get(at)) {
+            let grown = body.cycle_len.wrapping_mul(self.plan.cycles).wrapping_add(body.shift);
+            self.write_step(step, grown, identification, frame);
+            return;
+        }
+        // Two segments, then their acknowledgement; an odd last segment has one of its own.
+        let a_cycle = body.cycle.len() + body.cycle.len().div_ceil(2);
+        let (cycle, place) = (done / a_cycle, done % a_cycle);
+        let base =
+            body.cycle_len.wrapping_mul(u32::try_from(cycle).unwrap_or_default()).wrapping_add(body.seq);
+        let is_acknowledgement = place % 3 == 2 || place + 1 == a_cycle;
+        let segment = place / 3 * 2 + place % 3;
+        if is_acknowledgement {
+            let covered = body.cycle.get(segment).map_or(body.cycle_len, |(offset, _)| *offset);
+            let numbers = (body.ack, base.wrapping_add(covered));
+            self.write_form(&body.acknowledgement, true, numbers, identification, frame);
+        } else if let Some((offset, form)) = body.cycle.get(segment) {
+            self.write_form(form, false, (base.wrapping_add(*offset), body.ack), identification, frame);
+        }
+    }
+
+    /// Writes a packet of head or tail; the responder's bytes have grown by `grown`.
+    fn write_step(&self, step: &Step, grown: u32, identification: u16, frame: &mut Vec<u8>) {
+        let numbers = if step.from_originator {
+            (step.seq, step.ack.wrapping_add(grown))
+        } else {
+            (step.seq.wrapping_add(grown), step.ack)
+        };
+        self.write_form(&step.form, step.from_originator, numbers, identification, frame);
+    }
+
+    fn write_form(
+        &self,
+        form: &Form,
+        from_originator: bool,
+        (seq, ack): (u32, u32),
+        identification: u16,
+        frame: &mut Vec<u8>,
+    ) {
+        let (source, destination) = if from_originator {
+            (self.originator, self.responder)
+        } else {
+            (self.responder, self.originator)
+        };
+        let fields = Fields { source, destination, seq, ack, identification };
+        match self.look_up {
+            Some((id, name)) => renamed(form, id, name).write(&fields, frame),
+            None => form.write(&fields, frame),
+        }
+    }
+}
+
+/// A DNS message with another transaction id, and with the letters of another name in its first label; a label keeps
+/// its length, so that compression pointers stay right (RFC 1035 §4.1.4).
+fn renamed(form: &Form, id: u16, mut name: u64) -> Form {
+    const LABEL: usize = 12;
+    let mut form = form.clone();
+    form.overwrite(0, &id.to_be_bytes());
+    let letters = form.payload().get(LABEL).map_or(0, |len| usize::from(*len));
+    let label: Vec<u8> = std::iter::repeat_with(|| {
+        let letter = b'a' + u8::try_from(name % 26).unwrap_or_default();
+        name /= 26;
+        letter
+    })
+    .take(letters)
+    .collect();
+    form.overwrite(LABEL + 1, &label);
+    form
+}
+
+/// The address of a phone (`side` 0) or of a server (`side` 1).
+fn address(is_v4: bool, side: u8, number: u64) -> IpAddr {
+    let [high, low] = u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
+    if is_v4 {
+        // RFC 1918 for the phones, the benchmark range of RFC 2544 for the servers.
+        let (first, second) = if side == 0 { (10, 200) } else { (198, 18) };
+        IpAddr::V4(Ipv4Addr::new(first, second, high, low))
+    } else {
+        let mut octets = [0; 16];
+        octets[..5].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8, side]);
+        octets[14..].copy_from_slice(&[high, low]);
+        IpAddr::V6(Ipv6Addr::from(octets))
+    }
+}
