@@ -16,21 +16,27 @@ const ORDER: &[&str] = &[
     "policy",
     "rules",
     "assess",
-    "store",
     "report",
+    "store",
     "pipeline",
     "cli",
 ];
 
-/// Of a module to its left, one module may use only these items: analyzers see a flow's bytes, not its packets.
-const ONLY: &[(&str, &str, &[&str])] = &[("protocol", "flow", &["Direction", "Assembler", "assembler"])];
+/// Edges that are narrower or wider than the order: of the second module, the first may use these items and no other.
+const ITEMS: &[(&str, &str, &[&str])] = &[
+    // Analyzers see a flow's bytes, not the table that it lies in.
+    (
+        "protocol",
+        "flow",
+        &["Assembler", "Data", "Direction", "FlowInfo", "FlowLimits", "Gap", "Interest", "assembler"],
+    ),
+    // The list that analyzers write into.
+    ("protocol", "observation", &["Observation", "Observations"]),
+];
 
-/// Modules that do not use each other although one stands to the left of the other.
+/// Modules that do not use each other although the order allows it.
 const APART: &[(&str, &str, &str)] = &[
     ("attribution", "protocol", "who owns a flow does not depend on what it says"),
-    ("report", "flow", "a report sees a finished run"),
-    ("report", "protocol", "a report sees a finished run"),
-    ("rules", "decode", "a rule sees facts, never bytes"),
     ("rules", "bytes", "a rule sees facts, never bytes"),
 ];
 
@@ -64,12 +70,12 @@ fn check_file(file: &File, module: &[String], problems: &mut Vec<Problem>) {
         let Some(target) = used.segments.first() else { continue };
         let Some(target_rank) = rank(target) else { continue };
         let item = used.segments.get(1).map_or("", String::as_str);
-        let reason = if target_rank > user_rank {
+        let reason = if let Some((.., items)) = ITEMS.iter().find(|(a, b, _)| a == user && b == target) {
+            (!items.contains(&item)).then(|| format!("of it only {} may be used", items.join(", ")))
+        } else if target_rank > user_rank {
             Some("it stands further right in the pipeline".to_owned())
         } else if let Some((.., reason)) = APART.iter().find(|(a, b, _)| a == user && b == target) {
             Some((*reason).to_owned())
-        } else if let Some((.., items)) = ONLY.iter().find(|(a, b, _)| a == user && b == target) {
-            (!items.contains(&item)).then(|| format!("of it only {} may be used", items.join(", ")))
         } else {
             sideways(module, &used.segments)
         };
@@ -105,7 +111,7 @@ mod tests {
     fn leftwards_is_allowed() {
         assert!(problems("observer/src/decode/ip.rs", "use crate::source::Frame;").is_empty());
         assert!(problems("observer/src/rules/mod.rs", "use crate::observation::Flow;").is_empty());
-        assert!(problems("observer/src/pipeline.rs", "use crate::{source, store, report};").is_empty());
+        assert!(problems("observer/src/pipeline.rs", "use crate::{source, report, store};").is_empty());
         assert!(problems("observer/src/lib.rs", "pub use crate::store::Store;").is_empty());
     }
 
@@ -124,10 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn analyzers_see_only_directions_and_the_assembler() {
+    fn analyzers_see_a_flow_s_bytes_and_no_more() {
         let path = "observer/src/protocol/tls/analyzer.rs";
         assert!(problems(path, "use crate::flow::{Direction, Assembler};").is_empty());
         assert_eq!(problems(path, "use crate::flow::{Direction, FlowTable};").len(), 1);
+        assert_eq!(problems(path, "use crate::flow;").len(), 1);
+        assert!(problems(path, "use crate::observation::Observations;").is_empty());
+        assert_eq!(problems(path, "use crate::observation::Flow;").len(), 1);
     }
 
     #[test]

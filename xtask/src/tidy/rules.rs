@@ -74,11 +74,9 @@ fn declarations(file: &File) -> Vec<(usize, String)> {
         let line = line.trim();
         if line.starts_with("declare_rule!") {
             inside = true;
-        }
-        if inside && let Some(rest) = line.strip_prefix("pub ") {
-            let rest = rest.strip_prefix("struct ").unwrap_or(rest);
-            let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-            found.push((number, name));
+        } else if inside && !line.is_empty() && !line.starts_with("//") && !line.starts_with('#') {
+            let name = line.strip_prefix("pub ").unwrap_or(line);
+            found.push((number, name.chars().take_while(|c| c.is_alphanumeric()).collect()));
             inside = false;
         }
     }
@@ -114,7 +112,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "//! x\ndeclare_rule! {\n    /// ## What it observes\n    /// a\n    /// ## Fails when\n    /// b\n    \
-                        /// ## Blind spots\n    /// c\n    /// ## References\n    /// d\n    pub CleartextHttp { id: \"cleartext-http\" }\n}\n";
+                        /// ## Blind spots\n    /// c\n    /// ## References\n    /// d\n    CleartextHttp {\n id: \"cleartext-http\",\n }\n}\n";
     const RULES: &str =
         "pub static RULES: &[&dyn Rule] = &[\n    // by group\n    &tls_everywhere::CleartextHttp,\n];\n";
     const PATH: &str = "observer/src/rules/tls_everywhere/cleartext_http.rs";
@@ -157,7 +155,7 @@ mod tests {
     #[test]
     fn one_file_holds_one_rule() {
         assert!(problems("//! x\n", RULES)[0].contains("declares none"));
-        let two = format!("{GOOD}declare_rule! {{\n    pub Other {{ }}\n}}\n");
+        let two = format!("{GOOD}declare_rule! {{\n    pub Other {{\n    }}\n}}\n");
         assert!(problems(&two, RULES).iter().any(|line| line.contains("Other is a second rule")));
     }
 }
