@@ -350,3 +350,105 @@ fn address(is_v4: bool, side: u8, number: u64) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from(octets))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
+
+    use super::super::packet::{FIN, Packet, RST, SYN, Transport};
+    use super::super::{pcap, template};
+    use super::*;
+    use crate::command::root;
+
+    fn made(shape: &Shape, bytes: u64) -> (Vec<u8>, Totals) {
+        let folders = ["dns", "http", "tls"].map(|name| root().join("captures").join(name));
+        let folders: [&Path; 3] = folders.each_ref().map(|folder| folder.as_path());
+        let templates = template::load(&folders, HTTP_CYCLES).unwrap();
+        let mut file = Vec::new();
+        let totals = write(shape, bytes, &templates, &mut file).unwrap();
+        (file, totals)
+    }
+
+    #[test]
+    fn every_workload_is_its_size_the_same_each_time_and_in_order_of_time() {
+        for shape in &SHAPES {
+            let (file, totals) = made(shape, 4_000_000);
+            assert_eq!(file.len() as u64, totals.bytes);
+            assert!((3_500_000..5_500_000).contains(&totals.bytes), "{}: {} bytes", shape.name, totals.bytes);
+            assert!(
+                made(shape, 4_000_000) == (file.clone(), totals),
+                "{} differs from run to run",
+                shape.name
+            );
+            let records = pcap::read(&file).unwrap();
+            assert_eq!(records.len() as u64, totals.packets);
+            assert!(records.is_sorted_by_key(|record| record.at), "{}", shape.name);
+        }
+    }
+
+    #[test]
+    fn flows_have_five_tuples_of_their_own() {
+        for shape in &SHAPES {
+            let (file, totals) = made(shape, 4_000_000);
+            let mut tuples = BTreeSet::new();
+            for record in pcap::read(&file).unwrap() {
+                let packet = Packet::parse(&record.frame).unwrap();
+                let ends = [packet.source, packet.destination].map(|end| (end.address, end.port));
+                tuples.insert((ends.iter().max().copied(), ends.iter().min().copied()));
+            }
+            assert_eq!(tuples.len() as u64, totals.flows, "{}", shape.name);
+        }
+    }
+
+    /// Follows the sequence numbers of both directions of every TCP flow: nothing missing, nothing twice.
+    #[test]
+    fn the_bytes_of_a_flow_follow_each_other_without_gap() {
+        for shape in SHAPES.iter().filter(|shape| shape.bulk.is_some()) {
+            let (file, _) = made(shape, 4_000_000);
+            let mut next = BTreeMap::new();
+            let mut longest = 0;
+            for record in pcap::read(&file).unwrap() {
+                let packet = Packet::parse(&record.frame).unwrap();
+                let Transport::Tcp { seq, ack, flags } = packet.transport else { continue };
+                let [from, to] = [packet.source, packet.destination].map(|end| (end.address, end.port));
+                let used = packet.payload_len() + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+                let expected = next.entry((from, to)).or_insert(seq);
+                if used > 0 {
+                    assert_eq!(seq, *expected, "{}: {from:?} to {to:?}", shape.name);
+                    *expected = seq.wrapping_add(used);
+                }
+                let sent = next.get(&(to, from)).copied().unwrap_or(ack);
+                let ahead = ack.wrapping_sub(sent);
+                assert!(
+                    ahead == 0 || ahead > u32::MAX / 2 || flags & RST != 0,
+                    "{}: {from:?} acknowledges too much",
+                    shape.name
+                );
+                longest = longest.max(record.frame.len());
+            }
+            assert!(longest > 1_500, "{} has no bulk flow", shape.name);
+        }
+    }
+
+    #[test]
+    fn a_look_up_keeps_its_length_under_another_name() {
+        let (file, _) = made(&SHAPES[2], 200_000);
+        let mut names = BTreeSet::new();
+        for record in pcap::read(&file).unwrap() {
+            let packet = Packet::parse(&record.frame).unwrap();
+            let payload = packet.payload();
+            let label = usize::from(payload[12]);
+            assert!(payload[13..13 + label].iter().all(u8::is_ascii_lowercase));
+            names.insert(payload[13..13 + label].to_vec());
+        }
+        assert!(names.len() > 100, "{} names", names.len());
+    }
+
+    #[test]
+    fn a_kind_that_no_capture_holds_is_named() {
+        let none = Templates { short: Vec::new(), bulk: Vec::new() };
+        let error = write(&SHAPES[2], 1_000, &none, Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("no Dns flow"), "{error}");
+    }
+}
