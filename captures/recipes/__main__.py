@@ -173,7 +173,7 @@ def record(names):
                 verify(entry, lab.out)
             except Exception as error:
                 failed.append(entry.file)
-                print(f"FAILED    {entry.file}: {error}", flush=True)
+                print(f"FAILED    {entry.file}: {str(error)[-600:]}", flush=True)
                 if os.environ.get("LAB_DEBUG"):
                     traceback.print_exc()
                     (WORK / "failed").mkdir(exist_ok=True)

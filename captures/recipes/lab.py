@@ -76,6 +76,16 @@ def enter(namespace):
             raise OSError(ctypes.get_errno(), "setns")
 
 
+def tlslite_settings(settings):
+    """Handshake settings of tlslite-ng with some of them changed."""
+    from tlslite.api import HandshakeSettings
+
+    made = HandshakeSettings()
+    for name, value in settings.items():
+        setattr(made, name, value)
+    return made
+
+
 class Lab:
     """The two namespaces, the PKI, and whatever the current recipe started in them."""
 
@@ -87,6 +97,9 @@ class Lab:
         self.out = None
         self._processes = []
         self._background = []
+        self._listeners = []
+
+    run = staticmethod(run)
 
     # Set-up
 
@@ -174,19 +187,21 @@ class Lab:
         """Runs `function(connection)` for each TCP connection to `host`, in a thread of the net namespace."""
         import socket
 
-        ready = threading.Event()
+        ready, stop = threading.Event(), threading.Event()
 
         def accept():
             enter(NET)
             with socket.create_server((v4(host), port)) as listener:
-                listener.settimeout(30)
+                listener.settimeout(0.1)
                 ready.set()
-                with contextlib.suppress(OSError):
-                    while True:
+                while not stop.is_set():
+                    with contextlib.suppress(OSError):
                         connection, _ = listener.accept()
                         threading.Thread(target=self._answer, args=(function, connection), daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        self._listeners.append((stop, thread))
         if not ready.wait(5):
             raise RuntimeError("the Python server did not start")
 
@@ -240,6 +255,31 @@ class Lab:
             "openssl", "s_server", "-accept", f"{v4(host)}:{port}", "-quiet", *respond, *options, port=port
         )
 
+    def gnutls_serv(self, host, priority, key="ec", *options):
+        """Starts `gnutls-serv` for `host` with a priority string."""
+        identity = self.pki.server(host, key=key)
+        return self.serve(
+            "gnutls-serv", "--quiet", "--http", "--port", 443, "--priority", priority, "--x509certfile",
+            identity.chain, "--x509keyfile", identity.key, *options, port=443,
+        )
+
+    def tlslite_server(self, host, identity, **settings):
+        """A server of tlslite-ng, a TLS stack in Python that still knows what others have forgotten."""
+        from tlslite.api import TLSConnection, X509CertChain, parsePEMKey
+
+        chain = X509CertChain()
+        chain.parsePemList(identity.chain.read_text())
+        key = parsePEMKey(identity.key.read_text(), private=True)
+
+        def answer(connection):
+            session = TLSConnection(connection)
+            session.handshakeServer(certChain=chain, privateKey=key, settings=tlslite_settings(settings))
+            session.recv(4096)
+            session.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+            session.close()
+
+        self.serve_python(answer, host, 443)
+
     def stop_servers(self):
         """Ends what the recipe started."""
         for process in reversed(self._processes):
@@ -250,7 +290,10 @@ class Lab:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
-        self._processes = []
+        for stop, thread in self._listeners:
+            stop.set()
+            thread.join(5)
+        self._processes, self._listeners = [], []
 
     # Clients
 
@@ -285,26 +328,67 @@ class Lab:
         trust = ["--cacert", self.pki.root]
         return self.phone("curl", "-sS", "-m", "10", *trust, *arguments, **options)
 
-    def s_client(self, host, *options, request="GET / HTTP/1.0\r\n\r\n", port=443, fails=False, name=True, wait=0.4):
-        """`openssl s_client`, which sends one request and waits for the answer."""
+    def s_client(
+        self, host, *options, request="GET / HTTP/1.0\r\n\r\n", port=443, fails=False, name=True, wait=0.4,
+        renegotiate=False,
+    ):
+        """`openssl s_client`, which sends one request and waits for the answer.
+
+        With `renegotiate`, a line `R` in the request is s_client's command for it and is not sent.
+        """
         names = ["-servername", host] if name else ["-noservername"]
         command = [
             "ip", "netns", "exec", PHONE, "openssl", "s_client", "-connect", f"{v4(host)}:{port}", *names,
-            "-CAfile", self.pki.root, "-quiet", "-no_ign_eof", *map(str, options),
+            "-CAfile", self.pki.root, *([] if renegotiate else ["-quiet", "-no_ign_eof"]), *map(str, options),
         ]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         with contextlib.suppress(BrokenPipeError):
             time.sleep(wait)
-            if process.poll() is None and request:
-                process.stdin.write(request.encode())
-                process.stdin.flush()
-                time.sleep(wait)
+            for part in request.splitlines(keepends=True) if renegotiate else [request or ""]:
+                if process.poll() is None and part:
+                    process.stdin.write(part.encode())
+                    process.stdin.flush()
+                    time.sleep(wait)
             process.stdin.close()
         output = process.stdout.read()
         process.wait(20)
         if (process.returncode != 0) != fails:
             raise RuntimeError(f"{command} ended with {process.returncode}: {output}")
         return output
+
+    def gnutls_cli(self, host, priority, *options, fails=False):
+        """`gnutls-cli`, which sends one request."""
+        self.phone(
+            "gnutls-cli", "--priority", priority, "--x509cafile", self.pki.root, "--port", 443, "--sni-hostname", host,
+            "--verify-hostname", host, *options, v4(host), input=b"GET / HTTP/1.0\r\n\r\n", fails=fails,
+        )
+
+    def tlslite_client(self, host, **settings):
+        """A client of tlslite-ng, which sends one request and checks nothing."""
+        from tlslite.api import TLSConnection
+
+        from .clients import connect
+
+        def ask():
+            session = TLSConnection(connect(v4(host)))
+            session.handshakeClientCert(serverName=host, settings=tlslite_settings(settings))
+            session.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = session.recv(4096)
+            session.close()
+            return answer
+
+        return self.on_phone(ask)
+
+    def chromium(self, url, *options):
+        """Chromium without a window, trusting exactly the keys of the lab's certificates."""
+        profile = self.dir / "chromium"
+        hashes = ",".join(self.pki.key_hashes())
+        self.phone(
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--no-first-run", f"--user-data-dir={profile}",
+            f"--ignore-certificate-errors-spki-list={hashes}", *options, "--dump-dom", url,
+        )
+        shutil.rmtree(profile, ignore_errors=True)
 
     def python(self, script, *arguments, **options):
         """Runs a Python script on the phone, in the recorder's virtual environment."""

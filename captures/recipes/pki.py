@@ -4,6 +4,8 @@ Keys live in `target/recorder/pki` and never enter the repository. The trusted r
 `certificates/lab-root.pem`, because the captures that were recorded under an earlier root stay valid under it.
 """
 
+import base64
+import hashlib
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +116,13 @@ class Pki:
         """A client certificate under the trusted root."""
         return self.leaf(f"client-{name}", [], purpose="clientAuth")
 
+    def key_hashes(self):
+        """The SHA-256 of every leaf's public key in base64, as browsers pin them."""
+        for certificate in sorted(self.dir.glob("server-*.chain.pem")):
+            public = self._openssl("x509", "-in", certificate, "-noout", "-pubkey").stdout
+            der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=public, capture_output=True)
+            yield base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
+
     def publish_root(self, bundle: Path):
         """Adds the trusted root to the committed bundle, unless it is there."""
         pem = "".join(self.root.read_text().partition("-----BEGIN")[1:])
@@ -153,4 +162,4 @@ class Pki:
         )
 
     def _openssl(self, *arguments):
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+        return subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

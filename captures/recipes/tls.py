@@ -4,14 +4,18 @@ from .catalogue import capture
 
 TLS13 = "tls.handshake.type == 2 && tls.handshake.extensions.supported_version == 0x0304"
 TLS12 = "tls.handshake.type == 2 && tls.handshake.version == 0x0303"
+ANSWERED = "tls.app_data"
+LOW = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
 SOUND = [
     "cleartext-http",
+    "cleartext-on-tls-port",
     "cleartext-unknown",
     "missing-sni",
     "no-extended-master-secret",
     "non-tls-encryption",
     "null-or-anonymous-cipher",
     "tls-version-negotiated",
+    "tls-version-offered",
     "weak-cipher-negotiated",
     "weak-group",
     "weak-signature",
@@ -37,10 +41,742 @@ def tls13_good(lab):
     tools=["curl", "nginx", "dnsmasq"],
     silent=SOUND
     + ["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain"]
-    + ["accepted-weak-certificate", "insecure-renegotiation", "tls-compression", "version-downgrade-retry"],
+    + ["accepted-weak-certificate", "insecure-renegotiation", "tls-compression", "version-downgrade-retry"]
+    + ["weak-cipher-offered"],
     expect=[TLS12, "tls.handshake.type == 11"],
 )
 def tls12_good(lab):
     lab.nginx(lab.https("shop.test"))
     with lab.recording():
         lab.curl("--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256", "https://shop.test/")
+
+
+@capture(
+    "tls/ipv6.pcap",
+    shows="curl fetches https://shop.test/ over IPv6 and TLS 1.3.",
+    tools=["curl", "nginx", "dnsmasq"],
+    silent=SOUND,
+    expect=[TLS13 + " && ipv6"],
+)
+def ipv6(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        lab.curl("-6", "https://shop.test/")
+
+
+# Versions
+
+
+@capture(
+    "tls/tls10.pcap",
+    shows="curl and nginx agree on TLS 1.0, the only version that the server speaks.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["tls-version-negotiated"],
+    silent=["accepted-untrusted-chain", "cleartext-http", "null-or-anonymous-cipher"],
+    expect=["tls.handshake.type == 2 && tls.handshake.version == 0x0301", ANSWERED],
+)
+def tls10(lab):
+    lab.nginx(lab.https("legacy.test", protocols="TLSv1", options=f'ssl_ciphers "{LOW}";'))
+    with lab.recording():
+        lab.curl("--tlsv1.0", "--ciphers", "DEFAULT:@SECLEVEL=0", "--tls-max", "1.0", "https://legacy.test/")
+
+
+@capture(
+    "tls/tls11.pcap",
+    shows="curl offers TLS 1.0 to 1.3 and nginx chooses TLS 1.1.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["tls-version-negotiated", "tls-version-offered"],
+    silent=["cleartext-http", "null-or-anonymous-cipher"],
+    expect=["tls.handshake.type == 2 && tls.handshake.version == 0x0302", ANSWERED],
+)
+def tls11(lab):
+    lab.nginx(lab.https("legacy.test", protocols="TLSv1.1", options=f'ssl_ciphers "{LOW}";'))
+    with lab.recording():
+        lab.curl("--tlsv1.0", "--ciphers", "DEFAULT:@SECLEVEL=0", "https://legacy.test/")
+
+
+@capture(
+    "tls/versions-offered.pcap",
+    shows="curl offers TLS 1.0 and 1.1 beside 1.3, and nginx chooses 1.3.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["tls-version-offered"],
+    silent=["tls-version-negotiated", "version-downgrade-retry"],
+    expect=["tls.handshake.type == 1 && tls.handshake.extensions.supported_version == 0x0301", TLS13],
+)
+def versions_offered(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        lab.curl("--tlsv1.0", "--ciphers", "DEFAULT:@SECLEVEL=0", "https://shop.test/")
+
+
+@capture(
+    "tls/sslv3-rc4.pcap",
+    shows="tlslite-ng speaks SSL 3.0 with RC4 to itself, as phones of 2010 did.",
+    tools=["tlslite-ng"],
+    fires=["tls-version-negotiated", "weak-cipher-negotiated"],
+    silent=["null-or-anonymous-cipher"],
+    expect=["tls.handshake.type == 2 && tls.handshake.version == 0x0300 && tls.handshake.ciphersuite == 0x0005"],
+)
+def sslv3_rc4(lab):
+    old = {"minVersion": (3, 0), "maxVersion": (3, 0), "cipherNames": ["rc4"], "macNames": ["sha"]}
+    lab.tlslite_server("legacy.test", lab.pki.server("legacy.test", key="rsa2048"), **old)
+    with lab.recording():
+        lab.tlslite_client("legacy.test", **old)
+
+
+@capture(
+    "tls/version-refused.pcap",
+    shows="curl offers TLS 1.2 at most and nginx speaks 1.3 only: a protocol_version alert, and no fallback.",
+    tools=["curl", "nginx", "dnsmasq"],
+    silent=["tls-version-negotiated", "version-downgrade-retry", "tls-failure-then-cleartext"],
+    expect=["tls.alert_message.desc == 70"],
+)
+def version_refused(lab):
+    lab.nginx(lab.https("shop.test", protocols="TLSv1.3"))
+    with lab.recording():
+        lab.curl("--tls-max", "1.2", "https://shop.test/", fails=True)
+
+
+# Cipher suites
+
+
+def openssl_cipher(name, suite, shows, fires, silent=(), key="rsa2048", server=(), client=(), expect=()):
+    """One capture of `openssl s_client` and `s_server` that agree on one TLS 1.2 cipher suite."""
+
+    @capture(
+        f"tls/cipher-{name}.pcap",
+        shows=shows,
+        tools=["openssl s_client", "openssl s_server"],
+        fires=fires,
+        silent=silent,
+        expect=[TLS12, *expect],
+    )
+    def record(lab):
+        options = ("-tls1_2", "-cipher", f"{suite}:@SECLEVEL=0")
+        identity = None if "-nocert" in server else lab.pki.server("legacy.test", key=key)
+        lab.s_server("legacy.test", *options, *server, identity=identity)
+        with lab.recording():
+            lab.s_client("legacy.test", *options, *client)
+
+    record.__name__ = "openssl_cipher"
+
+
+openssl_cipher(
+    "null",
+    "NULL-SHA256",
+    "openssl negotiates TLS_RSA_WITH_NULL_SHA256: authenticated, and readable by anybody.",
+    ["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
+    ["tls-version-negotiated"],
+    expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0x003b"],
+)
+openssl_cipher(
+    "anonymous-dh",
+    "ADH-AES128-GCM-SHA256",
+    "openssl negotiates anonymous Diffie-Hellman: encrypted, and nobody knows with whom.",
+    ["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
+    ["tls-version-negotiated"],
+    server=["-nocert"],
+    expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0x00a6"],
+)
+openssl_cipher(
+    "anonymous-ecdh",
+    "AECDH-AES128-SHA",
+    "openssl negotiates anonymous elliptic-curve Diffie-Hellman.",
+    ["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
+    ["tls-version-negotiated"],
+    server=["-nocert"],
+    expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0xc018"],
+)
+openssl_cipher(
+    "static-rsa",
+    "AES128-GCM-SHA256",
+    "openssl negotiates RSA key transport: no forward secrecy, a MUST NOT of RFC 10015.",
+    ["weak-cipher-negotiated", "weak-cipher-offered"],
+    ["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+    expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0x009c"],
+)
+openssl_cipher(
+    "dhe",
+    "DHE-RSA-AES128-GCM-SHA256",
+    "openssl negotiates finite-field Diffie-Hellman over a group of 2048 bits: a MUST NOT of RFC 10015.",
+    ["weak-cipher-negotiated", "weak-cipher-offered"],
+    ["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+    expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0x009e", "tls.handshake.p_len == 256"],
+)
+openssl_cipher(
+    "cbc",
+    "ECDHE-RSA-AES128-SHA",
+    "openssl negotiates ECDHE with AES in CBC mode and SHA-1: a question of policy.",
+    [],
+    ["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+    expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0xc013"],
+)
+openssl_cipher(
+    "ccm8",
+    "ECDHE-ECDSA-AES128-CCM8",
+    "openssl negotiates AES-CCM with a short tag of 8 bytes.",
+    [],
+    ["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+    key="ec",
+    expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0xc0ae"],
+)
+
+
+@capture(
+    "tls/cipher-rc4.pcap",
+    shows="gnutls-cli and gnutls-serv agree on RC4 under TLS 1.2.",
+    tools=["gnutls-cli", "gnutls-serv"],
+    fires=["weak-cipher-negotiated", "weak-cipher-offered"],
+    silent=["null-or-anonymous-cipher", "tls-version-negotiated"],
+    expect=[TLS12 + " && tls.handshake.ciphersuite == 0x0005"],
+)
+def cipher_rc4(lab):
+    gnutls(lab, "NONE:+VERS-TLS1.2:+ARCFOUR-128:+SHA1:+RSA:+SIGN-ALL:+COMP-NULL:%VERIFY_ALLOW_SIGN_WITH_SHA1")
+
+
+@capture(
+    "tls/cipher-3des.pcap",
+    shows="tlslite-ng speaks TLS 1.2 with triple DES to itself.",
+    tools=["tlslite-ng"],
+    fires=["weak-cipher-negotiated", "weak-cipher-offered"],
+    silent=["null-or-anonymous-cipher", "tls-version-negotiated"],
+    expect=[TLS12, "tls.handshake.type == 2 && (tls.handshake.ciphersuite == 0x000a || tls.handshake.ciphersuite == 0xc012)"],
+)
+def cipher_3des(lab):
+    old = {"minVersion": (3, 3), "maxVersion": (3, 3), "cipherNames": ["3des"]}
+    lab.tlslite_server("legacy.test", lab.pki.server("legacy.test", key="rsa2048"), **old)
+    with lab.recording():
+        lab.tlslite_client("legacy.test", **old)
+
+
+@capture(
+    "tls/ciphers-offered.pcap",
+    shows="curl offers NULL, anonymous and static RSA suites beside good ones; nginx chooses TLS 1.3.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["weak-cipher-offered"],
+    silent=["weak-cipher-negotiated", "null-or-anonymous-cipher"],
+    expect=["tls.handshake.type == 1 && tls.handshake.ciphersuite == 0x003b", TLS13],
+)
+def ciphers_offered(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        lab.curl("--ciphers", LOW, "https://shop.test/")
+
+
+# Groups and signatures
+
+
+def gnutls(lab, server, client=None, host="legacy.test", key="rsa2048", **options):
+    """gnutls-cli asks gnutls-serv, each under its own priority string."""
+    lab.gnutls_serv(host, server, key=key)
+    with lab.recording():
+        lab.gnutls_cli(host, client or server, **options)
+
+
+@capture(
+    "tls/group-dh1024.pcap",
+    shows="openssl negotiates finite-field Diffie-Hellman over a group of 1024 bits.",
+    tools=["openssl s_client", "openssl s_server"],
+    fires=["weak-cipher-negotiated", "weak-group"],
+    silent=["null-or-anonymous-cipher", "tls-version-negotiated"],
+    expect=["tls.handshake.p_len == 128"],
+)
+def group_dh1024(lab):
+    parameters = lab.dir / "dh1024.pem"
+    lab.run("openssl", "dhparam", "-dsaparam", "-out", parameters, "1024")
+    options = ("-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0")
+    lab.s_server("legacy.test", *options, "-dhparam", parameters)
+    with lab.recording():
+        lab.s_client("legacy.test", *options)
+
+
+@capture(
+    "tls/group-secp192r1.pcap",
+    shows="openssl negotiates ECDHE over secp192r1.",
+    tools=["openssl s_client", "openssl s_server"],
+    fires=["weak-group"],
+    silent=["null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated"],
+    expect=["tls.handshake.server_named_curve == 0x0013"],
+)
+def group_secp192r1(lab):
+    options = ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0", "-groups", "P-192")
+    lab.s_server("legacy.test", *options)
+    with lab.recording():
+        lab.s_client("legacy.test", *options)
+
+
+@capture(
+    "tls/group-secp521r1.pcap",
+    shows="openssl negotiates ECDHE over secp521r1, which is unusual and strong.",
+    tools=["openssl s_client", "openssl s_server"],
+    silent=["weak-group", "weak-signature", "weak-cipher-negotiated"],
+    expect=["tls.handshake.server_named_curve == 0x0019"],
+)
+def group_secp521r1(lab):
+    options = ("-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384", "-groups", "P-521")
+    lab.s_server("legacy.test", *options)
+    with lab.recording():
+        lab.s_client("legacy.test", *options)
+
+
+@capture(
+    "tls/signature-sha1.pcap",
+    shows="openssl signs its ServerKeyExchange with RSA and SHA-1 under TLS 1.2.",
+    tools=["openssl s_client", "openssl s_server"],
+    fires=["weak-signature"],
+    silent=["tls-version-negotiated", "weak-cipher-negotiated", "weak-group"],
+    expect=["tls.handshake.type == 12 && tls.handshake.sig_hash_alg == 0x0201"],
+)
+def signature_sha1(lab):
+    options = ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0")
+    lab.s_server("legacy.test", *options)
+    with lab.recording():
+        lab.s_client("legacy.test", *options, "-sigalgs", "RSA+SHA1")
+
+
+@capture(
+    "tls/signature-md5.pcap",
+    shows="tlslite-ng signs its ServerKeyExchange with RSA and MD5 under TLS 1.2.",
+    tools=["tlslite-ng"],
+    fires=["weak-signature"],
+    silent=["tls-version-negotiated", "weak-group"],
+    expect=["tls.handshake.type == 12 && tls.handshake.sig_hash_alg == 0x0101"],
+)
+def signature_md5(lab):
+    old = {
+        "minVersion": (3, 3), "maxVersion": (3, 3), "rsaSigHashes": ["md5"], "rsaSchemes": ["pkcs1"],
+        "more_sig_schemes": [], "ecdsaSigHashes": [], "dsaSigHashes": [], "cipherNames": ["aes128gcm"],
+        "keyExchangeNames": ["ecdhe_rsa"],
+    }
+    lab.tlslite_server("legacy.test", lab.pki.server("legacy.test", key="rsa2048"), **old)
+    with lab.recording():
+        lab.tlslite_client("legacy.test", **old)
+
+
+# Extensions that a session lacks
+
+
+@capture(
+    "tls/no-sni.pcap",
+    shows="openssl s_client connects to a named server without saying which name it wants.",
+    tools=["openssl s_client", "nginx", "dig"],
+    fires=["missing-sni"],
+    silent=["tls-version-negotiated", "cleartext-unknown"],
+    expect=[TLS13, "dns.a == 198.51.100.10"],
+    forbid=["tls.handshake.extensions_server_name"],
+)
+def no_sni(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        lab.phone("dig", "+nocookie", "shop.test")
+        lab.s_client("shop.test", name=False)
+
+
+@capture(
+    "tls/address-literal.pcap",
+    shows="curl -k fetches https://198.51.100.10/: an address has no name to send.",
+    tools=["curl", "nginx"],
+    expect=[TLS13],
+    forbid=["tls.handshake.extensions_server_name", "dns"],
+)
+def address_literal(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        lab.curl("-k", "https://198.51.100.10/")
+
+
+@capture(
+    "tls/no-extended-master-secret.pcap",
+    shows="gnutls-cli and gnutls-serv agree on TLS 1.2 without the extended master secret.",
+    tools=["gnutls-cli", "gnutls-serv"],
+    fires=["no-extended-master-secret"],
+    silent=["insecure-renegotiation", "tls-version-negotiated", "weak-cipher-negotiated"],
+    expect=[TLS12],
+    forbid=["tls.handshake.type == 2 && tls.handshake.extension.type == 23"],
+)
+def no_extended_master_secret(lab):
+    gnutls(lab, "NORMAL:-VERS-ALL:+VERS-TLS1.2:%NO_SESSION_HASH", "NORMAL:-VERS-ALL:+VERS-TLS1.2")
+
+
+@capture(
+    "tls/no-renegotiation-info.pcap",
+    shows="gnutls-serv with safe renegotiation disabled does not answer renegotiation_info under TLS 1.2.",
+    tools=["gnutls-cli", "gnutls-serv"],
+    fires=["insecure-renegotiation"],
+    silent=["no-extended-master-secret", "tls-version-negotiated", "weak-cipher-negotiated"],
+    expect=[TLS12],
+    forbid=["tls.handshake.type == 2 && tls.handshake.extension.type == 65281"],
+)
+def no_renegotiation_info(lab):
+    plain = "NORMAL:-VERS-ALL:+VERS-TLS1.2"
+    gnutls(lab, plain + ":%DISABLE_SAFE_RENEGOTIATION", plain)
+
+
+@capture(
+    "tls/gnutls-tls12.pcap",
+    shows="gnutls-cli and gnutls-serv under TLS 1.2 with all that belongs to it.",
+    tools=["gnutls-cli", "gnutls-serv"],
+    silent=["insecure-renegotiation", "no-extended-master-secret", "tls-compression", "weak-signature"],
+    expect=[TLS12],
+)
+def gnutls_tls12(lab):
+    gnutls(lab, "NORMAL:-VERS-ALL:+VERS-TLS1.2")
+
+
+@capture(
+    "tls/renegotiated.pcap",
+    shows="openssl s_client renegotiates a TLS 1.2 session safely, with a second, encrypted handshake.",
+    tools=["openssl s_client", "openssl s_server"],
+    silent=["insecure-renegotiation", "version-downgrade-retry"],
+    expect=[TLS12, "tls.record.content_type == 22 && tls.handshake && tcp.dstport == 443 && !tls.handshake.type"],
+)
+def renegotiated(lab):
+    lab.s_server("shop.test", "-tls1_2", "-client_renegotiation", respond="-rev")
+    with lab.recording():
+        lab.s_client("shop.test", "-tls1_2", request="R\nhello\n", renegotiate=True)
+
+
+# Handshakes of other shapes
+
+
+@capture(
+    "tls/hello-retry.pcap",
+    shows="The server asks for another group with a HelloRetryRequest: two ClientHellos, one session.",
+    tools=["openssl s_client", "openssl s_server"],
+    silent=["version-downgrade-retry", "weak-group", "tls-version-negotiated"],
+    expect=["tls.handshake.random == cf:21:ad:74:e5:9a:61:11:be:1d:8c:02:1e:65:b8:91:c2:a2:11:16:7a:bb:8c:5e:07:9e:09:e2:c8:a8:33:9c"],
+)
+def hello_retry(lab):
+    lab.s_server("shop.test", "-groups", "P-384")
+    with lab.recording():
+        lab.s_client("shop.test", "-groups", "X25519:P-384")
+
+
+def resumed(name, shows, *options, expect):
+    """A first session whose state is kept, and a second one that resumes it."""
+
+    @capture(
+        f"tls/resumed-{name}.pcap",
+        shows=shows,
+        tools=["openssl s_client", "openssl s_server"],
+        silent=["version-downgrade-retry", "no-extended-master-secret", "accepted-untrusted-chain"],
+        expect=expect,
+    )
+    def record(lab):
+        state = lab.dir / "session.pem"
+        state.unlink(missing_ok=True)
+        lab.s_server("shop.test", *options)
+        with lab.recording():
+            lab.s_client("shop.test", *options, "-sess_out", state)
+            lab.s_client("shop.test", *options, "-sess_in", state)
+
+    record.__name__ = f"resumed_{name}"
+
+
+resumed(
+    "id",
+    "openssl s_client resumes a TLS 1.2 session by its identifier: no certificate the second time.",
+    "-tls1_2",
+    "-no_ticket",
+    expect=["tls.handshake.type == 2 && tls.handshake.session_id_length == 32 && tls.record.content_type == 20"],
+)
+resumed(
+    "ticket",
+    "openssl s_client resumes a TLS 1.2 session by a ticket.",
+    "-tls1_2",
+    expect=["tls.handshake.type == 4", "tls.handshake.session_ticket_length > 100 && tls.handshake.type == 1"],
+)
+resumed(
+    "psk",
+    "openssl s_client resumes a TLS 1.3 session by a pre-shared key.",
+    "-tls1_3",
+    expect=["tls.handshake.type == 2 && tls.handshake.extension.type == 41"],
+)
+
+
+@capture(
+    "tls/early-data.pcap",
+    shows="openssl s_client resumes a TLS 1.3 session and sends early data before the server has spoken.",
+    tools=["openssl s_client", "openssl s_server"],
+    silent=["version-downgrade-retry", "non-tls-encryption"],
+    expect=["tls.handshake.type == 1 && tls.handshake.extension.type == 42"],
+)
+def early_data(lab):
+    state, data = lab.dir / "early.pem", lab.dir / "early.txt"
+    data.write_text("GET /early HTTP/1.0\r\n\r\n")
+    lab.s_server("shop.test", "-tls1_3", "-early_data", "-max_early_data", "4096", "-no_anti_replay", respond="-rev")
+    with lab.recording():
+        lab.s_client("shop.test", "-tls1_3", "-sess_out", state, request="hello\n")
+        lab.s_client("shop.test", "-tls1_3", "-sess_in", state, "-early_data", data, request="hello\n")
+
+
+@capture(
+    "tls/hello-in-many-records.pcap",
+    shows="A ClientHello in records of 64 bytes, all in one segment; nginx reads it without complaint.",
+    tools=["python ssl", "nginx"],
+    silent=["missing-sni", "non-tls-encryption", "cleartext-unknown"],
+    expect=["tls.record.length == 64", TLS13],
+)
+def hello_in_many_records(lab):
+    from . import clients
+
+    lab.nginx(lab.https("shop.test"))
+    tls = clients.context(lab.pki.root)
+    with lab.recording():
+        lab.on_phone(
+            lambda: clients.tls_exchange(
+                clients.connect("198.51.100.10"), tls, "shop.test", send=clients.in_records_of(64)
+            )
+        )
+
+
+@capture(
+    "tls/hello-in-many-segments.pcap",
+    shows="A ClientHello in TCP segments of 40 bytes.",
+    tools=["python ssl", "nginx"],
+    silent=["missing-sni", "non-tls-encryption", "cleartext-unknown"],
+    expect=["tcp.len == 40", "tls.handshake.extensions_server_name == shop.test", TLS13],
+)
+def hello_in_many_segments(lab):
+    from . import clients
+
+    lab.nginx(lab.https("shop.test"))
+    tls = clients.context(lab.pki.root)
+    with lab.recording():
+        lab.on_phone(
+            lambda: clients.tls_exchange(
+                clients.connect("198.51.100.10"), tls, "shop.test", send=clients.in_segments_of(40)
+            )
+        )
+
+
+@capture(
+    "tls/tiny-segments.pcap",
+    shows="A TLS 1.2 session in which neither side sends more than 200 bytes in a segment.",
+    tools=["python ssl", "nginx"],
+    silent=["missing-sni", "non-tls-encryption", "accepted-untrusted-chain", "weak-signature"],
+    expect=[TLS12, "tls.handshake.type == 11"],
+    forbid=["tcp.len > 200"],
+)
+def tiny_segments(lab):
+    import ssl
+
+    from . import clients
+
+    lab.nginx(lab.https("shop.test"))
+    tls = clients.context(lab.pki.root, maximum_version=ssl.TLSVersion.TLSv1_2)
+    with lab.recording():
+        lab.on_phone(
+            lambda: clients.tls_exchange(clients.connect("198.51.100.10", TCP_MAXSEG=200), tls, "shop.test")
+        )
+
+
+# Stacks
+
+
+def impersonated(profile, shows, expect):
+    """curl-impersonate's BoringSSL, which says what a browser says."""
+
+    @capture(
+        f"tls/{profile.replace('_', '-')}.pcap",
+        shows=shows,
+        tools=[f"curl_cffi {profile}", "nginx", "dnsmasq"],
+        silent=SOUND,
+        expect=[TLS13, *expect],
+    )
+    def record(lab):
+        lab.nginx(lab.https("shop.test"))
+        script = (
+            "import sys; from curl_cffi import requests; "
+            f"requests.get('https://shop.test/', impersonate='{profile}', verify=sys.argv[1], timeout=10)"
+        )
+        with lab.recording():
+            lab.python(script, lab.pki.root)
+
+    record.__name__ = profile
+
+
+impersonated(
+    "chrome99_android",
+    "The ClientHello of Chrome 99 on Android: GREASE, compressed certificates, and TLS 1.3.",
+    ["tls.handshake.type == 1 && tls.handshake.extension.type == 27"],
+)
+impersonated(
+    "chrome131_android",
+    "The ClientHello of Chrome 131 on Android: GREASE and an encrypted ClientHello that is GREASE, too.",
+    ["tls.handshake.type == 1 && tls.handshake.extension.type == 65037"],
+)
+impersonated(
+    "chrome136",
+    "The ClientHello of Chrome 136: a post-quantum key share makes it longer than a segment.",
+    ["tls.handshake.extensions_key_share_group == 4588"],
+)
+impersonated(
+    "safari18_0_ios",
+    "The ClientHello of Safari 18 on iOS.",
+    ["tls.handshake.type == 1"],
+)
+
+
+@capture(
+    "tls/gnutls.pcap",
+    shows="gnutls-cli and gnutls-serv under TLS 1.3: each encrypted handshake message in a record of its own.",
+    tools=["gnutls-cli", "gnutls-serv"],
+    silent=SOUND,
+    expect=[TLS13],
+)
+def gnutls_tls13(lab):
+    gnutls(lab, "NORMAL:-VERS-ALL:+VERS-TLS1.3", host="shop.test", key="ec")
+
+
+@capture(
+    "tls/node.pcap",
+    shows="Node fetches https://shop.test/ over TLS 1.3.",
+    tools=["node", "nginx", "dnsmasq"],
+    silent=SOUND,
+    expect=[TLS13],
+)
+def node(lab):
+    lab.nginx(lab.https("shop.test"))
+    script = (
+        "require('https').get({host: 'shop.test', ca: require('fs').readFileSync(process.argv[1]), agent: false},"
+        " (response) => response.resume())"
+    )
+    with lab.recording():
+        lab.phone("node", "-e", script, lab.pki.root)
+
+
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+import java.nio.file.*;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
+import javax.net.ssl.*;
+
+public class Fetch {
+    public static void main(String[] arguments) throws Exception {
+        KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null, null);
+        if (arguments[1].length() > 0) {
+            try (var stream = Files.newInputStream(Path.of(arguments[1]))) {
+                store.setCertificateEntry("root", CertificateFactory.getInstance("X.509").generateCertificate(stream));
+            }
+        } else {
+            store = null;
+        }
+        TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        trust.init(store);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(null, trust.getTrustManagers(), null);
+        HttpClient client = HttpClient.newBuilder().sslContext(context).version(HttpClient.Version.HTTP_1_1).build();
+        HttpRequest request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
+        System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).statusCode());
+    }
+}
+"""
+
+
+def java(lab, *arguments, **options):
+    """Java's own HTTP client on its own TLS stack."""
+    source = lab.dir / "Fetch.java"
+    source.write_text(JAVA)
+    lab.phone("java", "-Xshare:auto", source, *arguments, **options)
+
+
+@capture(
+    "tls/java.pcap",
+    shows="Java's HTTP client fetches https://shop.test/ over TLS 1.3; JSSE pads its records.",
+    tools=["java", "nginx", "dnsmasq"],
+    silent=SOUND,
+    expect=[TLS13],
+)
+def java_tls13(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        java(lab, "https://shop.test/", lab.pki.root)
+
+
+@capture(
+    "tls/java-rejects.pcap",
+    shows="Java does not trust the server's authority under TLS 1.3, and its alert is encrypted.",
+    tools=["java", "nginx", "dnsmasq"],
+    silent=["accepted-untrusted-chain", "tls-failure-then-cleartext"],
+    expect=[TLS13],
+    forbid=["tls.alert_message.desc"],
+)
+def java_rejects(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        java(lab, "https://shop.test/", "", fails=True)
+
+
+@capture(
+    "tls/node-rejects.pcap",
+    shows="Node does not trust the server's authority under TLS 1.3 and hangs up without a word.",
+    tools=["node", "nginx", "dnsmasq"],
+    silent=["accepted-untrusted-chain", "tls-failure-then-cleartext"],
+    expect=[TLS13],
+)
+def node_rejects(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        lab.phone("node", "-e", "require('https').get('https://shop.test/')", fails=True)
+
+
+@capture(
+    "tls/chromium.pcap",
+    shows="Chromium, headless, opens https://shop.test/ and finds its icon missing.",
+    tools=["chromium", "nginx", "dnsmasq"],
+    silent=["cleartext-http", "missing-sni", "tls-version-negotiated", "weak-cipher-negotiated"],
+    expect=[TLS13, "tls.handshake.extensions_server_name == shop.test"],
+)
+def chromium(lab):
+    lab.nginx(lab.https("shop.test", body="return 200 '<!doctype html><title>Lab</title><p>Good day.';"))
+    with lab.recording(packets="host 198.51.100.10 or (udp port 53)"):
+        lab.chromium("https://shop.test/")
+
+
+# Ports, and recordings that begin too late
+
+
+@capture(
+    "tls/on-port-80.pcap",
+    shows="curl speaks TLS 1.3 to port 80: encrypted, whatever the port says.",
+    tools=["curl", "nginx", "dnsmasq"],
+    silent=["cleartext-http", "cleartext-unknown", "non-tls-encryption", "cleartext-on-tls-port"],
+    expect=["tcp.dstport == 80"],
+)
+def on_port_80(lab):
+    lab.nginx(lab.https("shop.test", port=80))
+    with lab.recording():
+        lab.curl("https://shop.test:80/")
+
+
+@capture(
+    "tls/midstream.pcap",
+    shows="The recording begins in the middle of a TLS 1.3 session: records of application data, no handshake.",
+    tools=["python ssl", "openssl s_server"],
+    silent=["cleartext-unknown", "non-tls-encryption", "cleartext-http", "missing-sni"],
+    expect=["tcp.port == 443 && tcp.len > 0"],
+    forbid=["tcp.flags.syn == 1", "tls.handshake.type == 1"],
+)
+def midstream(lab):
+    from . import clients
+
+    lab.s_server("shop.test", respond="-rev")
+
+    def first():
+        tls = clients.context(lab.pki.root, check_hostname=True)
+        return tls.wrap_socket(clients.connect("198.51.100.10"), server_hostname="shop.test")
+
+    def ask(session, times):
+        for number in range(times):
+            session.sendall(b"line %d of a long conversation\n" % number)
+            session.recv(4096)
+
+    session = lab.on_phone(first)
+    lab.on_phone(lambda: ask(session, 2))
+    with lab.recording():
+        lab.on_phone(lambda: ask(session, 6))
+        session.close()
