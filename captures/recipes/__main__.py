@@ -21,11 +21,13 @@ from .catalogue import CAPTURES
 
 from . import (  # noqa: F401  each module declares its captures when imported
     certificates,
+    consistency,
     demo,
     dns,
     http,
     mutual_tls,
     tls,
+    unknown,
 )
 
 HERE = Path(__file__).resolve().parent.parent

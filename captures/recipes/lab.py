@@ -115,7 +115,7 @@ class Lab:
         self.stop_servers()
         for namespace in (PHONE, NET):
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
-        shutil.rmtree(f"/etc/netns/{PHONE}", ignore_errors=True)
+            shutil.rmtree(f"/etc/netns/{namespace}", ignore_errors=True)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def _namespaces(self):
@@ -252,7 +252,9 @@ class Lab:
             options += ("-cert", identity.certificate, "-key", identity.key, "-cert_chain", identity.chain)
         respond = [respond] if respond else []
         return self.serve(
-            "openssl", "s_server", "-accept", f"{v4(host)}:{port}", "-quiet", *respond, *options, port=port
+            "openssl", "s_server", "-accept", f"{v4(host)}:{port}", "-quiet", *respond, *options, port=port,
+            # Without an answering mode it relays its standard input, and leaves when that ends.
+            stdin=subprocess.DEVNULL if respond else subprocess.PIPE,
         )
 
     def gnutls_serv(self, host, priority, key="ec", *options):
@@ -279,6 +281,12 @@ class Lab:
             session.close()
 
         self.serve_python(answer, host, 443)
+
+    def net_hosts(self, hosts):
+        """Lets programs in the net namespace resolve the lab's names."""
+        settings = Path(f"/etc/netns/{NET}")
+        settings.mkdir(parents=True, exist_ok=True)
+        (settings / "hosts").write_text("".join(f"{v4(host)} {host}\n" for host in hosts))
 
     def stop_servers(self):
         """Ends what the recipe started."""
