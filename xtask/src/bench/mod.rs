@@ -101,6 +101,11 @@ fn bench(words: &[String]) -> anyhow::Result<()> {
     let templates = template::load(&folders.each_ref().map(PathBuf::as_path), HTTP_CYCLES)?;
     let bench = Bench { folder, templates, options };
 
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    print(&format!(
+        "{cores} cores; medians of {} runs after a warm-up, files in the page cache\n",
+        bench.options.runs
+    ))?;
     print(&table::head())?;
     let asked = |name: &str| bench.options.only.as_ref().is_none_or(|only| only == name);
     for shape in SHAPES.iter().filter(|shape| asked(shape.name)) {
@@ -143,6 +148,8 @@ impl Bench {
         for row in &rows {
             print(&table::row(row, &totals, &baselines))?;
         }
+        let aim = if with_tshark { "with database a 25th of tshark" } else { shape.aim };
+        print(&format!("  aim: {aim}\n"))?;
         self.remove(&file)
     }
 

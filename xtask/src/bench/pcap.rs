@@ -15,6 +15,9 @@ pub(super) struct Record {
     pub(super) frame: Vec<u8>,
 }
 
+/// The length of a record's header.
+pub(super) const RECORD_HEADER: usize = 16;
+
 /// The link type of Ethernet.
 const ETHERNET: u32 = 1;
 
@@ -48,10 +51,10 @@ pub(super) fn read(bytes: &[u8]) -> anyhow::Result<Vec<Record>> {
             bail!("record cut short at offset {at}")
         };
         let length = usize::try_from(length)?;
-        let frame = bytes.get(at + 16..).and_then(|rest| rest.get(..length));
+        let frame = bytes.get(at + RECORD_HEADER..).and_then(|rest| rest.get(..length));
         let frame = frame.with_context(|| format!("record cut short at offset {at}"))?.to_vec();
         records.push(Record { at: u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * unit, frame });
-        at += 16 + length;
+        at += RECORD_HEADER + length;
     }
     Ok(records)
 }
@@ -84,7 +87,7 @@ impl<W: Write> Writer<W> {
         let seconds = u32::try_from(at / 1_000_000_000).map_err(too_large)?;
         let micros = u32::try_from(at % 1_000_000_000 / 1_000).map_err(too_large)?;
         let length = u32::try_from(frame.len()).map_err(too_large)?;
-        let mut header = [0; 16];
+        let mut header = [0; RECORD_HEADER];
         for (field, value) in header.chunks_exact_mut(4).zip([seconds, micros, length, length]) {
             field.copy_from_slice(&value.to_le_bytes());
         }

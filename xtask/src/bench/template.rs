@@ -55,6 +55,17 @@ pub(super) struct Body {
     pub(super) shift: u32,
 }
 
+impl Body {
+    /// Packets of one cycle, and their bytes in a capture file.
+    pub(super) fn cost(&self) -> (u64, u64) {
+        let acknowledgements = self.cycle.len().div_ceil(2);
+        let packets = self.cycle.len() + acknowledgements;
+        let frames: usize = self.cycle.iter().map(|(_, form)| form.len()).sum();
+        let bytes = frames + acknowledgements * self.acknowledgement.len() + packets * pcap::RECORD_HEADER;
+        (u64::try_from(packets).unwrap_or_default(), u64::try_from(bytes).unwrap_or_default())
+    }
+}
+
 /// A flow as a pattern: its packets, and for a bulk flow the body between head and tail.
 pub(super) struct Template {
     pub(super) kind: Kind,
@@ -66,10 +77,11 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The bytes of the frames of head and tail.
+    /// The bytes of head and tail in a capture file.
     pub(super) fn len(&self) -> u64 {
-        let frames = self.head.iter().chain(&self.tail).map(|step| step.form.len());
-        frames.map(|len| u64::try_from(len).unwrap_or_default()).sum()
+        let steps = self.head.iter().chain(&self.tail);
+        u64::try_from(steps.map(|step| step.form.len() + pcap::RECORD_HEADER).sum::<usize>())
+            .unwrap_or_default()
     }
 }
 
