@@ -10,6 +10,7 @@ use crate::observation::FlowSink;
 use crate::pipeline::{self, Options};
 use crate::policy::Policy;
 use crate::report::json::FlowLog;
+use crate::report::secrets::Secrets;
 use crate::report::text;
 use crate::source;
 use crate::store::Store;
@@ -32,6 +33,9 @@ pub(super) struct Arguments {
     /// The device's /data/system/packages.list
     #[arg(long)]
     packages: Option<PathBuf>,
+    /// Write credentials of HTTP messages as they were sent, not as digests
+    #[arg(long)]
+    keep_secrets: bool,
     /// What you declare of apps and endpoints (TOML)
     #[arg(long)]
     policy: Option<PathBuf>,
@@ -54,7 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let source = source::open(&arguments.files)?;
     let mut store = arguments.db.as_deref().map(Store::begin).transpose()?;
-    let mut log = (arguments.format == Format::Jsonl).then(FlowLog::new).transpose()?;
+    let secrets = if arguments.keep_secrets { Secrets::Keep } else { Secrets::Digest };
+    let mut log = (arguments.format == Format::Jsonl).then(|| FlowLog::new(secrets)).transpose()?;
     let mut sinks: Vec<&mut dyn FlowSink> = Vec::new();
     sinks.extend(store.as_mut().map(|store| store as &mut dyn FlowSink));
     sinks.extend(log.as_mut().map(|log| log as &mut dyn FlowSink));

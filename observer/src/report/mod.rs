@@ -1,6 +1,10 @@
 //! Renderings of a finished run. They see a [`Run`], never the pipeline.
 
+pub mod community_id;
+pub mod exchange;
 pub mod json;
+pub mod names;
+pub mod secrets;
 pub mod text;
 
 use std::collections::BTreeMap;

@@ -1,15 +1,24 @@
 //! JSON Lines: see the schema `observer/1`.
 
+mod flow;
+mod http;
+mod tls;
+
+use std::fmt::Display;
 use std::io::{self, Write};
 
+use serde::Serializer;
 use serde_json::json;
 
+use self::flow::FlowRecord;
 use super::Run;
+use super::secrets::Secrets;
 use crate::observation::{Flow, FlowSink, SinkError};
 
 /// Keeps each flow's line until the run is over: the `meta` line, which comes first, is complete only then.
 pub struct FlowLog {
     spool: io::BufWriter<std::fs::File>,
+    secrets: Secrets,
 }
 
 impl FlowLog {
@@ -17,8 +26,8 @@ impl FlowLog {
     ///
     /// # Errors
     /// When there is no room for one.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { spool: io::BufWriter::new(tempfile::tempfile()?) })
+    pub fn new(secrets: Secrets) -> io::Result<Self> {
+        Ok(Self { spool: io::BufWriter::new(tempfile::tempfile()?), secrets })
     }
 
     /// Writes the whole run.
@@ -41,15 +50,13 @@ impl FlowLog {
 
 impl FlowSink for FlowLog {
     fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
-        let tuple = &flow.flow.info.five_tuple;
-        let line = json!({
-            "type": "flow",
-            "id": flow.id,
-            "frames": {"first": flow.flow.info.first_frame, "last": flow.flow.last_frame},
-            "source": {"ip": tuple.source.ip, "port": tuple.source.port},
-            "destination": {"ip": tuple.destination.ip, "port": tuple.destination.port},
-        });
-        writeln!(self.spool, "{line}")?;
+        serde_json::to_writer(&mut self.spool, &FlowRecord::new(flow, self.secrets))?;
+        self.spool.write_all(b"\n")?;
         Ok(())
     }
+}
+
+/// Serializes a value as it is displayed.
+fn shown<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

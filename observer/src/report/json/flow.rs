@@ -1,0 +1,149 @@
+//! The `flow` record: its field order is part of the format.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::http::{DnsRecord, HttpRecord};
+use super::shown;
+use super::tls::TlsRecord;
+use crate::attribution::Owner;
+use crate::decode::Transport;
+use crate::observation::{DomainBasis, Flow, Protection};
+use crate::report::community_id::CommunityId;
+use crate::report::exchange;
+use crate::report::names;
+use crate::report::secrets::Secrets;
+use crate::source::FrameNumber;
+use crate::time::Timestamp;
+
+/// A flow, as both machine-readable outputs know it.
+#[derive(Serialize)]
+pub(super) struct FlowRecord<'a> {
+    r#type: &'static str,
+    id: u64,
+    frames: FrameRange,
+    event: Event,
+    network: Network<'a>,
+    source: Source,
+    destination: Destination<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp: Option<Tcp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a Owner>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsRecord<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    http: Vec<HttpRecord<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dns: Vec<DnsRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct FrameRange {
+    first: FrameNumber,
+    last: FrameNumber,
+}
+
+#[derive(Serialize)]
+struct Event {
+    start: Timestamp,
+    end: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Network<'a> {
+    #[serde(serialize_with = "shown")]
+    transport: names::TransportName,
+    r#type: &'static str,
+    #[serde(serialize_with = "shown")]
+    community_id: CommunityId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    layers: &'a [&'static str],
+    protection: Protection,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tunnel: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Source {
+    ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    packets: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Destination<'a> {
+    ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    packets: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_basis: Option<DomainBasis>,
+}
+
+#[derive(Serialize)]
+struct Tcp {
+    state: &'static str,
+    gaps: u64,
+    retransmissions: u64,
+}
+
+impl<'a> FlowRecord<'a> {
+    /// The record of `flow`.
+    pub(super) fn new(flow: &'a Flow, secrets: Secrets) -> Self {
+        let closed = &flow.flow;
+        let tuple = &closed.info.five_tuple;
+        let [from_originator, from_responder] = closed.counts;
+        let port = |port| matches!(tuple.transport, Transport::Tcp | Transport::Udp).then_some(port);
+        let layers = names::layers(flow);
+        Self {
+            r#type: "flow",
+            id: flow.id,
+            frames: FrameRange { first: closed.info.first_frame, last: closed.last_frame },
+            event: Event { start: closed.info.start, end: closed.end },
+            network: Network {
+                transport: names::TransportName(tuple.transport),
+                r#type: if tuple.source.ip.is_ipv4() { "ipv4" } else { "ipv6" },
+                community_id: CommunityId::new(tuple),
+                protocol: layers.last().copied(),
+                layers,
+                protection: flow.protection,
+                tunnel: closed.info.tunnels.iter().map(names::tunnel).collect(),
+            },
+            source: Source {
+                ip: tuple.source.ip,
+                port: port(tuple.source.port),
+                packets: from_originator.packets,
+                bytes: from_originator.bytes,
+            },
+            destination: Destination {
+                ip: tuple.destination.ip,
+                port: port(tuple.destination.port),
+                packets: from_responder.packets,
+                bytes: from_responder.bytes,
+                domain: flow.domain.as_ref().map(|domain| domain.name.as_str()),
+                domain_basis: flow.domain.as_ref().map(|domain| domain.basis),
+            },
+            tcp: closed.tcp.map(|tcp| Tcp {
+                state: names::tcp_state(tcp.state),
+                gaps: tcp.gaps,
+                retransmissions: tcp.retransmissions,
+            }),
+            owner: flow.owner.as_deref(),
+            tls: flow.tls.as_deref().map(|session| TlsRecord::new(session, &flow.layers)),
+            http: exchange::http(flow)
+                .iter()
+                .map(|exchange| HttpRecord::new(flow, exchange, secrets))
+                .collect(),
+            dns: exchange::dns(flow).iter().map(DnsRecord::new).collect(),
+        }
+    }
+}

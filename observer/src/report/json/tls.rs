@@ -1,0 +1,267 @@
+//! The `tls` part of a flow record.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use serde::{Serialize, Serializer};
+
+use crate::protocol::tls::{
+    Alert, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, NamedGroup,
+    ParsedCertificate, PublicKey, Role, Seen, Session, SignatureScheme, TlsVersion,
+};
+use crate::report::names;
+use crate::source::FrameNumber;
+use crate::time::Timestamp;
+
+/// Prints as its `Display`.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A list whose members print as their `Display`.
+struct List<'a, T>(&'a [T]);
+
+impl<T: Display> Serialize for List<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Shown))
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct TlsRecord<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Shown<TlsVersion>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cipher: Option<Shown<CipherSuite>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    curve: Option<Shown<NamedGroup>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_protocol: Option<&'a str>,
+    established: bool,
+    resumed: bool,
+    client: Client<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Server<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alerts: Vec<AlertRecord>,
+}
+
+#[derive(Serialize)]
+struct Client<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supported_versions: Option<Vec<Shown<TlsVersion>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supported_ciphers: Option<List<'a, CipherSuite>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supported_protocols: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supported_groups: Option<List<'a, NamedGroup>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_algorithms: Option<List<'a, SignatureScheme>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ja3: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ja4: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ech: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_scsv: Option<bool>,
+    certificate: ClientCertificate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_basis: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificate_chain: Vec<CertificateRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct Server<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_requested: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificate_chain: Vec<CertificateRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ja3s: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AlertRecord {
+    from: Role,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    frame: FrameNumber,
+    encrypted: bool,
+}
+
+#[derive(Serialize)]
+struct CertificateRecord<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    san: Option<&'a [String]>,
+    hash: Hash,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spki_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<&'a PublicKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_algorithm: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Hash {
+    sha256: String,
+}
+
+impl<'a> TlsRecord<'a> {
+    pub(super) fn new(session: &'a Session, layers: &[&'static str]) -> Self {
+        let hello = session.server_hello.as_ref().map(|hello| &*hello.value);
+        Self {
+            version_protocol: version_protocol(session, layers),
+            version: session.version().map(Shown),
+            cipher: hello.map(|hello| Shown(hello.cipher_suite)),
+            curve: curve(session).map(Shown),
+            next_protocol: hello.and_then(|hello| hello.alpn.as_deref()),
+            established: session.established(),
+            resumed: session.resumed,
+            client: client(session),
+            server: server(session),
+            alerts: session.alerts.iter().map(alert).collect(),
+        }
+    }
+}
+
+/// `tls`, `ssl`, `dtls` or `quic`: by the negotiated version, else by what the client or the records say.
+pub(crate) fn version_protocol(session: &Session, layers: &[&'static str]) -> Option<&'static str> {
+    if layers.contains(&"quic") {
+        return Some("quic");
+    }
+    let offered = || session.client_hello.as_ref().map(|hello| hello.value.legacy_version);
+    let seen = || session.midstream.as_ref().map(|midstream| midstream.value);
+    session.version().or_else(offered).or_else(seen).map(TlsVersion::protocol)
+}
+
+/// The group of the key exchange.
+pub(crate) fn curve(session: &Session) -> Option<NamedGroup> {
+    let shared = session.server_hello.as_ref().and_then(|hello| hello.value.group);
+    shared.or_else(|| session.server_key_exchange.as_ref().and_then(|exchange| exchange.value.group))
+}
+
+/// What the ClientHello says of Encrypted Client Hello. GREASE cannot be told from an offer.
+pub(crate) fn ech(hello: &ClientHello) -> &'static str {
+    match hello.ech {
+        ClientEch::Absent => "absent",
+        ClientEch::Outer => "offered",
+    }
+}
+
+/// How the state of the client's certificate is known: from TLS 1.3 on it is encrypted and can only be concluded.
+pub(crate) fn certificate_basis(session: &Session) -> Option<&'static str> {
+    match session.client_certificate() {
+        ClientCertificate::Unknown => None,
+        ClientCertificate::ResumedUnknown => Some("observed"),
+        _ if session.client_chain.is_some() => Some("observed"),
+        _ if session
+            .version()
+            .is_some_and(|version| version >= TlsVersion::TLS_1_3 && version.protocol() == "tls") =>
+        {
+            Some("inferred")
+        }
+        _ => Some("observed"),
+    }
+}
+
+fn client(session: &Session) -> Client<'_> {
+    let hello = session.client_hello.as_ref().map(|hello| &*hello.value);
+    Client {
+        server_name: hello.and_then(|hello| hello.server_name.as_deref()),
+        supported_versions: hello.map(|hello| hello.offered_versions().into_iter().map(Shown).collect()),
+        supported_ciphers: hello.map(|hello| List(&hello.cipher_suites)),
+        supported_protocols: hello.map(|hello| hello.alpn.as_slice()).filter(|list| !list.is_empty()),
+        supported_groups: hello.map(|hello| &hello.groups[..]).filter(|list| !list.is_empty()).map(List),
+        signature_algorithms: hello
+            .map(|hello| &hello.signature_schemes[..])
+            .filter(|list| !list.is_empty())
+            .map(List),
+        ja3: hello.map(|hello| hello.ja3.as_str()),
+        ja4: hello.map(|hello| hello.ja4.as_str()),
+        ech: hello.map(ech),
+        fallback_scsv: hello.map(|hello| hello.fallback_scsv),
+        certificate: session.client_certificate(),
+        certificate_basis: certificate_basis(session),
+        certificate_chain: chain(session.client_chain.as_ref()),
+    }
+}
+
+/// What the server said; `None` where nothing of it was seen.
+fn server(session: &Session) -> Option<Server<'_>> {
+    let hello = session.server_hello.as_ref().map(|hello| &*hello.value);
+    if hello.is_none() && session.server_chain.is_none() && session.certificate_request.is_none() {
+        return None;
+    }
+    // From TLS 1.3 on the request is encrypted: that none was seen says nothing then.
+    let readable = session.version().is_none_or(|version| version < TlsVersion::TLS_1_3);
+    let certificate_requested = match session.certificate_request {
+        Some(_) => Some(true),
+        None => (readable && session.server_chain.is_some()).then_some(false),
+    };
+    Some(Server {
+        certificate_requested,
+        certificate_chain: chain(session.server_chain.as_ref()),
+        ja3s: hello.map(|hello| hello.ja3s.as_str()),
+    })
+}
+
+fn chain(chain: Option<&Seen<Vec<Arc<Certificate>>>>) -> Vec<CertificateRecord<'_>> {
+    chain.map(|chain| chain.value.iter().map(|certificate| record(certificate)).collect()).unwrap_or_default()
+}
+
+fn record(certificate: &Certificate) -> CertificateRecord<'_> {
+    let parsed = certificate.parsed.as_ref();
+    CertificateRecord {
+        subject: parsed.map(|parsed| parsed.subject.as_str()),
+        issuer: parsed.map(|parsed| parsed.issuer.as_str()),
+        serial: parsed.map(|parsed| parsed.serial.as_str()),
+        not_before: parsed.map(|parsed| parsed.not_before),
+        not_after: parsed.map(|parsed| parsed.not_after),
+        san: parsed.map(|parsed| parsed.san.as_slice()),
+        hash: Hash { sha256: HEXLOWER.encode(&certificate.sha256) },
+        spki_sha256: parsed.map(|parsed: &ParsedCertificate| HEXLOWER.encode(&parsed.spki_sha256)),
+        public_key: parsed.map(|parsed| &parsed.public_key),
+        signature_algorithm: parsed.map(|parsed| parsed.signature_algorithm.as_str()),
+    }
+}
+
+fn alert(seen: &Seen<Alert>) -> AlertRecord {
+    let Alert { from, level, description } = seen.value;
+    AlertRecord {
+        from,
+        level: match level {
+            Some(1) => Some("warning"),
+            Some(2) => Some("fatal"),
+            _ => None,
+        },
+        description: description
+            .map(|code| names::alert(code).map_or_else(|| format!("{code:#04x}"), str::to_owned)),
+        frame: seen.frame,
+        encrypted: description.is_none(),
+    }
+}
