@@ -48,6 +48,14 @@ pub struct FiveTuple {
     pub destination: Endpoint,
 }
 
+impl FiveTuple {
+    /// The same of the answer.
+    #[must_use]
+    pub fn reverse(self) -> Self {
+        Self { source: self.destination, destination: self.source, ..self }
+    }
+}
+
 /// A layer that wraps packets in packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -140,6 +148,19 @@ pub enum Segment<'a> {
     },
     /// Anything else: counted by flow, not read.
     Other,
+}
+
+impl Segment<'_> {
+    /// Payload bytes on the wire, captured or not.
+    #[must_use]
+    pub fn payload_len(&self) -> u64 {
+        match self {
+            Self::Tcp { payload, missing, .. } | Self::Udp { payload, missing } => {
+                (payload.len() as u64).saturating_add(u64::from(*missing))
+            }
+            Self::Other => 0,
+        }
+    }
 }
 
 /// A packet between two hosts.

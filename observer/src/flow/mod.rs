@@ -4,14 +4,18 @@
 //! happens. It reads no payload and no clock: time comes with packets, as [`Tick`]s that never run backwards.
 //! When a flow ends is a function of its own packets and [`FlowLimits`], not of when somebody looked.
 
+pub mod assembler;
 mod clock;
+mod duplicate;
 pub mod key;
 mod limits;
+mod slab;
 mod table;
+mod tcp;
 
 use std::sync::Arc;
 
-use crate::decode::{FiveTuple, TunnelPath};
+use crate::decode::{FiveTuple, Packet, TcpFlags, TunnelPath};
 use crate::source::{FrameNumber, RecordedOwner};
 use crate::time::{Tick, Timestamp};
 
@@ -61,6 +65,37 @@ pub struct FlowInfo {
     pub start: Timestamp,
     /// Whether the capture began after the flow: the originator is a guess then.
     pub midstream: bool,
+}
+
+impl FlowInfo {
+    /// What the first packet of a flow says. Without a SYN the lower port below 1024 is taken for the responder's.
+    fn of(packet: &Packet<'_>, flags: Option<TcpFlags>) -> Self {
+        let five_tuple = packet.five_tuple;
+        let midstream = flags.is_some_and(|flags| !flags.syn);
+        let (source, destination) = (five_tuple.source.port, five_tuple.destination.port);
+        let reversed = match flags {
+            Some(flags) if flags.syn => flags.ack,
+            Some(_) => source < 1024 && source < destination,
+            None => false,
+        };
+        Self {
+            five_tuple: if reversed { five_tuple.reverse() } else { five_tuple },
+            tunnels: packet.tunnels,
+            first_frame: packet.frame,
+            start: packet.timestamp,
+            midstream,
+        }
+    }
+
+    /// Whether a packet of this flow goes from the originator to the responder.
+    fn is_forward(&self, packet: &Packet<'_>) -> bool {
+        let (ours, its) = (&self.five_tuple, &packet.five_tuple);
+        if ours.source.port == ours.destination.port {
+            return ours.source.ip == its.source.ip;
+        }
+        // Through 464XLAT the addresses of one flow differ from packet to packet, the ports do not.
+        ours.source.port == its.source.port
+    }
 }
 
 /// Bytes of a flow in order: a piece of a TCP stream, or one datagram.
@@ -190,8 +225,6 @@ pub struct ClosedFlow {
     pub tcp: Option<TcpSummary>,
     /// Packets that came a second time over another interface; not in `counts`.
     pub duplicates: u64,
-    /// Bytes that reassembly had to drop because of a limit.
-    pub dropped: u64,
     /// Whose it is as the capture states it: the first that knows, then those that contradict, at most 4.
     pub owners: Vec<Arc<RecordedOwner>>,
 }

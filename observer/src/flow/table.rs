@@ -2,24 +2,62 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::assembler::Output;
+use super::duplicate::Recent;
 use super::key::FlowKey;
+use super::slab::Slab;
+use super::tcp::{Tcp, TcpSegment};
 use super::{
-    CloseReason, ClosedFlow, Counts, Data, Direction, FlowHandler, FlowInfo, FlowLimits, Interest, TcpState,
-    TcpSummary,
+    CloseReason, ClosedFlow, Counts, Data, Direction, FlowHandler, FlowInfo, FlowLimits, Gap, Interest,
 };
 use crate::decode::{Packet, Segment, Transport};
 use crate::time::Tick;
 
+/// Contradicting owners that are kept for a flow.
+const MAX_OWNERS: usize = 4;
+
+/// The time-outs, as indices of the slab's lists.
+#[derive(Clone, Copy)]
+enum Class {
+    TcpIdle,
+    TcpHalfOpen,
+    TcpLinger,
+    UdpIdle,
+    OtherIdle,
+}
+
+impl Class {
+    const ALL: [Self; 5] =
+        [Self::TcpIdle, Self::TcpHalfOpen, Self::TcpLinger, Self::UdpIdle, Self::OtherIdle];
+
+    fn timeout(self, limits: &FlowLimits) -> Duration {
+        match self {
+            Self::TcpIdle => limits.tcp_idle,
+            Self::TcpHalfOpen => limits.tcp_half_open,
+            Self::TcpLinger => limits.tcp_linger,
+            Self::UdpIdle => limits.udp_idle,
+            Self::OtherIdle => limits.other_idle,
+        }
+    }
+}
+
 /// The open flows of one shard.
 pub struct FlowTable<S> {
     limits: FlowLimits,
-    flows: HashMap<FlowKey, Entry<S>>,
+    index: HashMap<FlowKey, u32, foldhash::fast::RandomState>,
+    flows: Slab<Entry<S>, 5>,
+    held: usize,
+    evicted: u64,
 }
 
 struct Entry<S> {
-    closed: ClosedFlow,
+    key: FlowKey,
+    flow: ClosedFlow,
     interest: Interest,
+    tcp: Option<Tcp>,
+    recent: Recent,
     state: S,
 }
 
@@ -27,81 +65,573 @@ impl<S> FlowTable<S> {
     /// An empty table.
     #[must_use]
     pub fn new(limits: FlowLimits) -> Self {
-        Self { limits, flows: HashMap::new() }
+        Self { limits, index: HashMap::default(), flows: Slab::new(), held: 0, evicted: 0 }
+    }
+
+    /// Flows that were evicted because the table was full.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// Takes a packet; `tick` must not be smaller than in the call before.
     pub fn ingest<H: FlowHandler<State = S>>(&mut self, packet: &Packet<'_>, tick: Tick, handler: &mut H) {
         let key = FlowKey::new(&packet.five_tuple, &packet.tunnels);
-        let entry = self.flows.entry(key).or_insert_with(|| {
-            let info = FlowInfo {
-                five_tuple: packet.five_tuple,
-                tunnels: packet.tunnels,
-                first_frame: packet.frame,
-                start: packet.timestamp,
-                midstream: false,
-            };
-            let state = handler.opened(&info);
-            let tcp = (packet.five_tuple.transport == Transport::Tcp).then_some(TcpSummary {
-                state: TcpState::Established,
-                gaps: 0,
-                gap_bytes: 0,
-                retransmissions: 0,
-                out_of_order: 0,
-                conflicts: 0,
-            });
-            Entry {
-                closed: ClosedFlow {
-                    info,
-                    last_frame: packet.frame,
-                    end: packet.timestamp,
-                    closed_at: tick,
-                    reason: CloseReason::EndOfInput,
-                    counts: [Counts::default(); 2],
-                    tcp,
-                    duplicates: 0,
-                    dropped: 0,
-                    owners: Vec::new(),
-                },
-                interest: Interest::More,
-                state,
-            }
-        });
-        let direction = if packet.five_tuple.source == entry.closed.info.five_tuple.source {
-            Direction::ToResponder
-        } else {
-            Direction::ToOriginator
+        let segment = tcp_segment(packet);
+        let index = match self.live(&key, packet, segment.as_ref(), tick, handler) {
+            Some(index) => index,
+            None => self.open(key, packet, segment.as_ref(), tick, handler),
         };
-        let payload = match packet.segment {
-            Segment::Tcp { payload, .. } | Segment::Udp { payload, .. } => payload,
-            Segment::Other => &[],
-        };
-        entry.closed.last_frame = packet.frame;
-        entry.closed.end = packet.timestamp;
-        entry.closed.closed_at = tick.after(self.limits.tcp_linger);
-        if let Some(counts) = entry.closed.counts.get_mut(direction.index()) {
-            counts.packets += 1;
-            counts.bytes += u64::from(packet.wire_len);
-            counts.payload += payload.len() as u64;
+        let Some(entry) = self.flows.get_mut(index) else { return };
+        let forward = entry.flow.info.is_forward(packet);
+        let direction = if forward { Direction::ToResponder } else { Direction::ToOriginator };
+        own(&mut entry.flow, packet);
+        if entry.recent.is_duplicate(packet, forward, tick) {
+            entry.flow.duplicates = entry.flow.duplicates.saturating_add(1);
+            return;
         }
-        if let (Some(owner), true) = (&packet.owner, entry.closed.owners.is_empty()) {
-            entry.closed.owners.push(Arc::clone(owner));
-        }
-        if entry.interest == Interest::More && !payload.is_empty() {
-            let data = Data { direction, bytes: payload, frame: packet.frame, at: packet.timestamp };
-            entry.interest = handler.data(&entry.closed.info, &mut entry.state, data);
-        }
+        entry.count(packet, direction);
+        let class = entry.take(packet, segment.as_ref(), direction, &self.limits, &mut self.held, handler);
+        self.flows.touch(index, class as usize, tick);
     }
 
     /// Ends the flows whose time has come by `tick`.
-    pub fn advance<H: FlowHandler<State = S>>(&mut self, _tick: Tick, _handler: &mut H) {}
+    pub fn advance<H: FlowHandler<State = S>>(&mut self, tick: Tick, handler: &mut H) {
+        for class in Class::ALL {
+            let timeout = class.timeout(&self.limits);
+            while let Some((index, touched)) = self.flows.first(class as usize) {
+                let end = touched.after(timeout);
+                if end > tick {
+                    break;
+                }
+                self.close(index, reason_of(class), end, handler);
+            }
+        }
+    }
 
     /// Ends all flows: the capture is over.
     pub fn finish<H: FlowHandler<State = S>>(&mut self, handler: &mut H) {
-        let mut flows: Vec<_> = self.flows.drain().map(|(_, entry)| entry).collect();
-        flows.sort_by_key(|entry| (entry.closed.closed_at, entry.closed.info.first_frame));
-        for entry in flows {
-            handler.closed(entry.closed, entry.state);
+        for class in Class::ALL {
+            let timeout = class.timeout(&self.limits);
+            while let Some((index, touched)) = self.flows.first(class as usize) {
+                let reason = match class {
+                    Class::TcpLinger => CloseReason::Finished,
+                    _ => CloseReason::EndOfInput,
+                };
+                self.close(index, reason, touched.after(timeout), handler);
+            }
+        }
+    }
+
+    /// The open flow of a packet. Ends one whose time has come or whose five-tuple is being reused.
+    fn live<H: FlowHandler<State = S>>(
+        &mut self,
+        key: &FlowKey,
+        packet: &Packet<'_>,
+        segment: Option<&TcpSegment<'_>>,
+        tick: Tick,
+        handler: &mut H,
+    ) -> Option<u32> {
+        let index = *self.index.get(key)?;
+        let (list, touched) = self.flows.place(index)?;
+        let class = Class::ALL.get(list).copied().unwrap_or(Class::OtherIdle);
+        let end = touched.after(class.timeout(&self.limits));
+        if end <= tick {
+            self.close(index, reason_of(class), end, handler);
+            return None;
+        }
+        let entry = self.flows.get_mut(index)?;
+        let forward = entry.flow.info.is_forward(packet);
+        let direction = if forward { Direction::ToResponder } else { Direction::ToOriginator };
+        let reused = matches!((&entry.tcp, segment), (Some(tcp), Some(segment)) if tcp.is_reused_by(direction, segment));
+        if reused {
+            self.close(index, CloseReason::Reused, tick, handler);
+            return None;
+        }
+        Some(index)
+    }
+
+    fn open<H: FlowHandler<State = S>>(
+        &mut self,
+        key: FlowKey,
+        packet: &Packet<'_>,
+        segment: Option<&TcpSegment<'_>>,
+        tick: Tick,
+        handler: &mut H,
+    ) -> u32 {
+        if self.flows.len() >= self.limits.flows_per_shard {
+            self.advance(tick, handler);
+            self.evict(tick, handler);
+        }
+        let info = FlowInfo::of(packet, segment.map(|segment| segment.flags));
+        let state = handler.opened(&info);
+        let tcp = segment.map(|_| Tcp::new());
+        let class = match packet.five_tuple.transport {
+            Transport::Tcp => Class::TcpIdle,
+            Transport::Udp => Class::UdpIdle,
+            Transport::Icmp | Transport::Other(_) => Class::OtherIdle,
+        };
+        let flow = ClosedFlow {
+            info,
+            last_frame: packet.frame,
+            end: packet.timestamp,
+            closed_at: tick,
+            reason: CloseReason::EndOfInput,
+            counts: [Counts::default(); 2],
+            tcp: None,
+            duplicates: 0,
+            owners: Vec::new(),
+        };
+        let entry = Entry { key, flow, interest: Interest::More, tcp, recent: Recent::default(), state };
+        let index = self.flows.insert(entry, class as usize, tick);
+        self.index.insert(key, index);
+        index
+    }
+
+    /// Makes room: ends the least recently used flow.
+    fn evict<H: FlowHandler<State = S>>(&mut self, tick: Tick, handler: &mut H) {
+        if self.flows.len() < self.limits.flows_per_shard {
+            return;
+        }
+        let oldest = Class::ALL
+            .into_iter()
+            .filter_map(|class| self.flows.first(class as usize))
+            .min_by_key(|&(index, touched)| (touched, self.flows.first_frame(index)));
+        if let Some((index, _)) = oldest {
+            self.evicted = self.evicted.saturating_add(1);
+            self.close(index, CloseReason::Evicted, tick, handler);
+        }
+    }
+
+    fn close<H: FlowHandler<State = S>>(
+        &mut self,
+        index: u32,
+        reason: CloseReason,
+        at: Tick,
+        handler: &mut H,
+    ) {
+        let Some(mut entry) = self.flows.remove(index) else { return };
+        self.index.remove(&entry.key);
+        if let Some(mut tcp) = entry.tcp.take() {
+            let (frame, end) = (entry.flow.last_frame, entry.flow.end);
+            let Entry { flow, interest, state, .. } = &mut entry;
+            tcp.flush(frame, end, &mut self.held, &mut |direction, output| {
+                deliver(&flow.info, interest, state, handler, direction, output);
+            });
+            entry.flow.tcp = Some(tcp.summary());
+        }
+        (entry.flow.reason, entry.flow.closed_at) = (reason, at);
+        handler.closed(entry.flow, entry.state);
+    }
+}
+
+impl<S> Slab<Entry<S>, 5> {
+    /// Breaks ties between flows that were touched at the same tick.
+    fn first_frame(&self, index: u32) -> u64 {
+        self.get(index).map_or(0, |entry| entry.flow.last_frame)
+    }
+}
+
+impl<S> Entry<S> {
+    fn count(&mut self, packet: &Packet<'_>, direction: Direction) {
+        self.flow.last_frame = packet.frame;
+        self.flow.end = packet.timestamp;
+        if let Some(counts) = self.flow.counts.get_mut(direction.index()) {
+            counts.packets = counts.packets.saturating_add(1);
+            counts.bytes = counts.bytes.saturating_add(u64::from(packet.wire_len));
+            counts.payload = counts.payload.saturating_add(packet.segment.payload_len());
+        }
+    }
+
+    /// Hands the packet's bytes to the handler, in order; says which time-out holds from now on.
+    fn take<H: FlowHandler<State = S>>(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: Option<&TcpSegment<'_>>,
+        direction: Direction,
+        limits: &FlowLimits,
+        held: &mut usize,
+        handler: &mut H,
+    ) -> Class {
+        let Self { flow, interest, tcp, state, .. } = self;
+        if let (Some(tcp), Some(segment)) = (tcp.as_mut(), segment) {
+            tcp.ingest(direction, segment, limits, held, &mut |direction, output| {
+                deliver(&flow.info, interest, state, handler, direction, output);
+            });
+            if *interest == Interest::Done {
+                tcp.stop_reassembly(held);
+            }
+            return if tcp.ended() {
+                Class::TcpLinger
+            } else if tcp.half_open() {
+                Class::TcpHalfOpen
+            } else {
+                Class::TcpIdle
+            };
+        }
+        if let Segment::Udp { payload, missing } = packet.segment {
+            let (frame, at) = (packet.frame, packet.timestamp);
+            if !payload.is_empty() {
+                deliver(
+                    &flow.info,
+                    interest,
+                    state,
+                    handler,
+                    direction,
+                    Output::Data { bytes: payload, frame, at },
+                );
+            }
+            if missing > 0 {
+                let gap = Output::Gap { len: u64::from(missing), frame, at };
+                deliver(&flow.info, interest, state, handler, direction, gap);
+            }
+            return Class::UdpIdle;
+        }
+        Class::OtherIdle
+    }
+}
+
+fn reason_of(class: Class) -> CloseReason {
+    match class {
+        Class::TcpLinger => CloseReason::Finished,
+        _ => CloseReason::Idle,
+    }
+}
+
+fn deliver<H: FlowHandler>(
+    info: &FlowInfo,
+    interest: &mut Interest,
+    state: &mut H::State,
+    handler: &mut H,
+    direction: Direction,
+    output: Output<'_>,
+) {
+    if *interest == Interest::Done {
+        return;
+    }
+    *interest = match output {
+        Output::Data { bytes, frame, at } => handler.data(info, state, Data { direction, bytes, frame, at }),
+        Output::Gap { len, frame, at } => handler.gap(info, state, Gap { direction, len, frame, at }),
+    };
+}
+
+/// Keeps the owner that a packet states, and those that contradict it.
+fn own(flow: &mut ClosedFlow, packet: &Packet<'_>) {
+    let Some(owner) = &packet.owner else { return };
+    let known = |other: &Arc<_>| Arc::ptr_eq(other, owner) || **other == **owner;
+    if flow.owners.len() < MAX_OWNERS && !flow.owners.iter().any(known) {
+        flow.owners.push(Arc::clone(owner));
+    }
+}
+
+fn tcp_segment<'a>(packet: &Packet<'a>) -> Option<TcpSegment<'a>> {
+    match packet.segment {
+        Segment::Tcp { sequence, acknowledgement, flags, payload, missing } => Some(TcpSegment {
+            sequence,
+            acknowledgement,
+            flags,
+            payload,
+            missing,
+            frame: packet.frame,
+            at: packet.timestamp,
+        }),
+        Segment::Udp { .. } | Segment::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decode::{Endpoint, FiveTuple, TcpFlags, TunnelPath};
+    use crate::flow::TcpState;
+    use crate::time::Timestamp;
+
+    const CLIENT: Endpoint = Endpoint { ip: IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), port: 40000 };
+    const SERVER: Endpoint = Endpoint { ip: IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), port: 443 };
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Writes down what it is told; wants no more after `enough` bytes.
+    struct Recorder {
+        enough: usize,
+        closed: Vec<(ClosedFlow, Vec<String>)>,
+    }
+
+    impl Default for Recorder {
+        fn default() -> Self {
+            Self { enough: usize::MAX, closed: Vec::new() }
+        }
+    }
+
+    impl FlowHandler for Recorder {
+        type State = Vec<String>;
+
+        fn opened(&mut self, _flow: &FlowInfo) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn data(&mut self, _flow: &FlowInfo, state: &mut Vec<String>, data: Data<'_>) -> Interest {
+            let arrow = if data.direction == Direction::ToResponder { '>' } else { '<' };
+            state.push(format!("{arrow}{}@{}", String::from_utf8_lossy(data.bytes), data.frame));
+            if state.len() >= self.enough { Interest::Done } else { Interest::More }
+        }
+
+        fn gap(&mut self, _flow: &FlowInfo, state: &mut Vec<String>, gap: Gap) -> Interest {
+            let arrow = if gap.direction == Direction::ToResponder { '>' } else { '<' };
+            state.push(format!("{arrow}gap {}@{}", gap.len, gap.frame));
+            Interest::More
+        }
+
+        fn closed(&mut self, flow: ClosedFlow, state: Vec<String>) {
+            self.closed.push((flow, state));
+        }
+    }
+
+    /// A table with its recorder and a frame counter.
+    struct Bench {
+        table: FlowTable<Vec<String>>,
+        recorder: Recorder,
+        frame: u64,
+    }
+
+    impl Bench {
+        fn new(limits: FlowLimits) -> Self {
+            Self { table: FlowTable::new(limits), recorder: Recorder::default(), frame: 0 }
+        }
+
+        fn packet(&mut self, five_tuple: FiveTuple, segment: Segment<'_>, interface: u32, tick: u64) {
+            self.frame += 1;
+            let packet = Packet {
+                frame: self.frame,
+                timestamp: Timestamp(i64::try_from(tick).unwrap()),
+                interface,
+                five_tuple,
+                identification: 0,
+                tunnels: TunnelPath::default(),
+                segment,
+                wire_len: 100,
+                owner: None,
+            };
+            self.table.ingest(&packet, Tick(tick), &mut self.recorder);
+        }
+
+        /// A segment of the client (`>`) or the server (`<`), e.g. `>S`, `<SA`, `>`; F and R for FIN and RST.
+        fn tcp(&mut self, kind: &str, sequence: u32, acknowledgement: u32, payload: &str, tick: u64) {
+            let tuple = FiveTuple { transport: Transport::Tcp, source: CLIENT, destination: SERVER };
+            let tuple = if kind.starts_with('<') { tuple.reverse() } else { tuple };
+            let flags = TcpFlags {
+                syn: kind.contains('S'),
+                fin: kind.contains('F'),
+                rst: kind.contains('R'),
+                ack: kind != ">S",
+            };
+            let segment =
+                Segment::Tcp { sequence, acknowledgement, flags, payload: payload.as_bytes(), missing: 0 };
+            self.packet(tuple, segment, 0, tick);
+        }
+
+        fn handshake(&mut self, client: u32, server: u32) {
+            self.tcp(">S", client, 0, "", 0);
+            self.tcp("<SA", server, client.wrapping_add(1), "", 0);
+            self.tcp(">", client.wrapping_add(1), server.wrapping_add(1), "", 0);
+        }
+
+        fn finish(mut self) -> Vec<(ClosedFlow, Vec<String>)> {
+            self.table.finish(&mut self.recorder);
+            assert_eq!(self.table.held, 0, "what the shard holds is given back");
+            assert!(self.table.index.is_empty());
+            self.recorder.closed
+        }
+    }
+
+    #[test]
+    fn puts_segments_in_order_across_the_wraparound() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.handshake(u32::MAX - 3, 7);
+        bench.tcp(">", u32::MAX - 2, 8, "abc", 1);
+        bench.tcp(">", 2, 8, "fgh", 2);
+        bench.tcp(">", 0, 8, "de", 3);
+        bench.tcp("<", 8, 5, "xyz", 4);
+        let closed = bench.finish();
+        let [(flow, said)] = closed.as_slice() else { panic!("one flow") };
+        assert_eq!(said, &[">abc@4", ">de@6", ">fgh@5", "<xyz@7"]);
+        let tcp = flow.tcp.unwrap();
+        assert_eq!((tcp.gaps, tcp.retransmissions, tcp.out_of_order), (0, 0, 1));
+        assert_eq!(tcp.state, TcpState::Established);
+        assert_eq!(flow.counts[0].packets, 5);
+    }
+
+    #[test]
+    fn retransmissions_are_counted_and_not_handed_out() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.handshake(0, 0);
+        bench.tcp(">", 1, 1, "abcd", 1);
+        bench.tcp(">", 1, 1, "abcd", 2);
+        bench.tcp(">", 3, 1, "cdef", 3);
+        let closed = bench.finish();
+        assert_eq!(closed[0].1, [">abcd@4", ">ef@6"]);
+        assert_eq!(closed[0].0.tcp.unwrap().retransmissions, 1);
+    }
+
+    #[test]
+    fn a_lost_segment_is_a_gap_when_the_receiver_has_it_or_at_the_end() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.handshake(0, 0);
+        bench.tcp(">", 1, 1, "ab", 1);
+        bench.tcp(">", 11, 1, "cd", 2);
+        for tick in 3..20 {
+            bench.tcp("<", 1, 13, "", tick);
+        }
+        bench.tcp(">", 13, 1, "ef", 21);
+        bench.tcp(">", 99, 1, "z", 22);
+        let closed = bench.finish();
+        assert_eq!(closed[0].1, [">ab@4", ">gap 8@22", ">cd@5", ">ef@23", ">gap 84@24", ">z@24"]);
+        assert_eq!(closed[0].0.tcp.unwrap().gaps, 2);
+        assert_eq!(closed[0].0.tcp.unwrap().gap_bytes, 92);
+    }
+
+    #[test]
+    fn a_segment_lost_right_after_the_handshake_is_a_gap() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.handshake(0, 0);
+        bench.tcp("<", 5, 1, "late", 1);
+        let closed = bench.finish();
+        assert_eq!(closed[0].1, ["<gap 4@4", "<late@4"]);
+    }
+
+    #[test]
+    fn reassembly_memory_is_bounded() {
+        let limits = FlowLimits { reassembly_per_direction: 1000, ..FlowLimits::default() };
+        let mut bench = Bench::new(limits);
+        bench.handshake(0, 0);
+        for number in 0..100 {
+            bench.tcp(">", 10 + number * 20, 1, "0123456789", 1);
+            assert!(bench.table.held <= 1000);
+        }
+        let gaps = bench.finish()[0].0.tcp.unwrap().gaps;
+        assert_eq!(gaps, 100);
+    }
+
+    #[test]
+    fn a_new_syn_is_a_new_flow_and_a_repeated_one_is_not() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.handshake(100, 0);
+        bench.tcp(">S", 100, 0, "", 1);
+        bench.tcp(">S", 9000, 0, "", 2);
+        let closed = bench.finish();
+        assert_eq!(closed.len(), 2);
+        assert_eq!(closed[0].0.reason, CloseReason::Reused);
+        assert_eq!(closed[0].0.counts[0].packets, 3);
+    }
+
+    #[test]
+    fn the_end_is_a_function_of_the_packets_not_of_who_looks() {
+        for looks in [false, true] {
+            let mut bench = Bench::new(FlowLimits::default());
+            bench.handshake(0, 0);
+            bench.tcp(">F", 1, 1, "", SECOND);
+            bench.tcp("<F", 1, 2, "", 2 * SECOND);
+            if looks {
+                bench.table.advance(Tick(8 * SECOND), &mut bench.recorder);
+            }
+            bench.tcp(">", 2, 2, "x", 9 * SECOND);
+            let closed = bench.finish();
+            assert_eq!(closed.len(), 2);
+            assert_eq!(closed[0].0.closed_at, Tick(7 * SECOND));
+            assert_eq!(closed[0].0.reason, CloseReason::Finished);
+            assert_eq!(closed[0].0.tcp.unwrap().state, TcpState::Closed);
+            assert_eq!(closed[1].0.tcp.unwrap().state, TcpState::Midstream);
+        }
+    }
+
+    #[test]
+    fn a_full_table_evicts_the_least_recently_used_flow() {
+        let limits = FlowLimits { flows_per_shard: 2, ..FlowLimits::default() };
+        let mut bench = Bench::new(limits);
+        let udp = Segment::Udp { payload: b"?", missing: 0 };
+        let tuple = |port| FiveTuple {
+            transport: Transport::Udp,
+            source: Endpoint { port, ..CLIENT },
+            destination: SERVER,
+        };
+        bench.packet(tuple(1), udp, 0, 0);
+        bench.packet(tuple(2), udp, 0, 1);
+        bench.packet(tuple(1), udp, 0, 2);
+        bench.packet(tuple(3), udp, 0, 3);
+        assert_eq!(bench.table.evicted(), 1);
+        assert_eq!(bench.recorder.closed[0].0.info.five_tuple.source.port, 2);
+        assert_eq!(bench.recorder.closed[0].0.reason, CloseReason::Evicted);
+    }
+
+    #[test]
+    fn the_same_packet_on_another_interface_counts_once() {
+        let mut bench = Bench::new(FlowLimits::default());
+        let tuple = FiveTuple { transport: Transport::Udp, source: CLIENT, destination: SERVER };
+        let udp = Segment::Udp { payload: b"query", missing: 0 };
+        bench.packet(tuple, udp, 1, 0);
+        bench.packet(tuple, udp, 2, 1000);
+        bench.packet(tuple, udp, 1, 2000);
+        let closed = bench.finish();
+        assert_eq!(closed[0].0.duplicates, 1);
+        assert_eq!(closed[0].0.counts[0].packets, 2, "the third is a retransmission");
+    }
+
+    #[test]
+    fn after_done_nothing_is_held_or_handed_out() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.recorder.enough = 1;
+        bench.handshake(0, 0);
+        bench.tcp(">", 1, 1, "ab", 1);
+        bench.tcp(">", 50, 1, "zz", 2);
+        assert_eq!(bench.table.held, 0);
+        bench.tcp(">", 50, 1, "zz", 3);
+        let closed = bench.finish();
+        assert_eq!(closed[0].1, [">ab@4"]);
+        assert_eq!(closed[0].0.counts[0].payload, 6);
+        assert_eq!(closed[0].0.tcp.unwrap().retransmissions, 1);
+    }
+
+    #[test]
+    fn a_capture_that_begins_with_the_answer_knows_the_originator() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.tcp("<SA", 0, 1, "", 0);
+        let closed = bench.finish();
+        assert_eq!(closed[0].0.info.five_tuple.source, CLIENT);
+    }
+
+    proptest! {
+        /// Whatever arrives, in whichever order: no panic, nothing held in the end, and every byte of a direction is
+        /// handed out at most once.
+        #[test]
+        fn survives_any_packets(
+            packets in prop::collection::vec(
+                (any::<bool>(), any::<u8>(), 0_u32..40, any::<u32>(), 0_usize..12, 0_u64..90, 0_u32..2), 0..120)
+        ) {
+            let limits = FlowLimits { flows_per_shard: 3, reassembly_per_shard: 300, ..FlowLimits::default() };
+            let mut bench = Bench::new(limits);
+            let mut tick = 0;
+            for (forward, bits, sequence, acknowledgement, len, delay, interface) in packets {
+                tick += delay * SECOND;
+                let tuple = FiveTuple {
+                    transport: Transport::Tcp,
+                    source: Endpoint { port: 1000 + u16::from(bits >> 6), ..CLIENT },
+                    destination: SERVER,
+                };
+                let flags = TcpFlags {
+                    syn: bits & 1 > 0, ack: bits & 2 > 0, fin: bits & 12 == 12, rst: bits & 48 == 48
+                };
+                let segment = Segment::Tcp {
+                    sequence: sequence.wrapping_sub(20), acknowledgement, flags,
+                    payload: &b"abcdefghijkl"[..len], missing: u32::from(bits & 3),
+                };
+                bench.packet(if forward { tuple } else { tuple.reverse() }, segment, interface, tick);
+            }
+            for (flow, _) in bench.finish() {
+                prop_assert!(flow.info.first_frame <= flow.last_frame);
+            }
         }
     }
 }

@@ -69,6 +69,8 @@ impl Worker {
         let last = ToMerge::Worker { worker: self.index, ended, until: Tick(u64::MAX) };
         // Nobody listens only when the run has failed elsewhere, which is reported there.
         let _ = to_merge.send(last);
+        let evicted = self.tables.iter().map(FlowTable::evicted).sum();
+        self.handler.dropped.insert("flows evicted".to_owned(), evicted);
         self.handler.dropped
     }
 }
@@ -135,6 +137,9 @@ impl FlowHandler for Handler {
     fn closed(&mut self, flow: ClosedFlow, mut state: FlowState) {
         self.with(&mut state, Conversation::finish);
         let tls = tls::Session::fold(&state.observations);
+        if state.observations.dropped() > 0 {
+            *self.dropped.entry("observations".to_owned()).or_default() += state.observations.dropped();
+        }
         self.ended.push(Ended {
             flow,
             layers: state.conversation.layers().to_vec(),
