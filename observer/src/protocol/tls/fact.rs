@@ -1,9 +1,11 @@
 //! What a TLS session shows on the wire.
 
-use std::fmt;
 use std::sync::Arc;
 
-use super::Certificate;
+use super::code_point::alert_description_name;
+use super::{Certificate, CipherSuite, NamedGroup, SignatureScheme, Ssl2CipherKind, TlsVersion};
+use crate::bytes::ParseError;
+use crate::flow::Direction;
 
 /// One of the two peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -13,134 +15,6 @@ pub enum Role {
     Client,
     /// Answered it.
     Server,
-}
-
-/// A ProtocolVersion as on the wire; unknown values are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TlsVersion(pub u16);
-
-impl TlsVersion {
-    /// SSL 2.0.
-    pub const SSL_2: Self = Self(0x0002);
-    /// SSL 3.0, RFC 6101.
-    pub const SSL_3: Self = Self(0x0300);
-    /// RFC 2246.
-    pub const TLS_1_0: Self = Self(0x0301);
-    /// RFC 4346.
-    pub const TLS_1_1: Self = Self(0x0302);
-    /// RFC 5246.
-    pub const TLS_1_2: Self = Self(0x0303);
-    /// RFC 9846.
-    pub const TLS_1_3: Self = Self(0x0304);
-
-    /// `tls`, `ssl` or `dtls`.
-    #[must_use]
-    pub fn protocol(self) -> &'static str {
-        match self.0 {
-            0x0002 | 0x0300 => "ssl",
-            0xfe00..=0xfeff | 0x0100 => "dtls",
-            _ => "tls",
-        }
-    }
-
-    /// Whether the value is a GREASE one (RFC 8701).
-    #[must_use]
-    pub fn is_grease(self) -> bool {
-        is_grease(self.0)
-    }
-}
-
-/// `1.3`, `1.0`, `3.0` (SSL), `1.2` (DTLS); unknown ones in hex. Drafts of TLS 1.3 print as `1.3`.
-impl fmt::Display for TlsVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0x0002 => f.write_str("2.0"),
-            0x0300 => f.write_str("3.0"),
-            0x0301 | 0xfeff | 0x0100 => f.write_str("1.0"),
-            0x0302 => f.write_str("1.1"),
-            0x0303 | 0xfefd => f.write_str("1.2"),
-            0x0304 | 0xfefc | 0x7f00..=0x7fff | 0xfb17 | 0xfb1a => f.write_str("1.3"),
-            other => write!(f, "{other:#06x}"),
-        }
-    }
-}
-
-/// Whether `value` is reserved for GREASE (RFC 8701 §2).
-#[must_use]
-pub(super) fn is_grease(value: u16) -> bool {
-    let [high, low] = value.to_be_bytes();
-    high == low && low & 0x0f == 0x0a
-}
-
-macro_rules! code_point {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u16);
-
-        impl $name {
-            /// Whether the value is a GREASE one (RFC 8701).
-            #[must_use]
-            pub fn is_grease(self) -> bool {
-                is_grease(self.0)
-            }
-        }
-
-        /// The IANA name, or the value in hex where it has none.
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self.name() {
-                    Some(name) => f.write_str(name),
-                    None => write!(f, "{:#06x}", self.0),
-                }
-            }
-        }
-    };
-}
-
-code_point! {
-    /// A cipher suite of IANA's TLS registry, or an SSLv2 cipher kind above 0xffff cut to its low 16 bits.
-    CipherSuite
-}
-code_point! {
-    /// A group of IANA's TLS Supported Groups.
-    NamedGroup
-}
-code_point! {
-    /// A scheme of IANA's TLS SignatureScheme.
-    SignatureScheme
-}
-
-impl CipherSuite {
-    /// Its name in IANA's registry, e.g. `TLS_AES_128_GCM_SHA256`.
-    #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        tls_parser::TlsCipherSuite::from_id(self.0).map(|suite| suite.name)
-    }
-}
-
-impl NamedGroup {
-    /// Its name in IANA's registry, e.g. `x25519`.
-    #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        match self.0 {
-            23 => Some("secp256r1"),
-            29 => Some("x25519"),
-            _ => None,
-        }
-    }
-}
-
-impl SignatureScheme {
-    /// Its name in IANA's registry, e.g. `ecdsa_secp256r1_sha256`.
-    #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        match self.0 {
-            0x0403 => Some("ecdsa_secp256r1_sha256"),
-            0x0804 => Some("rsa_pss_rsae_sha256"),
-            _ => None,
-        }
-    }
 }
 
 /// What a ClientHello says of Encrypted Client Hello (RFC 9849).
@@ -164,6 +38,8 @@ pub struct ClientHello {
     pub session_id: Vec<u8>,
     /// In the client's order, GREASE and SCSVs included.
     pub cipher_suites: Vec<CipherSuite>,
+    /// The SSL 2.0 cipher kinds of an SSLv2-compatible hello: with them it offers SSL 2.0.
+    pub ssl2_cipher_kinds: Vec<Ssl2CipherKind>,
     /// Compression methods; 0 is none.
     pub compression_methods: Vec<u8>,
     /// Extension types in the client's order, GREASE included.
@@ -176,6 +52,8 @@ pub struct ClientHello {
     pub alpn: Vec<String>,
     /// `supported_groups`.
     pub groups: Vec<NamedGroup>,
+    /// `ec_point_formats`; 0 is uncompressed.
+    pub ec_point_formats: Vec<u8>,
     /// Groups of `key_share`.
     pub key_share_groups: Vec<NamedGroup>,
     /// `signature_algorithms`.
@@ -194,18 +72,21 @@ pub struct ClientHello {
     pub pre_shared_key: bool,
     /// Sends 0-RTT data.
     pub early_data: bool,
-    /// JA3 digest, 32 hex digits.
+    /// JA3 digest, 32 hex digits; empty for the SSLv2-compatible form.
     pub ja3: String,
-    /// JA4 fingerprint.
+    /// JA4 fingerprint; empty for the SSLv2-compatible form.
     pub ja4: String,
 }
 
 impl ClientHello {
-    /// The versions on offer, GREASE left out, in the client's order; before TLS 1.3 the legacy version alone.
+    /// The versions on offer, GREASE left out, in the client's order; before TLS 1.3 the legacy version (all below it
+    /// may be on offer, too, but only that one is said), and SSL 2.0 where there are cipher kinds for it.
     #[must_use]
     pub fn offered_versions(&self) -> Vec<TlsVersion> {
         if self.supported_versions.is_empty() {
-            return vec![self.legacy_version];
+            let ssl2 = Some(TlsVersion::SSL_2)
+                .filter(|ssl2| !self.ssl2_cipher_kinds.is_empty() && self.legacy_version != *ssl2);
+            return std::iter::once(self.legacy_version).chain(ssl2).collect();
         }
         self.supported_versions.iter().copied().filter(|version| !version.is_grease()).collect()
     }
@@ -216,6 +97,8 @@ impl ClientHello {
 pub struct ServerHello {
     /// The negotiated version: `supported_versions` where there is one, else `legacy_version`.
     pub version: TlsVersion,
+    /// `legacy_version`.
+    pub legacy_version: TlsVersion,
     /// The chosen suite.
     pub cipher_suite: CipherSuite,
     /// The chosen compression; 0 is none.
@@ -234,6 +117,10 @@ pub struct ServerHello {
     pub extended_master_secret: bool,
     /// RFC 5746.
     pub secure_renegotiation: bool,
+    /// The server can resume by ticket and will send one (RFC 5077).
+    pub session_ticket: bool,
+    /// The random ends in a sentinel of RFC 9846 §4.2.3: the server could have negotiated a higher version than it did.
+    pub downgrade_sentinel: bool,
     /// JA3S digest, 32 hex digits.
     pub ja3s: String,
 }
@@ -241,6 +128,10 @@ pub struct ServerHello {
 /// A CertificateRequest that could be read (up to TLS 1.2, RFC 5246 §7.4.4).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateRequest {
+    /// ClientCertificateTypes: 1 `rsa_sign`, 64 `ecdsa_sign` ….
+    pub certificate_types: Vec<u8>,
+    /// Signature algorithms; empty before TLS 1.2.
+    pub signature_schemes: Vec<SignatureScheme>,
     /// Distinguished names of the authorities that the server accepts; at most 64 are kept.
     pub authorities: Vec<String>,
 }
@@ -267,6 +158,41 @@ pub struct Alert {
     pub description: Option<u8>,
 }
 
+impl Alert {
+    /// The description in lower snake case, e.g. `unknown_ca`; `None` when encrypted or unknown.
+    #[must_use]
+    pub fn description_name(&self) -> Option<&'static str> {
+        self.description.and_then(alert_description_name)
+    }
+
+    /// `warning` or `fatal`; `None` when encrypted or neither.
+    #[must_use]
+    pub fn level_name(&self) -> Option<&'static str> {
+        match self.level {
+            Some(1) => Some("warning"),
+            Some(2) => Some("fatal"),
+            _ => None,
+        }
+    }
+
+    /// Whether its contents are hidden.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.description.is_none()
+    }
+}
+
+/// An SSL 2.0 ServerHello. Its certificate is a [`Fact::Certificate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ssl2ServerHello {
+    /// Its version: SSL 2.0.
+    pub version: TlsVersion,
+    /// What both sides can do; the client chooses.
+    pub cipher_kinds: Vec<Ssl2CipherKind>,
+    /// The server found the client's session.
+    pub session_id_hit: bool,
+}
+
 /// A piece of a TLS session. Handshake messages as soon as they are complete.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -277,6 +203,15 @@ pub enum Fact {
     HelloRetryRequest(Box<ServerHello>),
     /// A ServerHello.
     ServerHello(Box<ServerHello>),
+    /// An SSL 2.0 ServerHello: the session is SSL 2.0.
+    Ssl2ServerHello(Box<Ssl2ServerHello>),
+    /// The SSL 2.0 client's choice of cipher (CLIENT-MASTER-KEY).
+    Ssl2MasterKey(Ssl2CipherKind),
+    /// Which way the client's bytes go, as the messages tell; said once, before the first fact that names a role.
+    Client {
+        /// From the client to the server.
+        direction: Direction,
+    },
     /// A certificate chain that could be read (up to TLS 1.2), leaf first; empty: the client declined.
     Certificate {
         /// Whose.
@@ -288,6 +223,14 @@ pub enum Fact {
     CertificateRequest(Box<CertificateRequest>),
     /// The server's ephemeral key.
     ServerKeyExchange(ServerKeyExchange),
+    /// The server's hello messages are complete: a full handshake, no resumption (up to TLS 1.2).
+    ServerHelloDone,
+    /// The client's part of the key exchange (up to TLS 1.2).
+    ClientKeyExchange,
+    /// The server hands out a session ticket in the clear (up to TLS 1.2).
+    NewSessionTicket,
+    /// A stapled OCSP response in the clear (up to TLS 1.2).
+    CertificateStatus,
     /// The client proves that it has its certificate's key.
     CertificateVerify {
         /// Who.
@@ -298,7 +241,8 @@ pub enum Fact {
         /// Who.
         from: Role,
     },
-    /// The first encrypted handshake record of a side: up to TLS 1.2, its Finished.
+    /// The first encrypted handshake record of a side: up to TLS 1.2, its Finished. In TLS 1.3, where handshake and
+    /// data look alike: the first encrypted record of a side that is too long for an alert.
     EncryptedHandshake {
         /// Who.
         from: Role,
@@ -307,6 +251,42 @@ pub enum Fact {
     /// it is said for the first record that cannot be of the handshake.
     ApplicationData {
         /// Who.
+        from: Role,
+    },
+    /// Lengths of the first encrypted records of a side in TLS 1.3, at most 16: evidence for inferences. Said when the
+    /// analyzer is done.
+    EncryptedRecords {
+        /// Who.
+        from: Role,
+        /// `TLSCiphertext.length` of each.
+        lengths: Vec<u16>,
+    },
+    /// A heartbeat record (RFC 6520); the first of a side.
+    Heartbeat {
+        /// Who.
+        from: Role,
+    },
+    /// A handshake message longer than [`crate::flow::FlowLimits::message_bytes`]: skipped.
+    MessageDropped {
+        /// Who.
+        from: Role,
+        /// HandshakeType.
+        kind: u8,
+        /// Its length.
+        len: u32,
+    },
+    /// A handshake message whose contents are not what its type demands: skipped.
+    MalformedMessage {
+        /// Who.
+        from: Role,
+        /// HandshakeType.
+        kind: u8,
+        /// What is wrong, and where in the message.
+        error: ParseError,
+    },
+    /// Bytes of the handshake are missing from the capture: what was not seen may have been sent.
+    HandshakeGap {
+        /// Who sent them.
         from: Role,
     },
     /// An alert.

@@ -2,19 +2,27 @@
 
 mod analyzer;
 mod certificate;
+mod code_point;
 mod fact;
 mod session;
+mod suite;
 mod wire;
 
 use super::{Analyzer, Probe, ProbeInput, Protocol};
 use crate::decode::Transport;
 
 pub use self::certificate::{Certificate, CertificateCache, ParsedCertificate, PublicKey};
-pub use self::fact::{
-    Alert, CertificateRequest, CipherSuite, ClientEch, ClientHello, Fact, NamedGroup, Role, ServerHello,
-    ServerKeyExchange, SignatureScheme, TlsVersion,
+pub use self::code_point::{
+    NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name, extension_name,
 };
-pub use self::session::{ClientCertificate, Seen, Session};
+pub use self::fact::{
+    Alert, CertificateRequest, ClientEch, ClientHello, Fact, Role, ServerHello, ServerKeyExchange,
+    Ssl2ServerHello,
+};
+pub use self::session::{ClientCertificate, Resumption, Seen, Session};
+pub use self::suite::{
+    Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, Mac, Ssl2CipherKind, SuiteProperties,
+};
 
 /// TLS in the registry.
 pub static PROTOCOL: Protocol = Protocol {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Alert, Certificate, CertificateRequest, ClientHello, Fact, Role, ServerHello, ServerKeyExchange,
-    TlsVersion,
+    Alert, Certificate, CertificateRequest, ClientHello, Fact, NamedGroup, Role, ServerHello,
+    ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
 };
+use crate::flow::Direction;
 use crate::observation::Observations;
 use crate::protocol;
 use crate::source::FrameNumber;
@@ -40,6 +41,18 @@ pub enum ClientCertificate {
     Unknown,
 }
 
+/// How a session resumes an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resumption {
+    /// By session id, up to TLS 1.2.
+    SessionId,
+    /// By session ticket (RFC 5077), up to TLS 1.2.
+    Ticket,
+    /// By PSK, TLS 1.3. An external PSK looks the same.
+    Psk,
+}
+
 /// A flow's TLS session: its first handshake (a second one after HelloRetryRequest is the same handshake).
 #[derive(Clone, Debug, Default)]
 pub struct Session {
@@ -57,22 +70,50 @@ pub struct Session {
     pub certificate_request: Option<Seen<Box<CertificateRequest>>>,
     /// The server's ephemeral key.
     pub server_key_exchange: Option<Seen<ServerKeyExchange>>,
-    /// Alerts of both sides, in order.
+    /// The SSL 2.0 ServerHello.
+    pub ssl2_server_hello: Option<Seen<Box<Ssl2ServerHello>>>,
+    /// The SSL 2.0 client's choice.
+    pub ssl2_cipher_kind: Option<Seen<Ssl2CipherKind>>,
+    /// The server's hello messages were complete, up to TLS 1.2.
+    pub server_hello_done: Option<FrameNumber>,
+    /// The client's part of the key exchange, up to TLS 1.2.
+    pub client_key_exchange: Option<FrameNumber>,
+    /// The client's proof that it has its certificate's key, up to TLS 1.2.
+    pub client_certificate_verify: Option<FrameNumber>,
+    /// A ticket that the server handed out in the clear, up to TLS 1.2.
+    pub new_session_ticket: Option<FrameNumber>,
+    /// A stapled OCSP response that was sent in the clear, up to TLS 1.2.
+    pub certificate_status: Option<FrameNumber>,
+    /// Alerts of both sides, in order; at most as many as observations are kept.
     pub alerts: Vec<Seen<Alert>>,
-    /// The frame in which the client sent ChangeCipherSpec and then encrypted (its Finished), up to TLS 1.2.
+    /// The frame in which the client sent ChangeCipherSpec and then encrypted (its Finished), up to TLS 1.2. In
+    /// TLS 1.3 that of its first encrypted record which is too long for an alert: it did not break off.
     pub client_finished: Option<FrameNumber>,
     /// The same of the server.
     pub server_finished: Option<FrameNumber>,
-    /// First application data of the client.
+    /// First application data of the client. Exact up to TLS 1.2; see [`Fact::ApplicationData`] for TLS 1.3.
     pub client_data: Option<FrameNumber>,
     /// First application data of the server.
     pub server_data: Option<FrameNumber>,
+    /// Lengths of the client's first encrypted records in TLS 1.3.
+    pub client_records: Vec<u16>,
+    /// The same of the server.
+    pub server_records: Vec<u16>,
     /// The version of records whose handshake was not captured.
     pub midstream: Option<Seen<TlsVersion>>,
     /// The first renegotiation.
     pub renegotiation: Option<Seen<Role>>,
+    /// The first heartbeat record.
+    pub heartbeat: Option<Seen<Role>>,
     /// Whether the session resumes an earlier one (by id, ticket or PSK), as far as the capture shows.
     pub resumed: bool,
+    /// How it resumes.
+    pub resumption: Option<Resumption>,
+    /// Parts of the handshake are missing from the capture: what is absent here may have been sent.
+    pub handshake_gap: bool,
+    /// Which way the client's bytes go. Where the flow's start was not captured, the originator is a guess that
+    /// this corrects.
+    pub client_direction: Option<Direction>,
 }
 
 impl Session {
@@ -82,37 +123,152 @@ impl Session {
         let mut session: Option<Box<Self>> = None;
         for observation in observations.iter() {
             let protocol::Fact::Tls(fact) = &observation.fact else { continue };
-            let session = session.get_or_insert_default();
-            let (frame, at) = (observation.frame, observation.at);
-            match fact {
-                Fact::ClientHello(value) if session.client_hello.is_none() => {
-                    session.client_hello = Some(Seen { frame, at, value: value.clone() });
-                }
-                Fact::ServerHello(value) if session.server_hello.is_none() => {
-                    session.server_hello = Some(Seen { frame, at, value: value.clone() });
-                }
-                _ => {}
-            }
+            session.get_or_insert_default().add(fact, observation.frame, observation.at);
+        }
+        if let Some(session) = &mut session {
+            session.resumption = session.resumption();
+            session.resumed = session.resumption.is_some();
         }
         session
+    }
+
+    fn add(&mut self, fact: &Fact, frame: FrameNumber, at: Timestamp) {
+        match fact {
+            Fact::ClientHello(hello) => first(&mut self.client_hello, hello, frame, at),
+            Fact::HelloRetryRequest(hello) => first(&mut self.hello_retry_request, hello, frame, at),
+            Fact::ServerHello(hello) => first(&mut self.server_hello, hello, frame, at),
+            Fact::Ssl2ServerHello(hello) => first(&mut self.ssl2_server_hello, hello, frame, at),
+            Fact::Ssl2MasterKey(kind) => first(&mut self.ssl2_cipher_kind, kind, frame, at),
+            Fact::Client { direction } => {
+                self.client_direction.get_or_insert(*direction);
+            }
+            Fact::Certificate { from: Role::Server, chain } => {
+                first(&mut self.server_chain, chain, frame, at);
+            }
+            Fact::Certificate { from: Role::Client, chain } => {
+                first(&mut self.client_chain, chain, frame, at);
+            }
+            Fact::CertificateRequest(request) => first(&mut self.certificate_request, request, frame, at),
+            Fact::ServerKeyExchange(exchange) => first(&mut self.server_key_exchange, exchange, frame, at),
+            Fact::ServerHelloDone => once(&mut self.server_hello_done, frame),
+            Fact::ClientKeyExchange => once(&mut self.client_key_exchange, frame),
+            Fact::NewSessionTicket => once(&mut self.new_session_ticket, frame),
+            Fact::CertificateStatus => once(&mut self.certificate_status, frame),
+            Fact::CertificateVerify { from: Role::Client } => {
+                once(&mut self.client_certificate_verify, frame);
+            }
+            Fact::EncryptedHandshake { from: Role::Client } => once(&mut self.client_finished, frame),
+            Fact::EncryptedHandshake { from: Role::Server } => once(&mut self.server_finished, frame),
+            Fact::ApplicationData { from: Role::Client } => once(&mut self.client_data, frame),
+            Fact::ApplicationData { from: Role::Server } => once(&mut self.server_data, frame),
+            Fact::EncryptedRecords { from: Role::Client, lengths } => self.client_records.clone_from(lengths),
+            Fact::EncryptedRecords { from: Role::Server, lengths } => self.server_records.clone_from(lengths),
+            Fact::Alert(alert) => self.alerts.push(Seen { frame, at, value: *alert }),
+            Fact::Midstream { version } => first(&mut self.midstream, version, frame, at),
+            Fact::Renegotiation { from } => first(&mut self.renegotiation, from, frame, at),
+            Fact::Heartbeat { from } => first(&mut self.heartbeat, from, frame, at),
+            Fact::HandshakeGap { .. } | Fact::MessageDropped { .. } | Fact::MalformedMessage { .. } => {
+                self.handshake_gap = true;
+            }
+            Fact::ChangeCipherSpec { .. } | Fact::CertificateVerify { from: Role::Server } => {}
+        }
     }
 
     /// The negotiated version.
     #[must_use]
     pub fn version(&self) -> Option<TlsVersion> {
-        self.server_hello.as_ref().map(|hello| hello.value.version)
+        match (&self.server_hello, &self.ssl2_server_hello) {
+            (Some(hello), _) => Some(hello.value.version),
+            (None, Some(hello)) => Some(hello.value.version),
+            (None, None) => None,
+        }
     }
 
-    /// Whether both sides finished the handshake: up to TLS 1.2 both sent an encrypted Finished; in TLS 1.3 both sent
-    /// encrypted records beyond what a rejected handshake shows.
+    /// The group of the key exchange: of the ServerKeyExchange, or of the server's `key_share`.
+    #[must_use]
+    pub fn group(&self) -> Option<NamedGroup> {
+        let exchanged = self.server_key_exchange.as_ref().and_then(|exchange| exchange.value.group);
+        exchanged.or_else(|| self.server_hello.as_ref()?.value.group)
+    }
+
+    /// Whether both sides finished the handshake: up to TLS 1.2 both sent an encrypted Finished. In TLS 1.3 both sent
+    /// encrypted records too long for an alert, so that neither broke off before its own Finished; a refusal by the
+    /// server after that (of the client's certificate, say) is hidden among data.
+    ///
+    /// A session whose handshake was not captured counts as established when data of both sides was seen.
     #[must_use]
     pub fn established(&self) -> bool {
-        self.client_finished.is_some() && self.server_finished.is_some()
+        let finished = self.client_finished.is_some() && self.server_finished.is_some();
+        finished || (self.client_data.is_some() && self.server_data.is_some())
     }
 
-    /// What became of the client's certificate.
+    /// What became of the client's certificate. Exact up to TLS 1.2; in TLS 1.3 the messages are encrypted.
     #[must_use]
     pub fn client_certificate(&self) -> ClientCertificate {
-        ClientCertificate::Unknown
+        if let Some(chain) = &self.client_chain {
+            return if chain.value.is_empty() {
+                ClientCertificate::Declined
+            } else {
+                ClientCertificate::Sent
+            };
+        }
+        if self.resumed {
+            return ClientCertificate::ResumedUnknown;
+        }
+        let plain = self.server_hello.as_ref().is_some_and(|hello| !hello.value.version.is_tls13());
+        if !plain || self.handshake_gap || self.server_hello_done.is_none() {
+            return ClientCertificate::Unknown;
+        }
+        if self.certificate_request.is_none() {
+            return ClientCertificate::NotRequested;
+        }
+        // SSL 3.0 declines with an alert (RFC 6101 §5.6.6) instead of an empty list.
+        if self.alerts.iter().any(|seen| {
+            seen.value.from == Role::Client
+                && seen.value.description == Some(NO_CERTIFICATE)
+                && seen.value.level == Some(1)
+        }) {
+            return ClientCertificate::Declined;
+        }
+        if self.client_key_exchange.is_some() {
+            ClientCertificate::NotSent
+        } else {
+            ClientCertificate::Unknown
+        }
     }
+
+    /// Reads the resumption off the course of the handshake: up to TLS 1.2 the server that resumes sends Finished right
+    /// after its ServerHello (RFC 5246 §7.3), without a certificate, a key exchange or ServerHelloDone.
+    fn resumption(&self) -> Option<Resumption> {
+        let server = &self.server_hello.as_ref()?.value;
+        if server.version.is_tls13() {
+            return server.pre_shared_key.then_some(Resumption::Psk);
+        }
+        let full = self.server_hello_done.is_some()
+            || self.server_chain.is_some()
+            || self.server_key_exchange.is_some()
+            || self.client_key_exchange.is_some();
+        if full || self.handshake_gap || self.server_finished.is_none() {
+            return None;
+        }
+        let client = &self.client_hello.as_ref()?.value;
+        if client.session_ticket.is_some_and(|len| len > 0) {
+            return Some(Resumption::Ticket);
+        }
+        let echoed = !server.session_id.is_empty() && server.session_id == client.session_id;
+        echoed.then_some(Resumption::SessionId)
+    }
+}
+
+/// AlertDescription `no_certificate`, of SSL 3.0 alone.
+const NO_CERTIFICATE: u8 = 41;
+
+fn first<T: Clone>(slot: &mut Option<Seen<T>>, value: &T, frame: FrameNumber, at: Timestamp) {
+    if slot.is_none() {
+        *slot = Some(Seen { frame, at, value: value.clone() });
+    }
+}
+
+fn once(slot: &mut Option<FrameNumber>, frame: FrameNumber) {
+    slot.get_or_insert(frame);
 }

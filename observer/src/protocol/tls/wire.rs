@@ -19,12 +19,14 @@ pub(super) fn client_hello(hello: &TlsClientHelloContents<'_>) -> ClientHello {
         sslv2: false,
         session_id: hello.session_id.unwrap_or_default().to_vec(),
         cipher_suites: hello.ciphers.iter().map(|suite| CipherSuite(suite.0)).collect(),
+        ssl2_cipher_kinds: Vec::new(),
         compression_methods: hello.comp.iter().map(|method| method.0).collect(),
         extensions: Vec::new(),
         server_name,
         supported_versions: Vec::new(),
         alpn: Vec::new(),
         groups: Vec::new(),
+        ec_point_formats: Vec::new(),
         key_share_groups: Vec::new(),
         signature_schemes: Vec::new(),
         ech: ClientEch::Absent,
@@ -42,6 +44,7 @@ pub(super) fn client_hello(hello: &TlsClientHelloContents<'_>) -> ClientHello {
 pub(super) fn server_hello(hello: &TlsServerHelloContents<'_>) -> ServerHello {
     ServerHello {
         version: TlsVersion(hello.version.0),
+        legacy_version: TlsVersion(hello.version.0),
         cipher_suite: CipherSuite(hello.cipher.0),
         compression_method: hello.compression.0,
         session_id: hello.session_id.unwrap_or_default().to_vec(),
@@ -51,6 +54,8 @@ pub(super) fn server_hello(hello: &TlsServerHelloContents<'_>) -> ServerHello {
         pre_shared_key: false,
         extended_master_secret: false,
         secure_renegotiation: false,
+        session_ticket: false,
+        downgrade_sentinel: false,
         ja3s: String::new(),
     }
 }
