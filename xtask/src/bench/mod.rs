@@ -21,7 +21,7 @@ use self::measure::{Contender, Cost};
 use self::table::{Baselines, Row};
 use self::template::Templates;
 use self::workload::{HTTP_CYCLES, SHAPES, Shape, Totals};
-use crate::command::{cargo, find_program, root, run, target_dir};
+use crate::command::{cargo, find_program, run, target_dir};
 use crate::{Task, UsageError, print, system, take_number, unknown_word};
 
 /// The task.
@@ -96,9 +96,7 @@ fn bench(words: &[String]) -> anyhow::Result<()> {
     let folder = target_dir().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     measure::compile(&folder)?;
-    let captures = root().join("captures");
-    let folders = ["dns", "http", "tls"].map(|name| captures.join(name));
-    let templates = template::load(&folders.each_ref().map(PathBuf::as_path), HTTP_CYCLES)?;
+    let templates = template::load(HTTP_CYCLES)?;
     let bench = Bench { folder, templates, options };
 
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -373,17 +373,13 @@ fn address(is_v4: bool, side: u8, number: u64) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
-    use std::path::Path;
 
     use super::super::packet::{FIN, Packet, RST, SYN, Transport};
     use super::super::{pcap, template};
     use super::*;
-    use crate::command::root;
 
     fn made(shape: &Shape, bytes: u64) -> (Vec<u8>, Totals) {
-        let folders = ["dns", "http", "tls"].map(|name| root().join("captures").join(name));
-        let folders: [&Path; 3] = folders.each_ref().map(|folder| folder.as_path());
-        let templates = template::load(&folders, HTTP_CYCLES).unwrap();
+        let templates = template::load(HTTP_CYCLES).unwrap();
         let mut file = Vec::new();
         let totals = write(shape, bytes, &templates, &mut file).unwrap();
         (file, totals)
