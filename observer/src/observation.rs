@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::attribution::Owner;
 use crate::flow::ClosedFlow;
-use crate::protocol::{Fact, dns, http1, tls, unrecognised};
+use crate::protocol::{Fact, UNKNOWN_LAYER, dns, http1, tls, unrecognised};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
 
@@ -36,6 +36,12 @@ impl Observations {
         }
     }
 
+    /// How many were made, those that the limit dropped included.
+    #[must_use]
+    pub fn made(&self) -> u64 {
+        u64::try_from(self.list.len()).unwrap_or(u64::MAX).saturating_add(self.dropped)
+    }
+
     /// In the order in which they were made.
     pub fn iter(&self) -> impl Iterator<Item = &Observation> {
         self.list.iter()
@@ -62,6 +68,55 @@ pub enum Protection {
     Opaque,
     /// No payload.
     Empty,
+}
+
+impl Protection {
+    /// What the bytes of a flow are worth, from its protocols, outermost first.
+    ///
+    /// TLS protects by what it is: a handshake that was refused, or of which only the ClientHello was captured, is
+    /// `Encrypted` like an established one, because nothing was readable. Only a negotiated cipher without encryption
+    /// makes it `Cleartext`. Within an HTTP tunnel (`CONNECT`) TLS is `Encrypted`, although the request for the tunnel
+    /// was readable; behind any other readable protocol it is `Opportunistic`.
+    #[must_use]
+    pub fn of(
+        layers: &[&'static str],
+        session: Option<&tls::Session>,
+        observations: &Observations,
+        payload: bool,
+    ) -> Self {
+        let protected = layers.iter().position(|layer| *layer == tls::PROTOCOL.name);
+        match (protected, layers.last()) {
+            _ if !payload => Self::Empty,
+            (Some(_), _) if session.is_some_and(without_encryption) => Self::Cleartext,
+            (Some(outside), _) => {
+                let outer = layers.iter().take(outside);
+                let tunnels = outer.into_iter().all(|layer| *layer == http1::PROTOCOL.name);
+                if tunnels { Self::Encrypted } else { Self::Opportunistic }
+            }
+            (None, Some(&UNKNOWN_LAYER)) => Self::of_unrecognised(observations),
+            (None, Some(_)) => Self::Cleartext,
+            (None, None) => Self::Opaque,
+        }
+    }
+
+    fn of_unrecognised(observations: &Observations) -> Self {
+        let likeness = observations.iter().find_map(|observation| match &observation.fact {
+            Fact::Unrecognised(fact) => Some(fact.likeness),
+            _ => None,
+        });
+        match likeness {
+            Some(unrecognised::Likeness::Text) => Self::Cleartext,
+            Some(unrecognised::Likeness::Opaque) | None => Self::Opaque,
+        }
+    }
+}
+
+/// Whether a TLS session negotiated a cipher suite that does not encrypt: NULL, or integrity alone (RFC 9150).
+fn without_encryption(session: &tls::Session) -> bool {
+    let cipher = session.server_hello.as_ref().and_then(|hello| hello.value.cipher_suite.name());
+    cipher.is_some_and(|name| {
+        name.contains("_NULL_") || matches!(name, "TLS_SHA256_SHA256" | "TLS_SHA384_SHA384")
+    })
 }
 
 /// Where a flow's host name comes from, best first.
@@ -94,7 +149,7 @@ pub struct Flow {
     pub id: u64,
     /// As the flow table saw it; originator and responder are right even for flows without a start.
     pub flow: ClosedFlow,
-    /// Its protocols, outermost first; empty where none was recognised.
+    /// Its protocols, outermost first; `unknown` where no protocol claimed the bytes, empty where there were none.
     pub layers: Vec<&'static str>,
     /// What its bytes are worth.
     pub protection: Protection,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use super::PipelineError;
+use super::domain::domain_of;
 use crate::assess::Assessor;
 use crate::attribution::{AppDirectory, owner_of};
 use crate::flow::ClosedFlow;
-use crate::observation::{Domain, DomainBasis, Flow, FlowSink, Observations, Protection};
-use crate::protocol::tls;
+use crate::observation::{Flow, FlowSink, Observations, Protection};
+use crate::protocol::{dns, tls};
 use crate::report::{Run, Totals};
 use crate::source::{FrameNumber, InputSummary, Metadata};
 use crate::time::Tick;
@@ -23,22 +24,30 @@ pub(super) struct Ended {
     pub(super) tls: Option<Box<tls::Session>>,
 }
 
+/// Names that a DNS answer gave to addresses.
+pub(super) struct Named {
+    pub(super) learned_at: (Tick, FrameNumber),
+    pub(super) resolutions: Vec<dns::Resolution>,
+}
+
 /// What the merge is told.
 pub(super) enum ToMerge {
     /// By the reader, before a batch goes to the workers.
     Reader { metadata: Vec<Metadata>, at: Tick, read: u64, total: Option<u64> },
     /// By a worker, after a batch: nothing that it says later ended before `until`.
-    Worker { worker: usize, ended: Vec<Ended>, until: Tick },
+    Worker { worker: usize, ended: Vec<Ended>, named: Vec<Named>, until: Tick },
 }
 
 struct Waiting {
-    key: (Tick, FrameNumber),
+    /// When it takes effect, the frame, and its number among those of one frame.
+    key: (Tick, FrameNumber, usize),
     item: Item,
 }
 
 enum Item {
     Ended(Box<Ended>),
     Metadata(Metadata),
+    Named(Vec<dns::Resolution>),
 }
 
 impl PartialEq for Waiting {
@@ -64,6 +73,7 @@ pub(super) struct Merge {
     until: Vec<Tick>,
     apps: AppDirectory,
     assessor: Assessor,
+    names: dns::NameMemory,
     flows: u64,
     unattributed: (u64, u64),
 }
@@ -75,6 +85,7 @@ impl Merge {
             until: vec![Tick(0); threads],
             apps,
             assessor,
+            names: dns::NameMemory::default(),
             flows: 0,
             unattributed: (0, 0),
         }
@@ -92,18 +103,23 @@ impl Merge {
             let Ok(message) = from_all.recv() else { break };
             match message {
                 ToMerge::Reader { metadata, at, read, total } => {
-                    let items = metadata.into_iter().map(Item::Metadata);
-                    self.waiting.extend(items.map(|item| Reverse(Waiting { key: (at, 0), item })));
+                    let items = metadata.into_iter().map(Item::Metadata).enumerate();
+                    let items = items.map(|(number, item)| Reverse(Waiting { key: (at, 0, number), item }));
+                    self.waiting.extend(items);
                     progress(read, total);
                 }
-                ToMerge::Worker { worker, ended, until } => {
+                ToMerge::Worker { worker, ended, named, until } => {
                     open -= usize::from(until == Tick(u64::MAX));
                     if let Some(known) = self.until.get_mut(worker) {
                         *known = until;
                     }
                     self.waiting.extend(ended.into_iter().map(|ended| {
-                        let key = (ended.flow.closed_at, ended.flow.info.first_frame);
+                        let key = (ended.flow.closed_at, ended.flow.info.first_frame, 1);
                         Reverse(Waiting { key, item: Item::Ended(Box::new(ended)) })
+                    }));
+                    self.waiting.extend(named.into_iter().map(|named| {
+                        let ((tick, frame), item) = (named.learned_at, Item::Named(named.resolutions));
+                        Reverse(Waiting { key: (tick, frame, 0), item })
                     }));
                     self.release(sinks)?;
                 }
@@ -130,7 +146,12 @@ impl Merge {
             let Some(Reverse(waiting)) = self.waiting.pop() else { break };
             match waiting.item {
                 Item::Metadata(Metadata::App { uid, package, label }) => self.apps.add(uid, &package, &label),
-                Item::Metadata(Metadata::Name { .. }) => {}
+                Item::Metadata(Metadata::Name { address, name }) => self.names.learn(address, &name, 0),
+                Item::Named(resolutions) => {
+                    for one in &resolutions {
+                        self.names.learn(one.address, &one.name, one.frame);
+                    }
+                }
                 Item::Ended(ended) => {
                     let flow = self.join(*ended);
                     self.assessor.flow(&flow);
@@ -151,16 +172,16 @@ impl Merge {
             self.unattributed =
                 (self.unattributed.0.saturating_add(1), self.unattributed.1.saturating_add(bytes));
         }
-        let name =
-            ended.tls.as_ref().and_then(|session| session.client_hello.as_ref()?.value.server_name.clone());
+        let domain = domain_of(&ended.flow, &ended.observations, ended.tls.as_deref(), &self.names);
+        let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
         Flow {
             id: self.flows,
-            protection: if ended.tls.is_some() { Protection::Encrypted } else { Protection::Opaque },
+            protection: Protection::of(&ended.layers, ended.tls.as_deref(), &ended.observations, payload),
             flow: ended.flow,
             layers: ended.layers,
             observations: ended.observations,
             tls: ended.tls,
-            domain: name.map(|name| Domain { name, basis: DomainBasis::Sni }),
+            domain,
             owner,
         }
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use super::merge::{Ended, ToMerge};
+use super::merge::{Ended, Named, ToMerge};
 use crate::decode::PacketRecord;
-use crate::flow::{ClosedFlow, Data, Direction, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
+use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
 use crate::observation::Observations;
-use crate::protocol::{Context, Conversation, tls};
+use crate::protocol::{Context, Conversation, Inner, dns, tls};
 use crate::time::Tick;
 
 /// A packet for a worker.
@@ -49,16 +49,23 @@ impl Worker {
         to_merge: &SyncSender<ToMerge>,
     ) -> BTreeMap<String, u64> {
         while let Ok(work) = from_reader.recv() {
+            let mut named = Vec::new();
             for item in &work.items {
                 if let Some(table) = self.tables.get_mut(item.shard / self.threads) {
-                    table.ingest(&item.packet.packet(&work.buffers), item.tick, &mut self.handler);
+                    let packet = item.packet.packet(&work.buffers);
+                    table.ingest(&packet, item.tick, &mut self.handler);
+                    if !self.handler.resolutions.is_empty() {
+                        let resolutions = std::mem::take(&mut self.handler.resolutions);
+                        named.push(Named { learned_at: (item.tick, packet.frame), resolutions });
+                    }
                 }
             }
             for table in &mut self.tables {
                 table.advance(work.until, &mut self.handler);
             }
             let ended = std::mem::take(&mut self.handler.ended);
-            if to_merge.send(ToMerge::Worker { worker: self.index, ended, until: work.until }).is_err() {
+            if to_merge.send(ToMerge::Worker { worker: self.index, ended, named, until: work.until }).is_err()
+            {
                 return BTreeMap::new();
             }
         }
@@ -66,11 +73,12 @@ impl Worker {
             table.finish(&mut self.handler);
         }
         let ended = std::mem::take(&mut self.handler.ended);
-        let last = ToMerge::Worker { worker: self.index, ended, until: Tick(u64::MAX) };
+        let last = ToMerge::Worker { worker: self.index, ended, named: Vec::new(), until: Tick(u64::MAX) };
         // Nobody listens only when the run has failed elsewhere, which is reported there.
         let _ = to_merge.send(last);
         let evicted = self.tables.iter().map(FlowTable::evicted).sum();
         self.handler.dropped.insert("flows evicted".to_owned(), evicted);
+        self.handler.dropped.insert("inner bytes".to_owned(), self.handler.inner.dropped());
         self.handler.dropped
     }
 }
@@ -86,7 +94,8 @@ struct FlowState {
 struct Handler {
     limits: FlowLimits,
     certificates: tls::CertificateCache,
-    inner: Vec<(Direction, Vec<u8>)>,
+    inner: Inner,
+    resolutions: Vec<dns::Resolution>,
     ended: Vec<Ended>,
     dropped: BTreeMap<String, u64>,
 }
@@ -96,7 +105,8 @@ impl Handler {
         Self {
             limits,
             certificates: tls::CertificateCache::default(),
-            inner: Vec::new(),
+            inner: Inner::default(),
+            resolutions: Vec::new(),
             ended: Vec::new(),
             dropped: BTreeMap::new(),
         }
@@ -110,6 +120,7 @@ impl Handler {
         let mut cx = Context {
             observations: &mut state.observations,
             inner: &mut self.inner,
+            resolutions: &mut self.resolutions,
             certificates: &mut self.certificates,
             limits: &self.limits,
             frame: 0,

@@ -9,6 +9,8 @@
 mod conversation;
 pub mod dns;
 pub mod http1;
+mod inner;
+mod probing;
 pub mod tls;
 pub mod unrecognised;
 
@@ -18,6 +20,7 @@ use crate::flow::{Data, Direction, FlowLimits, Gap};
 use crate::observation::{Observation, Observations};
 
 pub use self::conversation::Conversation;
+pub use self::inner::Inner;
 
 /// What a probe says of the first bytes of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +40,14 @@ pub enum Progress {
     NeedMore,
     /// Everything worth knowing has been said: the flow is only counted from here on.
     Done,
-    /// From here on the flow carries another protocol. What this analyzer has not consumed was handed to
-    /// [`Context::inner`].
+    /// From here on the flow carries another protocol, recognised by its bytes. What this analyzer has not consumed
+    /// was handed to [`Context::inner`].
     Inner,
-    /// The bytes are not the protocol's any more. The fact is recorded and the flow only counted from here on.
+    /// From here on the flow carries the protocol of this name: the peers agreed on it in so many words, and nothing
+    /// here reads it.
+    Agreed(&'static str),
+    /// The bytes are not the protocol's any more. The fact is recorded; if the analyzer said nothing before it, the
+    /// recognition was an error and the flow is probed again, otherwise it is only counted from here on.
     Malformed(ParseError),
 }
 
@@ -52,7 +59,7 @@ pub struct ProbeInput<'a> {
     pub bytes: &'a [u8],
     /// Which way they go.
     pub direction: Direction,
-    /// Whether the flow's start was not captured.
+    /// Whether the start of the flow, or of this direction, was not captured.
     pub midstream: bool,
     /// The responder's port: a hint for protocols whose bytes are ambiguous, never a verdict.
     pub port: u16,
@@ -73,7 +80,11 @@ pub struct Protocol {
 }
 
 /// Every protocol, in the order in which they are probed.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http1::PROTOCOL, &dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] =
+    &[&tls::PROTOCOL, &http1::PROTOCOL, &dns::PROTOCOL, &dns::STREAM_PROTOCOL];
+
+/// The layer of bytes that no protocol claims.
+pub const UNKNOWN_LAYER: &str = "unknown";
 
 /// Reads one protocol within one flow.
 pub trait Analyzer: Send {
@@ -93,8 +104,10 @@ pub trait Analyzer: Send {
 pub struct Context<'a> {
     /// Where facts go.
     pub observations: &'a mut Observations,
-    /// Bytes that belong to the next layer, in order; at most [`FlowLimits::message_bytes`] are kept.
-    pub inner: &'a mut Vec<(Direction, Vec<u8>)>,
+    /// Bytes that belong to the next layer, in order.
+    pub inner: &'a mut Inner,
+    /// Addresses that DNS answers gave names to, in the order of the answers.
+    pub resolutions: &'a mut Vec<dns::Resolution>,
     /// Certificates parsed before.
     pub certificates: &'a mut tls::CertificateCache,
     /// Bounds.
@@ -106,6 +119,11 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Hands bytes on to the next layer; at most [`FlowLimits::message_bytes`] are kept.
+    pub fn hand_on(&mut self, data: Data<'_>) {
+        self.inner.push(data, self.limits.message_bytes);
+    }
+
     /// Says a fact, seen in the frame that is being read.
     pub fn say(&mut self, fact: Fact) {
         let observation = Observation { frame: self.frame, at: self.at, fact };

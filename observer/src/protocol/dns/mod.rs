@@ -1,34 +1,62 @@
 //! DNS over UDP and TCP (RFC 1035, RFC 7766), mDNS and LLMNR by the same message format.
+//!
+//! Messages are recognised by their structure. NetBIOS names share the format and are not claimed. DNS within TLS,
+//! HTTPS or QUIC is what those protocols carry and is not seen here. [`NameMemory`] turns answers into the names of
+//! later flows.
 
+mod analyzer;
 mod fact;
+mod names;
+mod wire;
 
-use super::{Analyzer, Context, Probe, ProbeInput, Progress, Protocol};
+use super::{Analyzer, Probe, ProbeInput, Protocol};
 use crate::decode::Transport;
-use crate::flow::Data;
 
 pub use self::fact::{Answer, AnswerData, Fact, Question};
+pub use self::names::{Known, NameMemory, Resolution};
 
-/// DNS in the registry.
+/// DNS over datagrams, in the registry.
 pub static PROTOCOL: Protocol = Protocol {
     name: "dns",
-    transports: &[Transport::Udp, Transport::Tcp],
-    probe,
-    analyzer,
+    transports: &[Transport::Udp],
+    probe: probe_datagram,
+    analyzer: datagrams,
     views: include_str!("views.sql"),
 };
 
-fn probe(_input: &ProbeInput<'_>) -> Probe {
-    Probe::NoMatch
+/// DNS over streams, in the registry: the same messages behind their length.
+pub static STREAM_PROTOCOL: Protocol = Protocol {
+    name: "dns",
+    transports: &[Transport::Tcp],
+    probe: probe_stream,
+    analyzer: streams,
+    views: "",
+};
+
+/// The ports of DNS, mDNS and LLMNR: there, bytes may be odd and still be DNS.
+const PORTS: [u16; 3] = [53, 5353, 5355];
+
+fn probe_datagram(input: &ProbeInput<'_>) -> Probe {
+    wire::recognise(input.bytes, PORTS.contains(&input.port))
 }
 
-fn analyzer() -> Box<dyn Analyzer> {
-    Box::new(DnsAnalyzer)
-}
-
-struct DnsAnalyzer;
-
-impl Analyzer for DnsAnalyzer {
-    fn data(&mut self, _data: Data<'_>, _cx: &mut Context<'_>) -> Progress {
-        Progress::Done
+fn probe_stream(input: &ProbeInput<'_>) -> Probe {
+    match input.bytes.split_first_chunk::<2>() {
+        None => Probe::NeedMore,
+        Some((length, bytes)) => {
+            let length = usize::from(u16::from_be_bytes(*length));
+            match bytes.get(..length) {
+                Some(message) => wire::recognise(message, false),
+                None => wire::recognise_start(bytes, length),
+            }
+        }
     }
+}
+
+fn datagrams() -> Box<dyn Analyzer> {
+    Box::new(analyzer::Datagrams::default())
+}
+
+fn streams() -> Box<dyn Analyzer> {
+    Box::new(analyzer::Streams::default())
 }

@@ -1,0 +1,80 @@
+//! What a flow's responder is called: the best that its own bytes and the DNS answers before it say.
+
+use std::net::IpAddr;
+
+use crate::flow::ClosedFlow;
+use crate::observation::{Domain, DomainBasis, Observations};
+use crate::protocol::{Fact, dns, http1, tls};
+
+/// The name of the responder of `flow`, from the best source that has one.
+pub(super) fn domain_of(
+    flow: &ClosedFlow,
+    observations: &Observations,
+    session: Option<&tls::Session>,
+    names: &dns::NameMemory,
+) -> Option<Domain> {
+    let said = |name: Option<String>, basis| Some(Domain { name: name?, basis });
+    let resolved = || {
+        let known = names.lookup(flow.info.five_tuple.destination.ip, flow.info.first_frame)?;
+        Some(known.name.to_owned())
+    };
+    said(session.and_then(server_name), DomainBasis::Sni)
+        .or_else(|| said(http_host(observations), DomainBasis::HttpHost))
+        .or_else(|| said(resolved(), DomainBasis::Dns))
+        .or_else(|| said(session.and_then(certificate_name), DomainBasis::Certificate))
+}
+
+fn server_name(session: &tls::Session) -> Option<String> {
+    normal(session.client_hello.as_ref()?.value.server_name.as_deref()?)
+}
+
+/// The host of the first request that names one.
+fn http_host(observations: &Observations) -> Option<String> {
+    observations.iter().find_map(|observation| match &observation.fact {
+        Fact::Http1(fact) => match fact.as_ref() {
+            http1::Fact::Request(request) => normal(without_port(request.host.as_deref()?)),
+            http1::Fact::Response(_) => None,
+        },
+        _ => None,
+    })
+}
+
+/// The leaf's first DNS name, or its common name where that is one.
+fn certificate_name(session: &tls::Session) -> Option<String> {
+    let leaf = session.server_chain.as_ref()?.value.first()?.parsed.as_ref()?;
+    let common = leaf.subject.split(',').find_map(|part| part.trim().strip_prefix("CN="));
+    leaf.san
+        .iter()
+        .map(String::as_str)
+        .chain(common)
+        .find(|name| name.contains('.') && !name.contains([' ', '@', ':', '/']))
+        .and_then(normal)
+}
+
+/// `host:port` without the port; an IPv6 literal keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// In lower case, without the final dot; `None` where it is empty or an address.
+fn normal(name: &str) -> Option<String> {
+    let name = name.trim().trim_end_matches('.');
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    (!name.is_empty() && bare.parse::<IpAddr>().is_err()).then(|| name.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_final_dots_and_addresses_are_no_names() {
+        assert_eq!(normal(without_port("Shop.test.:8080")).as_deref(), Some("shop.test"));
+        assert_eq!(normal(without_port("192.0.2.1:80")), None);
+        assert_eq!(normal(without_port("[2001:db8::1]:80")), None);
+        assert_eq!(normal(without_port("[2001:db8::1]")), None);
+    }
+}

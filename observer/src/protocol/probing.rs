@@ -1,0 +1,195 @@
+//! The first bytes of a flow's layer, kept until a protocol claims them.
+
+use super::inner::Event;
+use super::unrecognised::Sample;
+use super::{PROTOCOLS, Probe, ProbeInput, Protocol};
+use crate::decode::Transport;
+use crate::flow::{Data, Direction, FlowInfo, Gap};
+use crate::source::FrameNumber;
+use crate::time::Timestamp;
+
+/// Datagrams of a flow that probes may see. QUIC and DTLS begin with their first, DNS with any.
+const DATAGRAMS: u32 = 8;
+/// How many times [`FlowLimits::probe_bytes`](crate::flow::FlowLimits::probe_bytes) a flow may carry before nobody
+/// waits any longer for the direction that is silent or undecided.
+const PATIENCE: u64 = 16;
+
+/// A set of protocols: one bit for each entry of [`PROTOCOLS`].
+pub(super) type Refuted = u64;
+
+/// The first bytes of both directions and who has declined them.
+#[derive(Debug, Default)]
+pub(super) struct Probing {
+    heads: [Head; 2],
+    arrivals: Vec<Arrival>,
+    /// Who claimed the bytes before and could not read them.
+    refuted: Refuted,
+    datagrams: u32,
+    seen: u64,
+    last: Option<(FrameNumber, Timestamp)>,
+}
+
+#[derive(Debug, Default)]
+struct Head {
+    /// At most `probe_bytes`.
+    bytes: Vec<u8>,
+    /// Where in `bytes` the piece begins that is probed: behind the last gap.
+    start: usize,
+    declined: Refuted,
+    /// Whether the bytes do not begin where the direction began.
+    midstream: bool,
+}
+
+/// A piece of `Head::bytes`, in order of arrival, or bytes that are not there.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    direction: Direction,
+    kept: usize,
+    missing: u64,
+    frame: FrameNumber,
+    at: Timestamp,
+}
+
+/// What comes of a piece of data.
+pub(super) enum Outcome {
+    Undecided,
+    Claimed(&'static Protocol),
+    Unclaimed,
+}
+
+impl Probing {
+    /// Probes that leave out `refuted`.
+    pub(super) fn after(refuted: Refuted) -> Self {
+        Self { refuted, ..Self::default() }
+    }
+
+    /// Who has claimed the bytes and could not read them.
+    pub(super) fn refuted(&self) -> Refuted {
+        self.refuted
+    }
+
+    /// Notes that `protocol` claimed the bytes and could not read them.
+    pub(super) fn refute(&mut self, protocol: &'static Protocol) {
+        self.refuted |= bit_of(protocol);
+    }
+
+    /// Takes bytes and asks the probes.
+    pub(super) fn data(&mut self, flow: &FlowInfo, data: Data<'_>, probe_bytes: usize) -> Outcome {
+        self.seen = self.seen.saturating_add(u64::try_from(data.bytes.len()).unwrap_or(u64::MAX));
+        self.datagrams = self.datagrams.saturating_add(1);
+        self.last = Some((data.frame, data.at));
+        self.keep(data, probe_bytes);
+        self.ask_again(flow, data, probe_bytes)
+    }
+
+    /// Asks the probes that are left of `data`, which was taken before.
+    pub(super) fn ask_again(&mut self, flow: &FlowInfo, data: Data<'_>, probe_bytes: usize) -> Outcome {
+        if let Some(protocol) = self.ask(flow, data, probe_bytes) {
+            return Outcome::Claimed(protocol);
+        }
+        let enough = if is_datagram(flow) {
+            self.datagrams >= DATAGRAMS
+        } else {
+            let patience = PATIENCE.saturating_mul(u64::try_from(probe_bytes).unwrap_or(u64::MAX));
+            self.seen >= patience || self.heads.iter().all(|head| head.bytes.len() >= probe_bytes)
+        };
+        if enough { Outcome::Unclaimed } else { Outcome::Undecided }
+    }
+
+    /// Takes note of missing bytes: what follows them is probed as the middle of something.
+    pub(super) fn gap(&mut self, gap: Gap) {
+        self.last = Some((gap.frame, gap.at));
+        if let Some(head) = self.heads.get_mut(gap.direction.index()) {
+            head.start = head.bytes.len();
+            head.declined = 0;
+            head.midstream = true;
+        }
+        self.arrive(gap.direction, 0, gap.len, gap.frame, gap.at);
+    }
+
+    /// The bytes and gaps before the piece that was taken last, in order of arrival. Datagrams are not handed out again:
+    /// whoever claims a later one has declined them.
+    pub(super) fn replay(&self) -> impl Iterator<Item = Event<'_>> {
+        let before = self.arrivals.split_last().map_or(&[][..], |(_, before)| before);
+        let mut cursors = [0_usize; 2];
+        before.iter().flat_map(move |arrival| {
+            let Arrival { direction, kept, missing, frame, at } = *arrival;
+            let index = direction.index();
+            let mut bytes = &[][..];
+            if let (Some(cursor), Some(head)) = (cursors.get_mut(index), self.heads.get(index)) {
+                let end = cursor.saturating_add(kept);
+                bytes = head.bytes.get(*cursor..end).unwrap_or_default();
+                *cursor = end;
+            }
+            let data = (!bytes.is_empty()).then_some(Event::Data(Data { direction, bytes, frame, at }));
+            let gap = (missing > 0).then_some(Event::Gap(Gap { direction, len: missing, frame, at }));
+            data.into_iter().chain(gap)
+        })
+    }
+
+    /// What the bytes look like, and where the last of them was; `None` without bytes.
+    pub(super) fn sample(&self) -> Option<(Sample<'_>, FrameNumber, Timestamp)> {
+        let (frame, at) = self.last?;
+        let [to_responder, to_originator] = &self.heads;
+        let sample = Sample { parts: [&to_responder.bytes, &to_originator.bytes] };
+        (!sample.is_empty()).then_some((sample, frame, at))
+    }
+
+    fn keep(&mut self, data: Data<'_>, probe_bytes: usize) {
+        let Some(head) = self.heads.get_mut(data.direction.index()) else { return };
+        let room = probe_bytes.saturating_sub(head.bytes.len());
+        let kept = data.bytes.get(..room).unwrap_or(data.bytes);
+        let missing = u64::try_from(data.bytes.len().saturating_sub(kept.len())).unwrap_or(u64::MAX);
+        head.bytes.extend_from_slice(kept);
+        self.arrive(data.direction, kept.len(), missing, data.frame, data.at);
+    }
+
+    /// Neighbours without bytes become one, so that the list stays as short as the bytes.
+    fn arrive(&mut self, direction: Direction, kept: usize, missing: u64, frame: FrameNumber, at: Timestamp) {
+        match self.arrivals.iter_mut().rev().find(|last| last.direction == direction) {
+            Some(last) if kept == 0 && last.missing > 0 => {
+                last.missing = last.missing.saturating_add(missing)
+            }
+            _ => self.arrivals.push(Arrival { direction, kept, missing, frame, at }),
+        }
+    }
+
+    fn ask(&mut self, flow: &FlowInfo, data: Data<'_>, probe_bytes: usize) -> Option<&'static Protocol> {
+        let datagram = is_datagram(flow);
+        let Data { direction, .. } = data;
+        let head = self.heads.get_mut(direction.index())?;
+        let bytes = if datagram { data.bytes } else { head.bytes.get(head.start..).unwrap_or_default() };
+        if bytes.is_empty() {
+            return None;
+        }
+        let input = ProbeInput {
+            bytes,
+            direction,
+            midstream: flow.midstream || head.midstream,
+            port: flow.five_tuple.destination.port,
+        };
+        for protocol in PROTOCOLS.iter().filter(|one| one.transports.contains(&flow.five_tuple.transport)) {
+            let bit = bit_of(protocol);
+            if (head.declined | self.refuted) & bit != 0 {
+                continue;
+            }
+            match (protocol.probe)(&input) {
+                Probe::Match => return Some(protocol),
+                Probe::NoMatch if !datagram => head.declined |= bit,
+                // With a full buffer there is nothing to wait for.
+                Probe::NeedMore if !datagram && head.bytes.len() >= probe_bytes => head.declined |= bit,
+                Probe::NeedMore | Probe::NoMatch => {}
+            }
+        }
+        None
+    }
+}
+
+fn is_datagram(flow: &FlowInfo) -> bool {
+    flow.five_tuple.transport == Transport::Udp
+}
+
+fn bit_of(protocol: &'static Protocol) -> Refuted {
+    let index = PROTOCOLS.iter().position(|one| std::ptr::eq(*one, protocol));
+    index.and_then(|index| u32::try_from(index).ok()).map_or(0, |index| 1_u64.checked_shl(index).unwrap_or(0))
+}
