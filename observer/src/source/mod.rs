@@ -4,8 +4,14 @@
 //! that no frame is copied or allocated for. A source recognises formats by their magic bytes, never by a name.
 //! It knows nothing of what is inside a frame.
 
+mod dialect;
+mod file;
+mod input;
+mod order;
 mod pcap;
+mod pcapng;
 mod recorded;
+mod timeline;
 
 use std::io;
 use std::ops::Range;
@@ -14,7 +20,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use self::recorded::{Dialect, RecordedOwner};
+pub use self::recorded::{Dialect, RecordedOwner, known_id};
 use crate::time::Timestamp;
 
 /// A frame's place in the run, from 1, as Wireshark shows it (for several files: as after `mergecap`).
@@ -264,5 +270,8 @@ pub enum SourceError {
 /// # Errors
 /// When one of them cannot be opened or is no capture file.
 pub fn open(paths: &[PathBuf]) -> Result<Box<dyn Source>, SourceError> {
-    pcap::open(paths)
+    match paths {
+        [path] => Ok(Box::new(file::FileSource::open(path)?)),
+        _ => Ok(Box::new(timeline::Timeline::open(paths)?)),
+    }
 }

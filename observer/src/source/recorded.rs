@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Dialect {
     /// Darwin process blocks of pcapng.
     Darwin,
+    /// etl2pcapng's comments: the process of Windows that was current, which for inbound packets may be another's.
+    Etl2pcapng,
     /// LINKTYPE_NFLOG's UID and GID: the credentials of the socket's creator.
     Nflog,
     /// PCAPdroid: trailer, UID map, `u-<uid>` comments.
@@ -26,6 +28,7 @@ impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Darwin => "darwin",
+            Self::Etl2pcapng => "etl2pcapng",
             Self::Nflog => "nflog",
             Self::Pcapdroid => "pcapdroid",
             Self::Pktap => "pktap",
@@ -59,4 +62,10 @@ impl RecordedOwner {
     pub fn new(dialect: Dialect) -> Self {
         Self { dialect, uid: None, gid: None, pid: None, process: None, label: None }
     }
+}
+
+/// A uid or gid as recorded; `None` for 65534 (the kernel's overflow id: no socket) and -1.
+#[must_use]
+pub fn known_id(id: u32) -> Option<u32> {
+    (id != 65_534 && id != u32::MAX).then_some(id)
 }
