@@ -1,0 +1,85 @@
+//! The way of one frame through the layers.
+//!
+//! Each layer is a method on [`Walk`] in the file of its name; it takes its header off and calls the next. Recursion is
+//! bounded by [`TunnelPath::MAX`], since every way back to a lower layer is a tunnel.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::fragment::Fragments;
+use super::owner::Owners;
+use super::{Backing, Endpoint, FiveTuple, Packet, Segment, Skip, Transport, Tunnel, TunnelPath};
+use crate::source::{Frame, InterfaceIndex, RecordedOwner};
+
+use std::net::IpAddr;
+
+/// One frame on its way.
+pub(super) struct Walk<'d> {
+    pub(super) fragments: &'d mut Fragments,
+    pub(super) owners: &'d mut Owners,
+    pub(super) take: &'d mut dyn FnMut(&Packet<'_>, Backing<'_>),
+    /// The frame without its bytes.
+    pub(super) frame: Frame<'d>,
+    /// See [`Packet::interface`].
+    pub(super) interface: InterfaceIndex,
+    pub(super) owner: Option<Arc<RecordedOwner>>,
+}
+
+/// What lies around the layer at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Envelope<'a> {
+    pub(super) tunnels: TunnelPath,
+    pub(super) backing: Backing<'a>,
+    /// Bytes on the link; of all its frames for a reassembled datagram.
+    pub(super) wire_len: u32,
+}
+
+/// The part of an IP header that the layers above need.
+#[derive(Clone, Copy)]
+pub(super) struct Ip {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) identification: u32,
+}
+
+impl Ip {
+    /// Both addresses in an order that does not depend on the direction.
+    pub(super) fn ends(&self) -> (IpAddr, IpAddr) {
+        (self.source.min(self.destination), self.source.max(self.destination))
+    }
+}
+
+impl Envelope<'_> {
+    /// The same inside one more tunnel, told apart by `identity`, which must be equal in both directions.
+    pub(super) fn inside(mut self, tunnel: Tunnel, identity: impl Hash) -> Result<Self, Skip> {
+        if self.tunnels.enter(tunnel, identity) { Ok(self) } else { Err(Skip::TooDeep) }
+    }
+}
+
+impl Walk<'_> {
+    /// Hands on a packet.
+    pub(super) fn emit(
+        &mut self,
+        ip: &Ip,
+        (transport, source_port, destination_port): (Transport, u16, u16),
+        segment: Segment<'_>,
+        envelope: &Envelope<'_>,
+    ) {
+        let packet = Packet {
+            frame: self.frame.number,
+            timestamp: self.frame.timestamp,
+            interface: self.interface,
+            five_tuple: FiveTuple {
+                transport,
+                source: Endpoint { ip: ip.source, port: source_port },
+                destination: Endpoint { ip: ip.destination, port: destination_port },
+            },
+            identification: ip.identification,
+            tunnels: envelope.tunnels,
+            segment,
+            wire_len: envelope.wire_len,
+            owner: self.owner.clone(),
+        };
+        (self.take)(&packet, envelope.backing);
+    }
+}
