@@ -11,6 +11,8 @@ pub mod dns;
 pub mod http1;
 mod inner;
 mod probing;
+#[cfg(test)]
+mod script;
 pub mod tls;
 pub mod unrecognised;
 

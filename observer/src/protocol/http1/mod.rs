@@ -1,10 +1,18 @@
-//! HTTP/1.0 and HTTP/1.1 (RFC 9112) message heads; bodies are skipped, not kept.
+//! HTTP/1.0 and HTTP/1.1 ([RFC 9112](https://datatracker.ietf.org/doc/html/rfc9112)) message heads.
+//!
+//! Bodies are skipped, not kept: only the first bytes of a request's form are searched for field names that announce
+//! a secret. Values of secrets are never looked at beyond "there is one". What a head says is taken as it was sent;
+//! whether a server accepts it is not judged here, so that heads are read more leniently than the RFC asks for.
+//! HTTP/0.9 has no head and is not recognised; SSDP is HTTP over datagrams and is not claimed.
 
+mod analyzer;
+mod credential;
 mod fact;
+mod framing;
+mod wire;
 
-use super::{Analyzer, Context, Probe, ProbeInput, Progress, Protocol};
+use super::{Analyzer, Probe, ProbeInput, Protocol};
 use crate::decode::Transport;
-use crate::flow::Data;
 
 pub use self::fact::{Credential, CredentialKind, Fact, Header, Request, Response, header};
 
@@ -17,18 +25,10 @@ pub static PROTOCOL: Protocol = Protocol {
     views: include_str!("views.sql"),
 };
 
-fn probe(_input: &ProbeInput<'_>) -> Probe {
-    Probe::NoMatch
+fn probe(input: &ProbeInput<'_>) -> Probe {
+    wire::recognise(input.bytes)
 }
 
 fn analyzer() -> Box<dyn Analyzer> {
-    Box::new(Http1Analyzer)
-}
-
-struct Http1Analyzer;
-
-impl Analyzer for Http1Analyzer {
-    fn data(&mut self, _data: Data<'_>, _cx: &mut Context<'_>) -> Progress {
-        Progress::Done
-    }
+    Box::new(analyzer::Http1Analyzer::default())
 }

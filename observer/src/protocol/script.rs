@@ -1,0 +1,114 @@
+//! For tests: a flow written down as what happens in it, played through a [`Conversation`].
+
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
+use super::{Context, Conversation, Fact, Inner, tls};
+use crate::decode::{Endpoint, FiveTuple, Transport, TunnelPath};
+use crate::flow::{Data, Direction, FlowInfo, FlowLimits, Gap, Interest};
+use crate::observation::Observations;
+use crate::time::Timestamp;
+
+pub(super) const REQUEST: Direction = Direction::ToResponder;
+pub(super) const RESPONSE: Direction = Direction::ToOriginator;
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    Bytes(Direction, Vec<u8>),
+    Missing(Direction, u64),
+}
+
+pub(super) fn send(direction: Direction, bytes: impl AsRef<[u8]>) -> Act {
+    Act::Bytes(direction, bytes.as_ref().to_vec())
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Played {
+    pub(super) layers: Vec<&'static str>,
+    pub(super) observations: Observations,
+    /// The act, from 1, after which the flow was only counted.
+    pub(super) done: Option<usize>,
+}
+
+impl Played {
+    pub(super) fn facts(&self) -> Vec<&Fact> {
+        self.observations.iter().map(|observation| &observation.fact).collect()
+    }
+
+    /// Everything but the frames.
+    pub(super) fn said(&self) -> String {
+        format!("{:?} {:?}", self.layers, self.facts())
+    }
+}
+
+/// Plays a flow; its acts are its frames, from 1.
+pub(super) fn play(transport: Transport, port: u16, acts: &[Act]) -> Played {
+    let endpoint = |last, port| Endpoint { ip: Ipv4Addr::new(192, 0, 2, last).into(), port };
+    let flow = FlowInfo {
+        five_tuple: FiveTuple { transport, source: endpoint(1, 40000), destination: endpoint(2, port) },
+        tunnels: TunnelPath::default(),
+        first_frame: 1,
+        start: Timestamp(0),
+        midstream: false,
+    };
+    let limits = FlowLimits::default();
+    let (mut observations, mut inner, mut resolutions) =
+        (Observations::default(), Inner::default(), Vec::new());
+    let mut certificates = tls::CertificateCache::default();
+    let mut conversation = Conversation::default();
+    let mut done = None;
+    let mut cx = Context {
+        observations: &mut observations,
+        inner: &mut inner,
+        resolutions: &mut resolutions,
+        certificates: &mut certificates,
+        limits: &limits,
+        frame: 0,
+        at: Timestamp(0),
+    };
+    for (index, act) in acts.iter().enumerate() {
+        let (number, at) = (index + 1, Timestamp(0));
+        let frame = u64::try_from(number).unwrap();
+        let interest = match act {
+            Act::Bytes(direction, bytes) => {
+                conversation.data(&flow, Data { direction: *direction, bytes, frame, at }, &mut cx)
+            }
+            Act::Missing(direction, len) => {
+                conversation.gap(&flow, Gap { direction: *direction, len: *len, frame, at }, &mut cx)
+            }
+        };
+        if interest == Interest::Done {
+            done = Some(number);
+            break;
+        }
+    }
+    conversation.finish(&mut cx);
+    Played { layers: conversation.layers().to_vec(), observations, done }
+}
+
+/// The bytes of `acts` cut into other pieces, in the same order.
+pub(super) fn cut(acts: &[Act], sizes: &[usize]) -> Vec<Act> {
+    let mut sizes = sizes.iter().copied().cycle();
+    let mut pieces = Vec::new();
+    for act in acts {
+        let Act::Bytes(direction, bytes) = act else {
+            pieces.push(act.clone());
+            continue;
+        };
+        let mut left = bytes.as_slice();
+        while !left.is_empty() {
+            let (piece, rest) = left.split_at(sizes.next().unwrap_or(1).clamp(1, left.len()));
+            pieces.push(send(*direction, piece));
+            left = rest;
+        }
+    }
+    pieces
+}
+
+/// Sizes of pieces, mostly small.
+pub(super) fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(prop_oneof![3 => 1_usize..12, 1 => 1_usize..2000], 1..40)
+}
