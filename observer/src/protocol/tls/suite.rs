@@ -420,7 +420,10 @@ mod tests {
                 TlsCipherEnc::Aegis => Encryption::Aegis,
             };
             assert_eq!(properties.encryption, encryption, "{name}");
-            assert_eq!(properties.key_bits, listed.enc_size, "{name}");
+            // Its copy of the registry has 128 for ChaCha20, whose key has 256 bits (RFC 7905 §2).
+            if encryption != Encryption::ChaCha20 {
+                assert_eq!(properties.key_bits, listed.enc_size, "{name}");
+            }
         }
         assert!(named > 350, "{named} suites have a name");
     }
