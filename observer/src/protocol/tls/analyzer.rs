@@ -1,43 +1,382 @@
-//! The TLS session's progress.
+//! One TLS session, from the bytes of both directions to facts.
+//!
+//! Handshake messages are read as long as they are in the clear: all of them up to TLS 1.2, the hellos alone in TLS 1.3.
+//! Of encrypted records only the header is looked at. The analyzer is done when both sides have sent data, after
+//! [`MAX_RECORDS`] encrypted records of one side, or when the handshake was not captured: the bulk of a session costs
+//! nothing. A renegotiation after that goes unseen: to find it, every record of every download had to be followed.
+//!
+//! Which side is the client is told by the messages, not by who opened the flow.
 
-use tls_parser::{TlsMessage, TlsMessageHandshake, parse_tls_plaintext};
-
-use super::{Fact, wire};
-use crate::flow::Data;
+use super::handshake::Handshake;
+use super::record::{MAX_LENGTH, Message, MessageReader, Piece, RecordHeader, RecordReader, content};
+use super::tls13::{EncryptedSide, Known, Shows};
+use super::{Alert, Fact, Role, TlsVersion, ssl2};
+use crate::bytes::ParseError;
+use crate::flow::{Data, Direction, Gap};
 use crate::protocol::{self, Analyzer, Context, Progress};
 
+/// Encrypted records of a side after which nothing new is expected.
+const MAX_RECORDS: u32 = 64;
+
+/// Handshake messages and alerts of a flow that are read: many times those of a handshake with several
+/// renegotiations.
+const MAX_MESSAGES: u32 = 128;
+
+/// Pieces of data in which a direction that lost its place looks for the start of a record.
+const MAX_SEARCHES: u32 = 64;
+
+/// Reads a TLS session.
 #[derive(Default)]
 pub(super) struct TlsAnalyzer {
-    buffers: [Vec<u8>; 2],
+    sides: [Side; 2],
+    handshake: Handshake,
+    messages: u32,
+    /// SSL 2.0 was agreed on: no records of later versions follow.
+    ssl2: bool,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Side {
+    start: Start,
+    records: RecordReader,
+    messages: MessageReader,
+    /// The record whose body is being read.
+    current: Current,
+    /// ChangeCipherSpec went by (up to TLS 1.2).
+    encrypted: bool,
+    finished: bool,
+    data: bool,
+    heartbeat: bool,
+    /// Bytes of this direction are missing.
+    gap: bool,
+    searches: u32,
+    encrypted_records: u32,
+    tls13: EncryptedSide,
+}
+
+/// How a direction begins.
+#[derive(Default)]
+enum Start {
+    #[default]
+    Unknown,
+    Ssl2(Vec<u8>),
+    Records,
+}
+
+#[derive(Default)]
+enum Current {
+    #[default]
+    Ignored,
+    Handshake,
+    Alert(Option<u8>),
 }
 
 impl Analyzer for TlsAnalyzer {
     fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
-        let [to_responder, to_originator] = &mut self.buffers;
-        let buffer = if data.direction.index() == 0 { to_responder } else { to_originator };
-        if buffer.len().saturating_add(data.bytes.len()) > cx.limits.message_bytes {
+        let progress = match self.read(data, cx) {
+            Ok(progress) => progress,
+            Err(error) => Progress::Malformed(error),
+        };
+        if progress != Progress::NeedMore {
+            self.finish(cx);
+        }
+        progress
+    }
+
+    fn gap(&mut self, gap: Gap, cx: &mut Context<'_>) -> Progress {
+        let from = self.handshake.role(gap.direction);
+        let side = self.side(gap.direction);
+        if !matches!(side.start, Start::Records) {
+            self.finish(cx);
             return Progress::Done;
         }
-        buffer.extend_from_slice(data.bytes);
-        let mut done = Progress::NeedMore;
-        let mut left = buffer.as_slice();
-        while let Ok((rest, record)) = parse_tls_plaintext(left) {
-            for message in &record.msg {
-                match message {
-                    TlsMessage::Handshake(TlsMessageHandshake::ClientHello(hello)) => {
-                        cx.say(protocol::Fact::Tls(Fact::ClientHello(Box::new(wire::client_hello(hello)))));
-                    }
-                    TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello)) => {
-                        cx.say(protocol::Fact::Tls(Fact::ServerHello(Box::new(wire::server_hello(hello)))));
-                    }
-                    TlsMessage::ApplicationData(_) => done = Progress::Done,
-                    _ => {}
+        let in_handshake = !side.finished && !side.data && !side.gap;
+        side.gap = true;
+        side.records.skip(gap.len);
+        side.messages.reset();
+        side.current = Current::Ignored;
+        if in_handshake {
+            say(cx, Fact::HandshakeGap { from });
+        }
+        Progress::NeedMore
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        for direction in [Direction::ToResponder, Direction::ToOriginator] {
+            let from = self.handshake.role(direction);
+            let lengths = self.side(direction).tls13.lengths();
+            if !lengths.is_empty() {
+                say(cx, Fact::EncryptedRecords { from, lengths: lengths.to_vec() });
+            }
+        }
+    }
+}
+
+impl TlsAnalyzer {
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        let [to_responder, to_originator] = &mut self.sides;
+        match direction {
+            Direction::ToResponder => to_responder,
+            Direction::ToOriginator => to_originator,
+        }
+    }
+
+    fn read(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Result<Progress, ParseError> {
+        let direction = data.direction;
+        let mut input = data.bytes;
+        if self.ssl2 && matches!(self.side(direction).start, Start::Unknown | Start::Records) {
+            self.side(direction).start = Start::Ssl2(Vec::new());
+        }
+        match self.side(direction).start {
+            Start::Records => {}
+            Start::Unknown if input.first().is_some_and(|first| first & 0x80 == 0) => {
+                self.side(direction).start = Start::Records;
+            }
+            Start::Unknown | Start::Ssl2(_) => match self.ssl2(direction, &mut input, cx)? {
+                Progress::NeedMore if matches!(self.side(direction).start, Start::Records) => {}
+                progress => return Ok(progress),
+            },
+        }
+        if self.side(direction).records.is_lost() {
+            let side = self.side(direction);
+            side.searches = side.searches.saturating_add(1);
+            if side.searches > MAX_SEARCHES {
+                return Ok(Progress::Done);
+            }
+            if !side.records.resume(input) {
+                return Ok(Progress::NeedMore);
+            }
+        }
+        while let Some(piece) = self.side(direction).records.next(&mut input)? {
+            match piece {
+                Piece::Header(header) => self.header(direction, header, cx),
+                Piece::Body(body) => self.body(direction, body, cx),
+            }
+            if self.is_done() {
+                return Ok(Progress::Done);
+            }
+        }
+        Ok(Progress::NeedMore)
+    }
+
+    fn is_done(&self) -> bool {
+        let [a, b] = &self.sides;
+        (a.data && b.data)
+            || self.messages > MAX_MESSAGES
+            || a.encrypted_records.max(b.encrypted_records) > MAX_RECORDS
+    }
+
+    fn header(&mut self, direction: Direction, header: RecordHeader, cx: &mut Context<'_>) {
+        let from = self.handshake.role(direction);
+        let side = self.side(direction);
+        side.current = Current::Ignored;
+        match header.content {
+            content::HANDSHAKE if side.encrypted => self.encrypted_handshake(direction, cx),
+            content::HANDSHAKE => side.current = Current::Handshake,
+            content::ALERT if header.len == 2 => side.current = Current::Alert(None),
+            content::ALERT => {
+                self.messages = self.messages.saturating_add(1);
+                if header.len > 2 {
+                    say(cx, Fact::Alert(Alert { from, level: None, description: None }));
                 }
             }
-            left = rest;
+            content::CHANGE_CIPHER_SPEC => {
+                if !self.handshake.dummy_change_cipher_spec(from) {
+                    self.midstream(header, cx);
+                    let side = self.side(direction);
+                    side.encrypted = true;
+                    side.messages.reset();
+                    say(cx, Fact::ChangeCipherSpec { from });
+                }
+            }
+            content::APPLICATION_DATA => self.application_data(direction, header, cx),
+            _ => {
+                if !std::mem::replace(&mut side.heartbeat, true) {
+                    say(cx, Fact::Heartbeat { from });
+                }
+            }
         }
-        let consumed = buffer.len() - left.len();
-        buffer.drain(..consumed);
-        done
     }
+
+    fn body(&mut self, direction: Direction, bytes: &[u8], cx: &mut Context<'_>) {
+        let from = self.handshake.role(direction);
+        let side = self.side(direction);
+        match &mut side.current {
+            Current::Ignored => {}
+            Current::Alert(level) => {
+                let mut bytes = bytes.iter().copied();
+                let first = level.take().or_else(|| bytes.next());
+                match (first, bytes.next()) {
+                    (Some(level), Some(description)) => {
+                        side.current = Current::Ignored;
+                        self.messages = self.messages.saturating_add(1);
+                        let (level, description) = (Some(level), Some(description));
+                        say(cx, Fact::Alert(Alert { from, level, description }));
+                    }
+                    (first, _) => *level = first,
+                }
+            }
+            Current::Handshake => {
+                let mut messages = std::mem::take(&mut side.messages);
+                self.handshake_bytes(direction, bytes, &mut messages, cx);
+                self.side(direction).messages = messages;
+            }
+        }
+    }
+
+    fn handshake_bytes(
+        &mut self,
+        direction: Direction,
+        mut bytes: &[u8],
+        messages: &mut MessageReader,
+        cx: &mut Context<'_>,
+    ) {
+        while let Some(message) = messages.next(&mut bytes, cx.limits.message_bytes) {
+            self.messages = self.messages.saturating_add(1);
+            if self.messages > MAX_MESSAGES {
+                return;
+            }
+            let understood = match message {
+                Message::Whole { kind, body } => self.handshake.message(direction, kind, body, cx),
+                Message::Buffered { kind } => self.handshake.message(direction, kind, messages.body(), cx),
+                Message::TooLong { kind, len } => {
+                    let known = self.handshake.has_begun() && !self.side(direction).gap;
+                    if known {
+                        let from = self.handshake.role(direction);
+                        say(cx, Fact::MessageDropped { from, kind, len });
+                    }
+                    known
+                }
+            };
+            if !understood && (self.side(direction).gap || !self.handshake.has_begun()) {
+                // An encrypted message after a ChangeCipherSpec that was not captured.
+                messages.reset();
+                self.side(direction).encrypted = true;
+                let version = TlsVersion::TLS_1_2.0;
+                self.midstream(RecordHeader { content: content::HANDSHAKE, version, len: MAX_LENGTH }, cx);
+                self.side(direction).current = Current::Ignored;
+                return;
+            }
+        }
+    }
+
+    /// A handshake record after ChangeCipherSpec: the Finished, and after that a renegotiation.
+    fn encrypted_handshake(&mut self, direction: Direction, cx: &mut Context<'_>) {
+        let from = self.handshake.role(direction);
+        let side = self.side(direction);
+        side.encrypted_records = side.encrypted_records.saturating_add(1);
+        if !std::mem::replace(&mut side.finished, true) {
+            say(cx, Fact::EncryptedHandshake { from });
+        } else if !side.gap {
+            self.handshake.renegotiation(from, cx);
+        }
+    }
+
+    fn application_data(&mut self, direction: Direction, header: RecordHeader, cx: &mut Context<'_>) {
+        self.midstream(header, cx);
+        let from = self.handshake.role(direction);
+        let tls13 = self.handshake.is_tls13();
+        let other = self.side(direction.reverse());
+        let known = Known {
+            client_finished: other.tls13.finished(),
+            client_data: other.data,
+            suite: self.handshake.suite(),
+            early_data: self.handshake.early_data(),
+        };
+        let side = self.side(direction);
+        side.encrypted_records = side.encrypted_records.saturating_add(1);
+        if !tls13 {
+            if !std::mem::replace(&mut side.data, true) {
+                say(cx, Fact::ApplicationData { from });
+            }
+            return;
+        }
+        let shown = match from {
+            Role::Client => side.tls13.client(header.len, known),
+            Role::Server => side.tls13.server(header.len, known),
+        };
+        for shows in shown.into_iter().flatten() {
+            say(
+                cx,
+                match shows {
+                    Shows::Alert => Fact::Alert(Alert { from, level: None, description: None }),
+                    Shows::Handshake => {
+                        self.side(direction).finished = true;
+                        Fact::EncryptedHandshake { from }
+                    }
+                    Shows::Data => {
+                        self.side(direction).data = true;
+                        Fact::ApplicationData { from }
+                    }
+                },
+            );
+        }
+    }
+
+    fn midstream(&mut self, header: RecordHeader, cx: &mut Context<'_>) {
+        if self.handshake.begin_midstream() {
+            say(cx, Fact::Midstream { version: TlsVersion(header.version) });
+        }
+    }
+
+    /// Collects and reads a message of SSL 2.0. What follows a ClientHello that offers more than that are records.
+    fn ssl2(
+        &mut self,
+        direction: Direction,
+        input: &mut &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Progress, ParseError> {
+        let side = self.side(direction);
+        if matches!(side.start, Start::Unknown) {
+            side.start = Start::Ssl2(Vec::new());
+        }
+        let Start::Ssl2(buffer) = &mut side.start else { return Ok(Progress::NeedMore) };
+        let mut message = std::mem::take(buffer);
+        while !input.is_empty() {
+            let wanted = match ssl2::record_len(&message) {
+                Some(len) => len.saturating_add(ssl2::HEADER),
+                None if message.len() >= ssl2::HEADER => {
+                    return Err(ParseError::invalid("SSL 2.0 header", 0));
+                }
+                None => ssl2::HEADER,
+            };
+            let missing = wanted.saturating_sub(message.len());
+            let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
+            message.extend_from_slice(taken);
+            *input = rest;
+            if ssl2::record_len(&message).is_some_and(|len| message.len() >= len.saturating_add(ssl2::HEADER))
+            {
+                return self.ssl2_message(direction, message.get(ssl2::HEADER..).unwrap_or_default(), cx);
+            }
+        }
+        self.side(direction).start = Start::Ssl2(message);
+        Ok(Progress::NeedMore)
+    }
+
+    fn ssl2_message(
+        &mut self,
+        direction: Direction,
+        message: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Progress, ParseError> {
+        if let Some(kind) = ssl2::master_key(message).filter(|_| self.ssl2) {
+            self.handshake.client_is(direction, cx);
+            say(cx, Fact::Ssl2MasterKey(kind));
+            return Ok(Progress::Done);
+        }
+        if self.handshake.ssl2_server_hello(direction, message, cx)? {
+            self.ssl2 = true;
+            return Ok(Progress::NeedMore);
+        }
+        let hello = ssl2::client_hello(message)?;
+        let only_ssl2 = hello.legacy_version == TlsVersion::SSL_2;
+        self.handshake.client_hello(direction, hello, cx);
+        self.side(direction).start = if only_ssl2 { Start::Ssl2(Vec::new()) } else { Start::Records };
+        Ok(Progress::NeedMore)
+    }
+}
+
+pub(super) fn say(cx: &mut Context<'_>, fact: Fact) {
+    cx.say(protocol::Fact::Tls(fact));
 }

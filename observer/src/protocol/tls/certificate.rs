@@ -1,7 +1,11 @@
-//! X.509 certificates (RFC 5280), parsed once however often they are sent.
+//! Certificates as facts, parsed once however often they are sent. How they are read: see `x509`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
+use super::x509;
 use crate::time::Timestamp;
 
 /// A public key's kind and size.
@@ -55,17 +59,67 @@ pub struct ParsedCertificate {
     pub self_issued: bool,
 }
 
-/// Parsed certificates by their SHA-256; bounded.
+/// Parsed certificates by their SHA-256: servers send the same ones thousands of times.
+///
+/// Two generations: what is asked for moves to the younger one, and when that is full the older one goes. Both
+/// together hold at most twice [`CertificateCache::GENERATION`] certificates and [`CertificateCache::BYTES`] of DER.
 #[derive(Debug, Default)]
 pub struct CertificateCache {
-    parsed: u64,
+    young: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::FixedState>,
+    old: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::FixedState>,
+    bytes: usize,
 }
 
 impl CertificateCache {
+    /// Certificates of a generation.
+    pub const GENERATION: usize = 2048;
+    /// Bytes of DER of a generation.
+    pub const BYTES: usize = 4 << 20;
+
     /// The certificate with these bytes.
     pub fn parse(&mut self, der: &[u8]) -> Arc<Certificate> {
-        use sha2::Digest as _;
-        self.parsed = self.parsed.saturating_add(1);
-        Arc::new(Certificate { der: der.to_vec(), sha256: sha2::Sha256::digest(der).into(), parsed: None })
+        let sha256: [u8; 32] = Sha256::digest(der).into();
+        if let Some(known) = self.young.get(&sha256) {
+            return Arc::clone(known);
+        }
+        let certificate = self
+            .old
+            .remove(&sha256)
+            .unwrap_or_else(|| Arc::new(Certificate { der: der.to_vec(), sha256, parsed: x509::parse(der) }));
+        if self.young.len() >= Self::GENERATION || self.bytes.saturating_add(der.len()) > Self::BYTES {
+            self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
+        }
+        self.bytes = self.bytes.saturating_add(der.len());
+        self.young.insert(sha256, Arc::clone(&certificate));
+        certificate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_bytes_are_parsed_once() {
+        let mut cache = CertificateCache::default();
+        let first = cache.parse(b"no certificate");
+        assert!(Arc::ptr_eq(&first, &cache.parse(b"no certificate")));
+        assert_eq!(first.parsed, None);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_is_in_use() {
+        let mut cache = CertificateCache::default();
+        let kept = cache.parse(b"kept");
+        for number in 0..u32::try_from(3 * CertificateCache::GENERATION).unwrap() {
+            cache.parse(&number.to_be_bytes());
+            assert!(Arc::ptr_eq(&kept, &cache.parse(b"kept")), "{number}");
+        }
+        assert!(cache.young.len() + cache.old.len() <= 2 * CertificateCache::GENERATION);
+        let large = vec![0; CertificateCache::BYTES];
+        cache.parse(&large);
+        cache.parse(&[&large[1..], &[1]].concat());
+        assert!(cache.young.len() == 1 && cache.old.len() == 1);
     }
 }

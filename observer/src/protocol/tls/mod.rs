@@ -1,14 +1,27 @@
 //! TLS over streams, from the SSLv2 ClientHello to TLS 1.3 (RFC 5246, RFC 9846).
+//!
+//! Recognised by bytes (`probe`), split into records and messages (`record`), read (`hello`, `wire`, `ssl2`, `x509`) and
+//! said as [`Fact`]s (`analyzer`, `handshake`); a [`Session`] is the facts of a flow put together. What is encrypted is
+//! not decrypted. Framing and hellos are read field by field, so that code points that nobody knows are kept; key
+//! exchange parameters and the registry of suites are tls-parser's, certificates x509-parser's.
 
 mod analyzer;
 mod certificate;
 mod code_point;
 mod fact;
+mod fingerprint;
+mod handshake;
+mod hello;
+mod probe;
+mod record;
 mod session;
+mod ssl2;
 mod suite;
+mod tls13;
 mod wire;
+mod x509;
 
-use super::{Analyzer, Probe, ProbeInput, Protocol};
+use super::{Analyzer, Protocol};
 use crate::decode::Transport;
 
 pub use self::certificate::{Certificate, CertificateCache, ParsedCertificate, PublicKey};
@@ -28,17 +41,10 @@ pub use self::suite::{
 pub static PROTOCOL: Protocol = Protocol {
     name: "tls",
     transports: &[Transport::Tcp],
-    probe,
+    probe: probe::probe,
     analyzer,
     views: include_str!("views.sql"),
 };
-
-fn probe(input: &ProbeInput<'_>) -> Probe {
-    match input.bytes {
-        [0x16, 0x03, 0..=4, _, _, 1 | 2, ..] => Probe::Match,
-        _ => Probe::NoMatch,
-    }
-}
 
 fn analyzer() -> Box<dyn Analyzer> {
     Box::new(analyzer::TlsAnalyzer::default())

@@ -1,0 +1,210 @@
+//! What a handshake has come to, and its messages to facts.
+
+use super::analyzer::say;
+use super::hello::{self, ServerAnswer};
+use super::wire::{self, kind as message};
+use super::{CipherSuite, ClientHello, Fact, Role, ServerHello, TlsVersion, ssl2};
+use crate::bytes::ParseError;
+use crate::flow::Direction;
+use crate::protocol::Context;
+
+/// JA4's letter for TLS over TCP.
+const OVER_TCP: char = 't';
+
+/// The state that both directions share.
+#[derive(Debug, Default)]
+pub(super) struct Handshake {
+    client: Option<Direction>,
+    /// A hello was seen, or that there is none to come.
+    begun: bool,
+    offers_tls13: bool,
+    early_data: bool,
+    retry: bool,
+    version: Option<TlsVersion>,
+    suite: Option<CipherSuite>,
+    client_key_exchange: bool,
+    renegotiated: bool,
+}
+
+impl Handshake {
+    /// Who sends in `direction`: the client is the originator until a message says otherwise.
+    pub(super) fn role(&self, direction: Direction) -> Role {
+        if self.client.unwrap_or(Direction::ToResponder) == direction { Role::Client } else { Role::Server }
+    }
+
+    /// Whether a hello was seen, or data in its place.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Notes that the flow began without a hello; whether that is news.
+    pub(super) fn begin_midstream(&mut self) -> bool {
+        !std::mem::replace(&mut self.begun, true)
+    }
+
+    /// Whether the session is TLS 1.3. Where only the client was captured, that it offers TLS 1.3 and does not
+    /// exchange keys as before is taken for it.
+    pub(super) fn is_tls13(&self) -> bool {
+        match self.version {
+            Some(version) => version.is_tls13(),
+            None => self.retry || (self.offers_tls13 && !self.client_key_exchange),
+        }
+    }
+
+    /// Whether a ChangeCipherSpec is the one without meaning of RFC 9846 Appendix E.4.
+    pub(super) fn dummy_change_cipher_spec(&self, from: Role) -> bool {
+        self.retry || self.is_tls13() && (from == Role::Client || self.version.is_some())
+    }
+
+    pub(super) fn suite(&self) -> Option<CipherSuite> {
+        self.suite
+    }
+
+    pub(super) fn early_data(&self) -> bool {
+        self.early_data
+    }
+
+    /// Says a renegotiation, once.
+    pub(super) fn renegotiation(&mut self, from: Role, cx: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.renegotiated, true) {
+            say(cx, Fact::Renegotiation { from });
+        }
+    }
+
+    /// Notes which way the client's bytes go.
+    pub(super) fn client_is(&mut self, direction: Direction, cx: &mut Context<'_>) {
+        if self.client.is_none() {
+            self.client = Some(direction);
+            say(cx, Fact::Client { direction });
+        }
+    }
+
+    /// Takes a ClientHello of either form.
+    pub(super) fn client_hello(&mut self, direction: Direction, hello: ClientHello, cx: &mut Context<'_>) {
+        self.client_is(direction, cx);
+        self.begun = true;
+        if self.version.is_some() {
+            self.renegotiation(Role::Client, cx);
+        }
+        self.offers_tls13 = hello.supported_versions.iter().any(|version| version.is_tls13());
+        self.early_data = hello.early_data;
+        say(cx, Fact::ClientHello(Box::new(hello)));
+    }
+
+    /// Takes a ServerHello of SSL 2.0; false for another message.
+    pub(super) fn ssl2_server_hello(
+        &mut self,
+        direction: Direction,
+        message: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<bool, ParseError> {
+        if message.first() != Some(&ssl2::MSG_SERVER_HELLO) {
+            return Ok(false);
+        }
+        let (hello, certificate) = ssl2::server_hello(message)?;
+        self.client_is(direction.reverse(), cx);
+        self.begun = true;
+        self.version = Some(hello.version);
+        say(cx, Fact::Ssl2ServerHello(Box::new(hello)));
+        if !certificate.is_empty() {
+            let chain = vec![cx.certificates.parse(certificate)];
+            say(cx, Fact::Certificate { from: Role::Server, chain });
+        }
+        Ok(true)
+    }
+
+    fn server_hello(&mut self, direction: Direction, hello: ServerHello, cx: &mut Context<'_>) {
+        self.client_is(direction.reverse(), cx);
+        self.begun = true;
+        self.version = Some(hello.version);
+        self.suite = Some(hello.cipher_suite);
+        say(cx, Fact::ServerHello(Box::new(hello)));
+    }
+
+    fn hello_retry_request(&mut self, direction: Direction, hello: ServerHello, cx: &mut Context<'_>) {
+        self.client_is(direction.reverse(), cx);
+        self.begun = true;
+        self.retry = true;
+        say(cx, Fact::HelloRetryRequest(Box::new(hello)));
+    }
+
+    /// Takes a handshake message in the clear. False when it is none that is known, or not what its type demands.
+    pub(super) fn message(
+        &mut self,
+        direction: Direction,
+        kind: u8,
+        body: &[u8],
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let known = self.begun;
+        match self.read(direction, kind, body, cx) {
+            Ok(understood) => understood,
+            Err(error) => {
+                if known || matches!(kind, message::CLIENT_HELLO | message::SERVER_HELLO) {
+                    self.begun = true;
+                    say(cx, Fact::MalformedMessage { from: self.role(direction), kind, error });
+                }
+                false
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        direction: Direction,
+        kind: u8,
+        body: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<bool, ParseError> {
+        match kind {
+            message::CLIENT_HELLO => {
+                let hello = hello::client_hello(body, OVER_TCP)?;
+                self.client_hello(direction, hello, cx);
+            }
+            message::SERVER_HELLO => match hello::server_hello(body)? {
+                ServerAnswer::Hello(hello) => self.server_hello(direction, hello, cx),
+                ServerAnswer::Retry(hello) => self.hello_retry_request(direction, hello, cx),
+            },
+            message::HELLO_RETRY_REQUEST => {
+                let hello = hello::draft_hello_retry_request(body)?;
+                self.hello_retry_request(direction, hello, cx);
+            }
+            message::HELLO_REQUEST if body.is_empty() => {}
+            message::CERTIFICATE => {
+                let chain = wire::certificates(body, cx.certificates)?;
+                let from = self.role(direction);
+                say(cx, Fact::Certificate { from, chain });
+            }
+            message::SERVER_KEY_EXCHANGE => {
+                self.client_is(direction.reverse(), cx);
+                let exchange = wire::server_key_exchange(body, self.suite, self.version);
+                say(cx, Fact::ServerKeyExchange(exchange));
+            }
+            message::CERTIFICATE_REQUEST => {
+                let request = wire::certificate_request(body, self.version)?;
+                self.client_is(direction.reverse(), cx);
+                say(cx, Fact::CertificateRequest(Box::new(request)));
+            }
+            message::SERVER_HELLO_DONE if body.is_empty() => {
+                self.client_is(direction.reverse(), cx);
+                say(cx, Fact::ServerHelloDone);
+            }
+            message::CERTIFICATE_VERIFY => {
+                let from = self.role(direction);
+                say(cx, Fact::CertificateVerify { from });
+            }
+            message::CLIENT_KEY_EXCHANGE => {
+                self.client_key_exchange = true;
+                self.client_is(direction, cx);
+                say(cx, Fact::ClientKeyExchange);
+            }
+            message::NEW_SESSION_TICKET => {
+                self.client_is(direction.reverse(), cx);
+                say(cx, Fact::NewSessionTicket);
+            }
+            message::CERTIFICATE_STATUS => say(cx, Fact::CertificateStatus),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
