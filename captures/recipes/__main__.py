@@ -22,11 +22,17 @@ from .catalogue import CAPTURES
 from . import (  # noqa: F401  each module declares its captures when imported
     certificates,
     consistency,
+    containers,
     demo,
     dns,
     http,
+    link_types,
+    malformed,
     mutual_tls,
+    owners,
+    tcp,
     tls,
+    tunnels,
     unknown,
 )
 
@@ -136,7 +142,8 @@ def check():
 def matches(path, display_filter):
     """Whether tshark selects any frame of a file."""
     result = subprocess.run(
-        ["tshark", "-r", path, "-Y", display_filter, "-c", "100000"], capture_output=True, text=True
+        ["tshark", "-o", "tcp.reassemble_out_of_order:TRUE", "-r", path, "-Y", display_filter],
+        capture_output=True, text=True,
     )
     # A file that is cut on purpose makes tshark complain after it has read what there is.
     return bool(result.stdout.strip())
@@ -168,7 +175,7 @@ def record(names):
     with Lab(WORK) as lab:
         lab.captures = HERE
         for entry in chosen:
-            lab.out = lab.temporary("out" + Path(entry.file).suffix)
+            lab.out = lab.temporary("out" + "".join(Path(entry.file).suffixes))
             lab.out.unlink(missing_ok=True)
             try:
                 entry.record(lab)

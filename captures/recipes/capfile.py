@@ -4,9 +4,9 @@ Not the project's reader: it exists so that the recipes can rewrite recordings i
 only what the recipes themselves make.
 """
 
-import gzip
 import struct
 import subprocess
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,13 +34,29 @@ class Frame:
 
 
 def unpacked(data: bytes) -> bytes:
-    """Undoes gzip, zstd or lz4, by magic."""
+    """Undoes gzip, zstd or lz4, by magic; of a damaged gzip file, what precedes the damage."""
     if data[:2] == b"\x1f\x8b":
-        return gzip.decompress(data)
+        return b"".join(_inflated(data))
     for magic, tool in ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4")):
         if data[:4] == magic:
             return subprocess.run([tool, "-dc"], input=data, capture_output=True, check=True).stdout
     return data
+
+
+def _inflated(data):
+    while data[:2] == b"\x1f\x8b":
+        member = zlib.decompressobj(31)
+        # In small steps, so that damage costs no more than one of them.
+        for at in range(0, len(data), 16):
+            try:
+                yield member.decompress(data[at : at + 16])
+            except zlib.error:
+                return
+            if member.eof:
+                data = member.unused_data + data[at + 16 :]
+                break
+        else:
+            return
 
 
 def read(path) -> list[Frame]:
@@ -88,10 +104,14 @@ def _pcapng(data):
             interfaces.append((struct.unpack(order + "H", body[:2])[0], unit, offset))
         elif kind == 6:
             interface, high, low, captured, original = struct.unpack(order + "IIIII", body[:20])
+            at += length
+            if interface >= len(interfaces) or captured > len(body) - 20:
+                continue
             link, unit, offset = interfaces[interface]
             time = round((high << 32 | low) * unit * 10**9) if unit != 1e-9 else high << 32 | low
             comments = [v for k, v in _options(order, body[20 + captured + -captured % 4 :]) if k == 1]
             yield Frame(time + offset * 10**9, body[20 : 20 + captured], link, original, tuple(comments))
+            continue
         elif kind == 3:
             (original,) = struct.unpack(order + "I", body[:4])
             yield Frame(0, body[4 : 4 + original], interfaces[0][0], original)

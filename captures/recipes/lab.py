@@ -152,6 +152,10 @@ class Lab:
 
     def _name_server(self):
         arguments = [f"--host-record={host},{v4(host)},{v6(host)}" for host in HOSTS]
+        arguments += [f"--address=/{name}/{v4('shop.test')}" for name in ("one.test", "two.test")]
+        # Thirteen strings of 230 bytes: an answer beyond any MTU.
+        arguments += ["--txt-record=big.test," + ",".join(f"{n:02}" + "x" * 228 for n in range(13))]
+        arguments += ["--edns-packet-max=4096"]
         arguments += [f"--cname={alias},{target}" for alias, target in ALIASES.items()]
         arguments += [f"--dns-rr={host},65,{record.replace(' ', '')}" for host, record in HTTPS_RECORDS.items()]
         self.serve(
@@ -426,11 +430,11 @@ class Lab:
     def recording(self, device="wlan0", packets=PACKETS, namespace=PHONE, file=None, options=()):
         """Records what passes a device while the body runs."""
         file = file or self.out
-        log = self.dir / "tcpdump.log"
+        log = self.dir / f"tcpdump-{Path(file).stem}.log"
         with open(log, "wb") as errors:
             process = subprocess.Popen(
-                ["ip", "netns", "exec", namespace, "tcpdump", "-i", device, "-s", "0", "-U", "--immediate-mode", "-Z",
-                 "root", *options, "-w", str(file), *([packets] if packets else [])],
+                ["ip", "netns", "exec", namespace, "tcpdump", "-i", device, "-s", "0", "-B", "65536", "-U",
+                 "--immediate-mode", "-Z", "root", *options, "-w", str(file), *([packets] if packets else [])],
                 stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )
         try:
@@ -445,6 +449,19 @@ class Lab:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(10)
+        if b"\n0 packets dropped by kernel" not in log.read_bytes():
+            raise RuntimeError(f"tcpdump lost packets: {log.read_text()}")
+
+    @contextlib.contextmanager
+    def dropping(self, port):
+        """Lets the net side ignore one port, as a firewall does."""
+        rules = "add table inet wall; add chain inet wall input { type filter hook input priority 0; }"
+        rules += f"; add rule inet wall input meta l4proto {{ tcp, udp }} th dport {port} drop"
+        self.exec(NET, "nft", rules, check=True)
+        try:
+            yield
+        finally:
+            self.exec(NET, "nft", "delete table inet wall", check=True)
 
     @contextlib.contextmanager
     def owners(self, group=5):
@@ -452,7 +469,7 @@ class Lab:
         rules = "add table inet lab"
         for chain, device in (("output", "oifname"), ("input", "iifname")):
             rules += f"; add chain inet lab {chain} {{ type filter hook {chain} priority 0; }}"
-            rules += f'; add rule inet lab {chain} {device} "wlan0" log group {group}'
+            rules += f'; add rule inet lab {chain} {device} "wlan0" log group {group} queue-threshold 1'
         self.exec(PHONE, "nft", rules, check=True)
         try:
             with self.recording(f"nflog:{group}", packets="", file=self.temporary("owners.pcap")) as file:
@@ -468,7 +485,7 @@ class Lab:
         process = subprocess.Popen(
             ["ip", "netns", "exec", PHONE, "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
              "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "dnsmasq", "--keep-in-foreground",
-             "--conf-file=/dev/null", "--no-resolv", "--no-hosts", f"--server={GATEWAY_V4}", "--pid-file=",
+             "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", f"--server={GATEWAY_V4}", "--pid-file=",
              "--listen-address=127.0.0.1", "--bind-interfaces"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
@@ -480,6 +497,27 @@ class Lab:
             settings.write_text(before)
             process.terminate()
             process.wait(5)
+
+    @contextlib.contextmanager
+    def bridged(self):
+        """Puts the net side's end of the wire into a bridge: there, each packet passes two devices."""
+        ends = ((f"{GATEWAY_V4}/24", []), (f"{GATEWAY_V6}/64", ["nodad"]))
+        run("ip", "-n", NET, "link", "add", "br0", "type", "bridge")
+        self._move(ends, "up0", "br0")
+        run("ip", "-n", NET, "link", "set", "up0", "master", "br0")
+        run("ip", "-n", NET, "link", "set", "br0", "up")
+        try:
+            yield
+        finally:
+            run("ip", "-n", NET, "link", "set", "up0", "nomaster")
+            self._move(ends, "br0", "up0")
+            run("ip", "-n", NET, "link", "del", "br0")
+
+    @staticmethod
+    def _move(addresses, old, new):
+        for address, options in addresses:
+            run("ip", "-n", NET, "addr", "del", address, "dev", old)
+            run("ip", "-n", NET, "addr", "add", address, "dev", new, *options)
 
     def temporary(self, name):
         """A path for a capture that is not kept."""
