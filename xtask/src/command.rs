@@ -22,10 +22,23 @@ pub(crate) fn target_dir() -> PathBuf {
 }
 
 /// Cargo, the same one that runs this task.
+///
+/// What `cargo run` says of this package is taken out of the environment: build scripts that watch such variables run
+/// again, and what depends on them is built again, each time that a task and a person take turns.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_about_this_package) {
+            cargo.env_remove(name);
+        }
+    }
     cargo.current_dir(root());
     cargo
+}
+
+/// Whether Cargo sets this variable to say which package it runs.
+fn is_about_this_package(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
 /// Says on standard error what is about to run.
@@ -108,6 +121,16 @@ mod tests {
     fn programs_are_found_on_the_path_only() {
         assert!(find_program("sh").is_some());
         assert_eq!(find_program("no-such-program-anywhere"), None);
+    }
+
+    #[test]
+    fn cargo_forgets_this_package_and_keeps_its_settings() {
+        let cargo = cargo();
+        let removed: Vec<_> =
+            cargo.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        assert!(removed.contains(&OsStr::new("CARGO_MANIFEST_DIR")), "{removed:?}");
+        assert!(removed.contains(&OsStr::new("CARGO_PKG_NAME")), "{removed:?}");
+        assert!(!is_about_this_package("CARGO_TARGET_DIR") && !is_about_this_package("CARGO_HOME"));
     }
 
     #[test]

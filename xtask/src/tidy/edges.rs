@@ -1,5 +1,7 @@
 //! The direction between the observer's modules.
 
+use std::collections::BTreeSet;
+
 use super::paths::{module_of, used_paths};
 use super::{File, Problem};
 
@@ -49,15 +51,22 @@ const SOURCES: &str = "observer/src/";
 /// Checks every file of the observer.
 pub(super) fn check(files: &[File]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for file in files.iter().filter(|file| file.is_rust()) {
-        if let Some(path) = file.path.strip_prefix(SOURCES) {
-            check_file(file, &module_of(path), &mut problems);
-        }
+    let observer = || {
+        files
+            .iter()
+            .filter(|file| file.is_rust())
+            .filter_map(|file| Some((file, file.path.strip_prefix(SOURCES)?)))
+    };
+    // A protocol is a folder; the files beside the folders belong to all of them.
+    let protocols: BTreeSet<&str> =
+        observer().filter_map(|(_, path)| Some(path.strip_prefix("protocol/")?.split_once('/')?.0)).collect();
+    for (file, path) in observer() {
+        check_file(file, &module_of(path), &protocols, &mut problems);
     }
     problems
 }
 
-fn check_file(file: &File, module: &[String], problems: &mut Vec<Problem>) {
+fn check_file(file: &File, module: &[String], protocols: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
     // The crate's root and the binary declare and start; they stand outside the order.
     let Some(user) = module.first() else { return };
     let Some(user_rank) = rank(user) else {
@@ -77,7 +86,7 @@ fn check_file(file: &File, module: &[String], problems: &mut Vec<Problem>) {
         } else if let Some((.., reason)) = APART.iter().find(|(a, b, _)| a == user && b == target) {
             Some((*reason).to_owned())
         } else {
-            sideways(module, &used.segments)
+            sideways(module, &used.segments, protocols)
         };
         if let Some(reason) = reason {
             let path = used.segments.join("::");
@@ -86,10 +95,11 @@ fn check_file(file: &File, module: &[String], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Why one protocol may not use the other, if so; their folders' shared parts lie in `protocol` itself.
-fn sideways(module: &[String], used: &[String]) -> Option<String> {
-    let ([parent, user, ..], [target_parent, target, _, ..]) = (module, used) else { return None };
-    let between = parent == "protocol" && target_parent == "protocol" && user != target;
+/// Why one protocol may not use the other, if so.
+fn sideways(module: &[String], used: &[String], protocols: &BTreeSet<&str>) -> Option<String> {
+    let ([parent, user, ..], [target_parent, target, ..]) = (module, used) else { return None };
+    let both = [user, target].iter().all(|name| protocols.contains(name.as_str()));
+    let between = parent == "protocol" && target_parent == "protocol" && both && user != target;
     let allowed = SIDEWAYS.iter().any(|(a, b)| a == user && b == target);
     (between && !allowed).then(|| format!("{user} and {target} are protocols of their own"))
 }
@@ -141,22 +151,19 @@ mod tests {
 
     #[test]
     fn protocols_keep_to_themselves_but_for_the_named_pairs() {
-        assert!(
-            problems("observer/src/protocol/quic/wire.rs", "use crate::protocol::tls::wire::X;").is_empty()
-        );
-        assert!(problems("observer/src/protocol/http1/mod.rs", "use crate::protocol::Analyzer;").is_empty());
-        assert!(
-            problems("observer/src/protocol/http1/mod.rs", "use crate::protocol::http1::wire::X;").is_empty()
-        );
-        assert_eq!(
-            problems("observer/src/protocol/http1/mod.rs", "use crate::protocol::tls::wire::X;").len(),
-            1
-        );
-        assert_eq!(
-            problems("observer/src/protocol/tls/wire.rs", "use super::super::quic::wire::X;").len(),
-            1
-        );
-        assert!(problems("observer/src/protocol/mod.rs", "use crate::protocol::tls::wire::X;").is_empty());
+        let found = |path: &str, text: &str| {
+            let folders = ["tls", "quic", "http1"]
+                .map(|name| file(&format!("observer/src/protocol/{name}/mod.rs"), ""));
+            check(&[folders.as_slice(), &[file(path, text)]].concat()).len()
+        };
+        assert_eq!(found("observer/src/protocol/quic/wire.rs", "use crate::protocol::tls::wire::X;"), 0);
+        assert_eq!(found("observer/src/protocol/http1/wire.rs", "use crate::protocol::Analyzer;"), 0);
+        assert_eq!(found("observer/src/protocol/http1/fact.rs", "use crate::protocol::http1::wire::X;"), 0);
+        assert_eq!(found("observer/src/protocol/http1/wire.rs", "use crate::protocol::probing::X;"), 0);
+        assert_eq!(found("observer/src/protocol/probing.rs", "use crate::protocol::tls::wire::X;"), 0);
+        assert_eq!(found("observer/src/protocol/http1/wire.rs", "use crate::protocol::tls::wire::X;"), 1);
+        assert_eq!(found("observer/src/protocol/http1/wire.rs", "use crate::protocol::tls;"), 1);
+        assert_eq!(found("observer/src/protocol/tls/wire.rs", "use super::super::quic::wire::X;"), 1);
     }
 
     #[test]

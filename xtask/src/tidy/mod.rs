@@ -37,6 +37,7 @@ Checks the project's own conventions and prints each problem as path:line: messa
 };
 
 /// A text file of the repository.
+#[derive(Clone)]
 struct File {
     /// Relative to the root, with `/`.
     path: String,
