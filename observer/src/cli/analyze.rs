@@ -1,53 +1,109 @@
 //! `observer analyze`: capture files in, verdicts out.
 
-use std::io::Write as _;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::{FINDINGS, INCONCLUSIVE, words};
 use crate::observation::FlowSink;
 use crate::pipeline::{self, Options};
 use crate::policy::Policy;
 use crate::report::json::FlowLog;
+use crate::report::outcome::Outcome;
+use crate::report::overview::Overview;
+use crate::report::plain::plain;
 use crate::report::secrets::Secrets;
-use crate::report::text;
+use crate::report::{Run, text};
+use crate::rules::Severity;
 use crate::source;
 use crate::store::Store;
+use crate::time::Timestamp;
+
+/// Inputs from this size on have a progress bar, in bytes.
+const LONG: u64 = 32 << 20;
+
+/// Damaged places of an input that are shown.
+const DAMAGE_SHOWN: usize = 10;
 
 /// Analyze capture files: which app sent what, protected how, and what that breaks
+///
+/// Reads pcap and pcapng files, plain or compressed with gzip, zstd or lz4, as one timeline. Words after the files
+/// are a BPF filter expression, as tcpdump takes it.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Capture files (pcap or pcapng, also gzip, zstd or lz4); `-` is standard input
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
-    /// Keep everything in this SQLite database
-    #[arg(long)]
+    /// Capture files, or `-` for standard input; then a filter expression
+    #[arg(required = true, value_name = "FILE… [EXPRESSION]")]
+    words: Vec<String>,
+    /// Filter expression, where its words cannot be told from file names
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+    /// Keep everything in this SQLite database, in a run of its own
+    #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
     /// The form of the output
-    #[arg(long, default_value = "text")]
+    #[arg(long, value_name = "FORM", default_value = "text")]
     format: Format,
-    /// Worker threads [default: one a core]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// The device's /data/system/packages.list
-    #[arg(long)]
+    /// Exit with 1 when there are findings of this severity or above
+    #[arg(long, value_name = "SEVERITY", default_value = "high")]
+    fail_on: FailOn,
+    /// The device's /data/system/packages.list: names the apps behind uids
+    #[arg(long, value_name = "FILE")]
     packages: Option<PathBuf>,
+    /// What you declare of apps and endpoints (TOML)
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Write credentials of HTTP messages as they were sent, not as digests
     #[arg(long)]
     keep_secrets: bool,
-    /// What you declare of apps and endpoints (TOML)
-    #[arg(long)]
-    policy: Option<PathBuf>,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  observer analyze phone.pcapng
+  observer analyze mon.pcap.gz tue.pcap.gz tcp port 443 or udp port 53
+  observer analyze phone.pcapng --packages packages.list --db run.db
+  observer analyze phone.pcapng --format jsonl | jq 'select(.type == \"finding\")'
+  ssh phone tcpdump -w - | observer analyze - --fail-on critical";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
+    Json,
     Jsonl,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Info,
+    Never,
+}
+
+impl FailOn {
+    fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Critical => Some(Severity::Critical),
+            Self::High => Some(Severity::High),
+            Self::Medium => Some(Severity::Medium),
+            Self::Low => Some(Severity::Low),
+            Self::Info => Some(Severity::Info),
+            Self::Never => None,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode> {
     let policy = arguments.policy.as_deref().map(Policy::load).transpose()?.unwrap_or_default();
     let mut options = Options { policy, ..Options::default() };
     if let Some(packages) = &arguments.packages {
@@ -56,22 +112,111 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(threads) = arguments.threads {
         options.threads = threads;
     }
-    let source = source::open(&arguments.files)?;
-    let mut store = arguments.db.as_deref().map(Store::begin).transpose()?;
+    let (files, expression) = words::split(&arguments.words, |path| path.exists());
+    if !expression.is_empty() {
+        anyhow::bail!("filter expressions are not understood yet");
+    }
+    let source = source::open(&files)?;
+
     let secrets = if arguments.keep_secrets { Secrets::Keep } else { Secrets::Digest };
-    let mut log = (arguments.format == Format::Jsonl).then(|| FlowLog::new(secrets)).transpose()?;
+    let mut store = arguments.db.as_deref().map(|path| Store::begin(path, secrets, now())).transpose()?;
+    let mut log = (arguments.format != Format::Text).then(|| FlowLog::new(secrets)).transpose()?;
+    let mut overview = (arguments.format == Format::Text).then(Overview::default);
     let mut sinks: Vec<&mut dyn FlowSink> = Vec::new();
     sinks.extend(store.as_mut().map(|store| store as &mut dyn FlowSink));
     sinks.extend(log.as_mut().map(|log| log as &mut dyn FlowSink));
-    let run = pipeline::analyze(source, &options, &mut sinks, &mut |_read, _total| {})?;
+    sinks.extend(overview.as_mut().map(|overview| overview as &mut dyn FlowSink));
+    let mut bar = Bar::new(quiet);
+    let analyzed = pipeline::analyze(source, &options, &mut sinks, &mut |read, total| bar.show(read, total));
+    bar.clear();
+    let run = analyzed?;
     if let Some(store) = &mut store {
-        store.finish(&run)?;
+        store.finish(&run, now())?;
     }
-    let mut out = anstream::stdout().lock();
-    match log {
-        Some(log) => log.render(&run, &mut out)?,
-        None => text::render(&run, &mut out)?,
+    if !quiet {
+        warn_of_damage(&run);
     }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    let outcome = run.outcome(arguments.fail_on.severity());
+    if let Outcome::Inconclusive(reason) = &outcome {
+        anstream::eprintln!("observer: inconclusive: {}", plain(reason));
+    }
+    match (log, overview) {
+        (Some(log), _) => {
+            // JSON has no colours to strip.
+            let mut out = BufWriter::new(io::stdout().lock());
+            match arguments.format {
+                Format::Json => log.render_document(&run, &mut out)?,
+                Format::Jsonl | Format::Text => log.render_lines(&run, &mut out)?,
+            }
+            out.flush()?;
+        }
+        (None, overview) => {
+            let mut out = BufWriter::new(anstream::stdout().lock());
+            text::render(&run, &overview.unwrap_or_default(), arguments.fail_on.severity(), &mut out)?;
+            out.flush()?;
+        }
+    }
+    Ok(match outcome {
+        Outcome::Clean => ExitCode::SUCCESS,
+        Outcome::Findings(_) => ExitCode::from(FINDINGS),
+        Outcome::Inconclusive(_) => ExitCode::from(INCONCLUSIVE),
+    })
+}
+
+fn warn_of_damage(run: &Run) {
+    for input in &run.inputs {
+        let path = plain(&input.path);
+        for damage in input.damage.iter().take(DAMAGE_SHOWN) {
+            let rest = match damage.skipped {
+                Some(skipped) => format!("{skipped} bytes passed over"),
+                None => "nothing read beyond".to_owned(),
+            };
+            let reason = plain(&damage.reason);
+            anstream::eprintln!("observer: warning: {path}: {reason} at offset {}; {rest}", damage.offset);
+        }
+        let shown = u64::try_from(input.damage.len().min(DAMAGE_SHOWN)).unwrap_or(0);
+        if let more @ 1.. = input.damages.saturating_sub(shown) {
+            anstream::eprintln!("observer: warning: {path}: damaged in {more} more places");
+        }
+        if input.truncated && input.damages == 0 {
+            anstream::eprintln!("observer: warning: {path}: ends inside a record; all before it was read");
+        }
+    }
+}
+
+/// The clock on the wall: when a run was made.
+#[expect(clippy::disallowed_methods, reason = "the edge: a run's own time, in the database alone")]
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// A progress bar for long inputs, where somebody watches.
+struct Bar {
+    bar: Option<ProgressBar>,
+    wanted: bool,
+}
+
+impl Bar {
+    fn new(quiet: bool) -> Self {
+        Self { bar: None, wanted: !quiet && io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, read: u64, total: Option<u64>) {
+        let Some(total) = total.filter(|total| self.wanted && *total >= LONG) else { return };
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+            let template = "{wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+            bar.with_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            )
+        });
+        bar.set_position(read);
+    }
+
+    fn clear(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
 }

@@ -1,44 +1,126 @@
 //! The command line: arguments and wording, no logic.
+//!
+//! Data goes to standard output, all else to standard error. A reader who has seen enough (a closed pipe) is no error.
 
 mod analyze;
+mod query;
+mod words;
 
+use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::report::plain::plain;
+
+/// Exit code: findings at or above `--fail-on`.
+const FINDINGS: u8 = 1;
+/// Exit code: the command was used wrongly.
+const USAGE: u8 = 2;
+/// Exit code: the run failed.
+const FAILED: u8 = 3;
+/// Exit code: no conclusion is possible.
+const INCONCLUSIVE: u8 = 4;
 
 /// Which app sent what, to whom, protected how, and which requirement does that break?
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    output: Output,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing at or above --fail-on       3  the run failed: unreadable input, disk full
+  1  findings at or above --fail-on      4  inconclusive: drops, damage or no traffic
+  2  wrong usage, or wrong SQL";
+
+#[derive(clap::Args)]
+struct Output {
+    /// When to use colours; `auto` heeds NO_COLOR and CLICOLOR, and uses none in a pipe
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+    /// No warnings and no progress bar; errors are still shown
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more about what is being done; twice for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Subcommand)]
 enum Command {
     Analyze(analyze::Arguments),
+    Query(query::Arguments),
 }
 
 /// Parses the arguments, runs the command and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    arguments.output.apply();
     let result = match arguments.command {
-        Command::Analyze(arguments) => analyze::run(&arguments),
+        Command::Analyze(command) => analyze::run(&command, arguments.output.quiet),
+        Command::Query(command) => query::run(&command),
     };
     match result {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("observer: {error:#}");
-            ExitCode::from(3)
+            complain(&error);
+            ExitCode::from(FAILED)
         }
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+impl Output {
+    fn apply(&self) {
+        match self.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => LevelFilter::ERROR,
+            (false, 0) => LevelFilter::WARN,
+            (false, 1) => LevelFilter::INFO,
+            (false, 2) => LevelFilter::DEBUG,
+            (false, _) => LevelFilter::TRACE,
+        };
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(io::stderr)
+            .without_time()
+            .with_target(false)
+            .init();
+    }
+}
+
+/// Says an error and its causes in one line. What it quotes may come from the network.
+fn complain(error: &anyhow::Error) {
+    anstream::eprintln!("observer: {}", plain(&format!("{error:#}")));
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

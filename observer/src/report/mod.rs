@@ -4,6 +4,9 @@ pub mod community_id;
 pub mod exchange;
 pub mod json;
 pub mod names;
+pub mod outcome;
+pub mod overview;
+pub mod plain;
 pub mod secrets;
 pub mod text;
 
@@ -11,6 +14,9 @@ use std::collections::BTreeMap;
 
 use crate::assess::Assessment;
 use crate::source::InputSummary;
+
+/// The name and number of the machine-readable outputs' schema.
+pub const SCHEMA: &str = "observer/1";
 
 /// Frames, flows and what was lost on the way: the numbers of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The words that outputs use for what the pipeline knows as types.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::decode::{Transport, Tunnel};
 use crate::flow::TcpState;
@@ -113,4 +114,101 @@ pub fn alert(description: u8) -> Option<&'static str> {
         121 => "ech_required",
         _ => return None,
     })
+}
+
+/// An address's family as `network.type` names it.
+#[must_use]
+pub fn network(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "ipv4" } else { "ipv6" }
+}
+
+/// Gives a function from a type to the words that its JSON form has, for the outputs that are not JSON.
+macro_rules! words {
+    ($($(#[$doc:meta])* $function:ident: $type:path { $($variant:ident => $word:literal),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $function(value: $type) -> &'static str {
+                use $type as Words;
+                match value {
+                    $(Words::$variant => $word,)*
+                }
+            }
+        )*
+
+        #[cfg(test)]
+        mod words {
+            $(
+                #[test]
+                fn $function() {
+                    use $type as Words;
+                    for (value, word) in [$((Words::$variant, $word)),*] {
+                        assert_eq!(serde_json::to_value(value).unwrap(), word);
+                    }
+                }
+            )*
+        }
+    };
+}
+
+words! {
+    /// A flow's protection as `network.protection` names it.
+    protection: crate::observation::Protection {
+        Encrypted => "encrypted",
+        Cleartext => "cleartext",
+        Opportunistic => "opportunistic",
+        Opaque => "opaque",
+        Empty => "empty",
+    }
+    /// A host name's origin as `destination.domain_basis` names it.
+    domain_basis: crate::observation::DomainBasis {
+        Sni => "sni",
+        HttpHost => "http_host",
+        Dns => "dns",
+        Certificate => "certificate",
+    }
+    /// An owner's origin as `owner.method` names it.
+    method: crate::attribution::Method {
+        Ebpf => "ebpf",
+        Recorded => "recorded",
+        SockDiag => "sock_diag",
+        Procfs => "procfs",
+    }
+    /// An owner's certainty as `owner.confidence` names it.
+    confidence: crate::attribution::Confidence {
+        Exact => "exact",
+        Polled => "polled",
+        Inferred => "inferred",
+    }
+    /// The client certificate's state as `tls.client.certificate` names it.
+    client_certificate: crate::protocol::tls::ClientCertificate {
+        Sent => "sent",
+        Declined => "declined",
+        NotSent => "not_sent",
+        NotRequested => "not_requested",
+        ResumedUnknown => "resumed_unknown",
+        Unknown => "unknown",
+    }
+    /// A severity as `rule.severity` names it.
+    severity: crate::rules::Severity {
+        Info => "info",
+        Low => "low",
+        Medium => "medium",
+        High => "high",
+        Critical => "critical",
+    }
+    /// A finding's certainty as `rule.confidence` names it.
+    finding_confidence: crate::rules::Confidence {
+        Tentative => "tentative",
+        Firm => "firm",
+        Certain => "certain",
+    }
+    /// A conclusion as `verdict` names it.
+    judgement: crate::assess::Judgement {
+        Violated => "violated",
+        NoViolationObserved => "no_violation_observed",
+        NotExercised => "not_exercised",
+        NotObservable => "not_observable",
+        Inconclusive => "inconclusive",
+    }
 }

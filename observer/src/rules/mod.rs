@@ -67,6 +67,13 @@ pub struct Evidence {
     pub related: Vec<Place>,
 }
 
+impl Evidence {
+    /// All places, the primary one first.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        std::iter::once(self.primary).chain(self.related.iter().copied())
+    }
+}
+
 /// The far end of a finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointName {

@@ -1,1 +1,20 @@
 -- The TLS sessions, one row a flow that carried TLS.
+CREATE VIEW tls AS SELECT
+    tls.flow, flow.run, flow.app, flow.host, flow.destination_ip, flow.destination_port, flow.frames_first,
+    tls.version_protocol, tls.version, tls.cipher, tls.curve, tls.next_protocol, tls.established, tls.resumed,
+    tls.client_hello_frame, tls.client_server_name, tls.client_supported_versions, tls.client_supported_ciphers,
+    tls.client_supported_protocols, tls.client_supported_groups, tls.client_signature_algorithms, tls.client_ja3,
+    tls.client_ja4, tls.client_ech, tls.client_fallback_scsv, tls.client_certificate, tls.client_certificate_basis,
+    tls.server_hello_frame, tls.server_certificate_requested, tls.server_ja3s, tls.alerts
+FROM tls_v1 AS tls JOIN flows AS flow ON flow.id = tls.flow;
+
+CREATE VIEW certificates AS SELECT
+    id, hash_sha256, subject, issuer, serial,
+    strftime('%Y-%m-%dT%H:%M:%SZ', not_before / 1000000000, 'unixepoch') AS not_before,
+    strftime('%Y-%m-%dT%H:%M:%SZ', not_after / 1000000000, 'unixepoch') AS not_after,
+    san, spki_sha256, public_key_algorithm, public_key_bits, public_key_curve, signature_algorithm, is_ca,
+    self_issued, der
+FROM certificates_v1;
+
+-- Who showed which certificate; position 0 is the leaf.
+CREATE VIEW flow_certificates AS SELECT flow, role, position, certificate FROM flow_certificates_v1;

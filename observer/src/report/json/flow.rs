@@ -111,7 +111,7 @@ impl<'a> FlowRecord<'a> {
             event: Event { start: closed.info.start, end: closed.end },
             network: Network {
                 transport: names::TransportName(tuple.transport),
-                r#type: if tuple.source.ip.is_ipv4() { "ipv4" } else { "ipv6" },
+                r#type: names::network(tuple.source.ip),
                 community_id: CommunityId::new(tuple),
                 protocol: layers.last().copied(),
                 layers,

@@ -39,7 +39,7 @@ struct Url {
 }
 
 /// Header fields as an object, in order; the values of a field that comes several times are joined (RFC 9110 §5.3).
-struct Headers<'a> {
+pub(crate) struct Headers<'a> {
     fields: &'a [Header],
     secrets: Secrets,
 }
@@ -69,30 +69,38 @@ impl<'a> HttpRecord<'a> {
     pub(super) fn new(flow: &Flow, exchange: &HttpExchange<'a>, secrets: Secrets) -> Self {
         let HttpExchange { frame, request, response } = *exchange;
         let response = response.map(|(_frame, response)| response);
-        let headers = |fields: &'a [Header]| (!fields.is_empty()).then_some(Headers { fields, secrets });
         let path = request.map(|request| secrets.target(request));
         Self {
             frame,
             version: request.map(|request| request.version).or(response.map(|response| response.version)),
             method: request.map(|request| request.method.as_str()),
             host: request.and_then(|request| request.host.as_deref()),
-            url: request.zip(path.as_deref()).and_then(|(request, path)| full_url(flow, request, path)),
+            url: request
+                .zip(path.as_deref())
+                .and_then(|(request, path)| full_url(flow, request, path))
+                .map(|full| Url { full }),
             path,
             status_code: response.map(|response| response.status),
-            request_headers: request.and_then(|request| headers(&request.headers)),
-            response_headers: response.and_then(|response| headers(&response.headers)),
+            request_headers: request.and_then(|request| headers(&request.headers, secrets)),
+            response_headers: response.and_then(|response| headers(&response.headers, secrets)),
         }
     }
 }
 
-/// The URL that the request is for (RFC 9112 §3.3); `None` where the request does not name a host.
-fn full_url(flow: &Flow, request: &Request, path: &str) -> Option<Url> {
+/// Header fields as they are written; `None` where there are none.
+pub(crate) fn headers(fields: &[Header], secrets: Secrets) -> Option<Headers<'_>> {
+    (!fields.is_empty()).then_some(Headers { fields, secrets })
+}
+
+/// The URL that the request is for (RFC 9112 §3.3), `path` being the target as it is written; `None` where the
+/// request does not name a host.
+pub(crate) fn full_url(flow: &Flow, request: &Request, path: &str) -> Option<String> {
     if path.contains("://") && !path.starts_with('/') {
-        return Some(Url { full: path.to_owned() });
+        return Some(path.to_owned());
     }
     let host = request.host.as_deref().filter(|_| path.starts_with('/'))?;
     let scheme = if flow.layers.contains(&"tls") { "https" } else { "http" };
-    Some(Url { full: format!("{scheme}://{host}{path}") })
+    Some(format!("{scheme}://{host}{path}"))
 }
 
 #[derive(Serialize)]
@@ -113,7 +121,7 @@ struct Question<'a> {
 }
 
 #[derive(Serialize)]
-struct AnswerRecord<'a> {
+pub(crate) struct AnswerRecord<'a> {
     name: &'a str,
     r#type: &'a str,
     data: String,
@@ -128,22 +136,24 @@ impl<'a> DnsRecord<'a> {
                 .question
                 .map(|question| Question { name: &question.name, r#type: &question.kind }),
             response_code: exchange.response.and_then(|(_, message)| message.response_code.as_deref()),
-            answers: exchange
-                .answers()
-                .iter()
-                .map(|answer| AnswerRecord {
-                    name: &answer.name,
-                    r#type: &answer.kind,
-                    data: answer_data(answer),
-                    ttl: answer.ttl,
-                })
-                .collect(),
+            answers: answers(exchange),
         }
     }
 }
 
+/// The records that answer a question.
+pub(crate) fn answers<'a>(exchange: &DnsExchange<'a>) -> Vec<AnswerRecord<'a>> {
+    let record = |answer: &'a Answer| AnswerRecord {
+        name: &answer.name,
+        r#type: &answer.kind,
+        data: answer_data(answer),
+        ttl: answer.ttl,
+    };
+    exchange.answers().iter().map(record).collect()
+}
+
 /// An answer's data in one string; a service binding as RFC 9460 §2.1 presents it, without its priority.
-pub(crate) fn answer_data(answer: &Answer) -> String {
+fn answer_data(answer: &Answer) -> String {
     match &answer.data {
         AnswerData::Address(address) => address.to_string(),
         AnswerData::Name(name) | AnswerData::Other(name) => name.clone(),

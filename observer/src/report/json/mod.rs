@@ -1,24 +1,42 @@
-//! JSON Lines: see the schema `observer/1`.
+//! JSON Lines and JSON: the records of the schema `observer/1`.
+//!
+//! The flows come between `meta`, which is complete only when everything has been read, and the findings. So each
+//! flow's line waits in an anonymous temporary file: memory does not grow with the capture. An absent fact is an
+//! absent key. The run's wall time is left out unless the run carries it: the same input gives the same bytes.
 
 mod flow;
 mod http;
+mod run;
 mod tls;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write};
 
-use serde::Serializer;
-use serde_json::json;
+use serde::{Serialize, Serializer};
 
 use self::flow::FlowRecord;
+use self::run::{FindingRecord, MetaRecord, SummaryRecord, VerdictRecord};
 use super::Run;
 use super::secrets::Secrets;
+use crate::attribution::Method;
 use crate::observation::{Flow, FlowSink, SinkError};
 
-/// Keeps each flow's line until the run is over: the `meta` line, which comes first, is complete only then.
+pub(crate) use self::http::{answers, full_url, headers};
+pub(crate) use self::run::fingerprint;
+pub(crate) use self::tls::{
+    List, alerts, certificate_basis, certificate_requested, curve, ech, version_protocol,
+};
+
+/// Bytes of the spool that are copied at once.
+const BLOCK: usize = 1 << 18;
+
+/// Keeps each flow's line until the run is over.
 pub struct FlowLog {
-    spool: io::BufWriter<std::fs::File>,
+    spool: BufWriter<File>,
     secrets: Secrets,
+    methods: BTreeSet<Method>,
 }
 
 impl FlowLog {
@@ -27,33 +45,76 @@ impl FlowLog {
     /// # Errors
     /// When there is no room for one.
     pub fn new(secrets: Secrets) -> io::Result<Self> {
-        Ok(Self { spool: io::BufWriter::new(tempfile::tempfile()?), secrets })
+        let spool = BufWriter::with_capacity(BLOCK, tempfile::tempfile()?);
+        Ok(Self { spool, secrets, methods: BTreeSet::new() })
     }
 
-    /// Writes the whole run.
+    /// Writes the whole run, a record a line.
     ///
     /// # Errors
     /// Those of `out` and of the temporary file.
-    pub fn render(self, run: &Run, out: &mut dyn Write) -> io::Result<()> {
-        use io::Seek as _;
-        let mut file = self.spool.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.rewind()?;
-        writeln!(out, "{}", json!({"type": "meta", "schema": "observer/1", "inputs": run.inputs}))?;
-        io::copy(&mut file, out)?;
-        writeln!(
-            out,
-            "{}",
-            json!({"type": "summary", "frames": run.totals.frames, "flows": run.totals.flows})
-        )
+    pub fn render_lines(self, run: &Run, out: &mut dyn Write) -> io::Result<()> {
+        let mut spool = rewound(self.spool)?;
+        line(out, &MetaRecord::new(run, &self.methods))?;
+        io::copy(&mut spool, out)?;
+        for finding in &run.assessment.findings {
+            line(out, &FindingRecord::new(finding))?;
+        }
+        for verdict in &run.assessment.verdicts {
+            line(out, &VerdictRecord::new(verdict))?;
+        }
+        line(out, &SummaryRecord::new(run))
+    }
+
+    /// Writes the whole run as one object: `meta`, `flows`, `findings`, `verdicts`, `summary`.
+    ///
+    /// # Errors
+    /// Those of `out` and of the temporary file.
+    pub fn render_document(self, run: &Run, out: &mut dyn Write) -> io::Result<()> {
+        let spool = rewound(self.spool)?;
+        out.write_all(b"{\"meta\":")?;
+        serde_json::to_writer(&mut *out, &MetaRecord::new(run, &self.methods))?;
+        out.write_all(b",\n\"flows\":[")?;
+        for (place, flow) in spool.split(b'\n').enumerate() {
+            out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
+            out.write_all(&flow?)?;
+        }
+        out.write_all(b"],\n\"findings\":")?;
+        list(out, run.assessment.findings.iter().map(FindingRecord::new))?;
+        out.write_all(b",\n\"verdicts\":")?;
+        list(out, run.assessment.verdicts.iter().map(VerdictRecord::new))?;
+        out.write_all(b",\n\"summary\":")?;
+        serde_json::to_writer(&mut *out, &SummaryRecord::new(run))?;
+        out.write_all(b"}\n")
     }
 }
 
 impl FlowSink for FlowLog {
     fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
-        serde_json::to_writer(&mut self.spool, &FlowRecord::new(flow, self.secrets))?;
-        self.spool.write_all(b"\n")?;
-        Ok(())
+        self.methods.extend(flow.owner.as_ref().map(|owner| owner.method));
+        line(&mut self.spool, &FlowRecord::new(flow, self.secrets))
+            .map_err(|source| io::Error::new(source.kind(), format!("temporary file: {source}")).into())
     }
+}
+
+fn rewound(spool: BufWriter<File>) -> io::Result<BufReader<File>> {
+    let mut file = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.rewind()?;
+    Ok(BufReader::with_capacity(BLOCK, file))
+}
+
+fn line(out: &mut dyn Write, record: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, record)?;
+    out.write_all(b"\n")
+}
+
+fn list(out: &mut dyn Write, records: impl Iterator<Item = impl Serialize>) -> io::Result<()> {
+    out.write_all(b"[")?;
+    for (place, record) in records.enumerate() {
+        out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &record)?;
+    }
+    out.write_all(b"]")
 }
 
 /// Serializes a value as it is displayed.

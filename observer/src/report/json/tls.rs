@@ -24,7 +24,7 @@ impl<T: Display> Serialize for Shown<T> {
 }
 
 /// A list whose members print as their `Display`.
-struct List<'a, T>(&'a [T]);
+pub(crate) struct List<'a, T>(pub(crate) &'a [T]);
 
 impl<T: Display> Serialize for List<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -93,7 +93,7 @@ struct Server<'a> {
 }
 
 #[derive(Serialize)]
-struct AlertRecord {
+pub(crate) struct AlertRecord {
     from: Role,
     #[serde(skip_serializing_if = "Option::is_none")]
     level: Option<&'static str>,
@@ -144,7 +144,7 @@ impl<'a> TlsRecord<'a> {
             resumed: session.resumed,
             client: client(session),
             server: server(session),
-            alerts: session.alerts.iter().map(alert).collect(),
+            alerts: alerts(session),
         }
     }
 }
@@ -217,17 +217,22 @@ fn server(session: &Session) -> Option<Server<'_>> {
     if hello.is_none() && session.server_chain.is_none() && session.certificate_request.is_none() {
         return None;
     }
-    // From TLS 1.3 on the request is encrypted: that none was seen says nothing then.
-    let readable = session.version().is_none_or(|version| version < TlsVersion::TLS_1_3);
-    let certificate_requested = match session.certificate_request {
-        Some(_) => Some(true),
-        None => (readable && session.server_chain.is_some()).then_some(false),
-    };
     Some(Server {
-        certificate_requested,
+        certificate_requested: certificate_requested(session),
         certificate_chain: chain(session.server_chain.as_ref()),
         ja3s: hello.map(|hello| hello.ja3s.as_str()),
     })
+}
+
+/// Whether the server asked for a client certificate; `None` where that cannot be read.
+pub(crate) fn certificate_requested(session: &Session) -> Option<bool> {
+    if session.certificate_request.is_some() {
+        return Some(true);
+    }
+    // From TLS 1.3 on the request is encrypted: that none was seen says nothing then. Before, it follows the
+    // certificate.
+    let readable = session.version().is_none_or(|version| version < TlsVersion::TLS_1_3);
+    (readable && session.server_chain.is_some()).then_some(false)
 }
 
 fn chain(chain: Option<&Seen<Vec<Arc<Certificate>>>>) -> Vec<CertificateRecord<'_>> {
@@ -248,6 +253,11 @@ fn record(certificate: &Certificate) -> CertificateRecord<'_> {
         public_key: parsed.map(|parsed| &parsed.public_key),
         signature_algorithm: parsed.map(|parsed| parsed.signature_algorithm.as_str()),
     }
+}
+
+/// The alerts of both sides.
+pub(crate) fn alerts(session: &Session) -> Vec<AlertRecord> {
+    session.alerts.iter().map(alert).collect()
 }
 
 fn alert(seen: &Seen<Alert>) -> AlertRecord {

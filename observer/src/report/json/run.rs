@@ -1,0 +1,237 @@
+//! The records that are known only at the end of a run: `meta`, `finding`, `verdict`, `summary`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::assess::{Judgement, Verdict};
+use crate::attribution::{Method, Owner};
+use crate::report::{Run, SCHEMA, Totals};
+use crate::rules::{Confidence, Finding, Severity};
+use crate::source::{FrameNumber, InputSummary};
+
+/// What the run read and with what.
+#[derive(Serialize)]
+pub(super) struct MetaRecord<'a> {
+    r#type: &'static str,
+    schema: &'static str,
+    tool: Tool,
+    inputs: &'a [InputSummary],
+    attribution: &'a BTreeSet<Method>,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+impl<'a> MetaRecord<'a> {
+    /// The record of `run`, some of whose owners were found by `methods`.
+    pub(super) fn new(run: &'a Run, methods: &'a BTreeSet<Method>) -> Self {
+        Self {
+            r#type: "meta",
+            schema: SCHEMA,
+            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+            inputs: &run.inputs,
+            attribution: methods,
+        }
+    }
+}
+
+/// A finding.
+#[derive(Serialize)]
+pub(super) struct FindingRecord<'a> {
+    r#type: &'static str,
+    rule: RuleRecord,
+    requirements: &'a [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a Owner>,
+    endpoint: EndpointRecord<'a>,
+    flows: Vec<u64>,
+    frames: Vec<FrameNumber>,
+    message: &'a str,
+    evidence: &'a Map<String, Value>,
+    fingerprint: String,
+}
+
+#[derive(Serialize)]
+struct RuleRecord {
+    id: &'static str,
+    severity: Severity,
+    confidence: Confidence,
+}
+
+#[derive(Serialize)]
+struct EndpointRecord<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    ip: IpAddr,
+    port: u16,
+}
+
+impl<'a> FindingRecord<'a> {
+    /// The record of `finding`.
+    pub(super) fn new(finding: &'a Finding) -> Self {
+        Self {
+            r#type: "finding",
+            rule: RuleRecord {
+                id: finding.rule.id,
+                severity: finding.severity,
+                confidence: finding.confidence,
+            },
+            requirements: finding.rule.requirements,
+            owner: finding.owner.as_deref(),
+            endpoint: EndpointRecord {
+                host: finding.endpoint.host.as_deref(),
+                ip: finding.endpoint.ip,
+                port: finding.endpoint.port,
+            },
+            flows: once_each(finding.evidence.places().map(|(flow, _frame)| flow)),
+            frames: once_each(finding.evidence.places().map(|(_flow, frame)| frame)),
+            message: &finding.message,
+            evidence: &finding.details,
+            fingerprint: fingerprint(finding),
+        }
+    }
+}
+
+/// Each value once, in order of its first appearance.
+fn once_each(values: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut seen = BTreeSet::new();
+    values.filter(|value| seen.insert(*value)).collect()
+}
+
+/// What a finding keeps over runs: rule, app, host (or address) and port, but no frame. 32 hex digits.
+pub(crate) fn fingerprint(finding: &Finding) -> String {
+    let owner = finding.owner.as_deref().map(Owner::name).unwrap_or_default();
+    let endpoint = &finding.endpoint;
+    let host = endpoint.host.clone().unwrap_or_else(|| endpoint.ip.to_string());
+    let mut hash = Sha256::new();
+    for part in [finding.rule.id, &owner, &host, &endpoint.port.to_string()] {
+        hash.update(part.as_bytes());
+        // No part can hold a NUL, so that no two different lists hash alike.
+        hash.update([0]);
+    }
+    let mut digits = HEXLOWER.encode(&hash.finalize());
+    digits.truncate(32);
+    digits
+}
+
+/// A verdict.
+#[derive(Serialize)]
+pub(super) struct VerdictRecord<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a Owner>,
+    requirement: &'static str,
+    verdict: Judgement,
+    findings: u64,
+    exercised: Exercised,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Exercised {
+    endpoints: u64,
+    flows: u64,
+    bytes: u64,
+}
+
+impl<'a> VerdictRecord<'a> {
+    /// The record of `verdict`.
+    pub(super) fn new(verdict: &'a Verdict) -> Self {
+        Self {
+            r#type: "verdict",
+            owner: verdict.owner.as_deref(),
+            requirement: verdict.requirement,
+            verdict: verdict.judgement,
+            findings: verdict.findings,
+            exercised: Exercised { endpoints: verdict.endpoints, flows: verdict.flows, bytes: verdict.bytes },
+            reason: &verdict.reason,
+        }
+    }
+}
+
+/// The numbers of the run.
+#[derive(Serialize)]
+pub(super) struct SummaryRecord<'a> {
+    r#type: &'static str,
+    frames: u64,
+    flows: u64,
+    findings: Findings,
+    dropped: Dropped<'a>,
+    unattributed: Unattributed,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    malformed: &'a BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    skipped: &'a BTreeMap<String, u64>,
+    duplicates: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed_ms: Option<u64>,
+}
+
+#[derive(Default, Serialize)]
+struct Findings {
+    critical: u64,
+    high: u64,
+    medium: u64,
+    low: u64,
+    info: u64,
+}
+
+#[derive(Serialize)]
+struct Dropped<'a> {
+    kernel: u64,
+    limit: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    limits: &'a BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Unattributed {
+    flows: u64,
+    bytes: u64,
+}
+
+impl<'a> SummaryRecord<'a> {
+    /// The record of `run`.
+    pub(super) fn new(run: &'a Run) -> Self {
+        let Totals { frames, flows, duplicates, .. } = run.totals;
+        let mut findings = Findings::default();
+        for finding in &run.assessment.findings {
+            let count = match finding.severity {
+                Severity::Critical => &mut findings.critical,
+                Severity::High => &mut findings.high,
+                Severity::Medium => &mut findings.medium,
+                Severity::Low => &mut findings.low,
+                Severity::Info => &mut findings.info,
+            };
+            *count = count.saturating_add(1);
+        }
+        Self {
+            r#type: "summary",
+            frames,
+            flows,
+            findings,
+            dropped: Dropped {
+                kernel: run.totals.dropped_by_kernel,
+                limit: run.totals.dropped_by_limit.values().sum(),
+                limits: &run.totals.dropped_by_limit,
+            },
+            unattributed: Unattributed {
+                flows: run.totals.unattributed_flows,
+                bytes: run.totals.unattributed_bytes,
+            },
+            malformed: &run.totals.malformed,
+            skipped: &run.totals.skipped,
+            duplicates,
+            elapsed_ms: run.elapsed_ms,
+        }
+    }
+}

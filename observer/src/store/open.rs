@@ -1,0 +1,114 @@
+//! Opens databases: whose they are, which schema they have, who may read them.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::StoreError;
+use crate::protocol::PROTOCOLS;
+
+/// `PRAGMA application_id` of this program's databases: `obsv` in ASCII.
+const APPLICATION: i64 = 0x6f62_7376;
+
+/// The changes that lead to today's schema, in order. `PRAGMA user_version` says how many of them a database has seen.
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001_flows.sql")];
+
+/// The views that questions use, besides each protocol's.
+const VIEWS: &str = include_str!("schema/views.sql");
+
+/// How long to wait for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens or makes the database at `path`, brings its schema up to date and its views to this version's.
+pub(super) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
+    create(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let wrap = |error| StoreError::new(path, error);
+    let mut connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
+    connection.busy_timeout(PATIENCE).map_err(wrap)?;
+    // Reads the file's header, so that nothing is written to a file that is not ours.
+    check(&connection, path)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(wrap)?;
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(wrap)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 8192).map_err(wrap)?;
+    connection.pragma_update(None, "cache_size", -32_768).map_err(wrap)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    migrate(&mut connection, MIGRATIONS).map_err(wrap)?;
+    Ok(connection)
+}
+
+/// Opens the database at `path` for questions only.
+pub(super) fn for_reading(path: &Path) -> Result<Connection, StoreError> {
+    if let Err(source) = std::fs::File::open(path) {
+        return Err(StoreError::Io { path: path.to_owned(), source });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|error| StoreError::new(path, error))?;
+    connection.busy_timeout(PATIENCE).map_err(|error| StoreError::new(path, error))?;
+    let number = check(&connection, path)?;
+    if number == 0 {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
+    Ok(connection)
+}
+
+/// Makes an empty file that only its owner may read, unless there is one. SQLite gives its companions (`-wal`, `-shm`)
+/// the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ if path.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        _ => Ok(()),
+    }
+}
+
+/// The number of the schema; 0 for an empty file.
+fn check(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let ask = |question: &str| {
+        connection
+            .query_row(question, (), |row| row.get::<_, i64>(0))
+            .map_err(|error| StoreError::new(path, error))
+    };
+    let number = ask("PRAGMA user_version")?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    match ask("PRAGMA application_id")? {
+        APPLICATION if number > known => {
+            Err(StoreError::Newer { path: path.to_owned(), found: number, known })
+        }
+        APPLICATION => Ok(number),
+        0 if number == 0 && ask("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(0),
+        _ => Err(StoreError::Foreign { path: path.to_owned() }),
+    }
+}
+
+/// Applies what the database has not seen of `migrations`, and makes the views, all or nothing.
+fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let number: i64 = transaction.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    for migration in migrations.iter().skip(usize::try_from(number).unwrap_or(0)) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    let last = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    transaction.pragma_update(None, "user_version", last)?;
+    let views = {
+        let mut names = transaction.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?;
+        names.query_map((), |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?
+    };
+    for view in views {
+        transaction.execute_batch(&format!("DROP VIEW \"{}\"", view.replace('"', "\"\"")))?;
+    }
+    transaction.execute_batch(VIEWS)?;
+    for protocol in PROTOCOLS {
+        transaction.execute_batch(protocol.views)?;
+    }
+    transaction.commit()
+}

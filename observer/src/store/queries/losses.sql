@@ -1,0 +1,7 @@
+-- What each run did not see: drops, skipped frames, malformed messages, unattributed traffic.
+SELECT
+    id AS run, status, frames, flows, dropped_kernel, dropped_limit, unattributed_flows, unattributed_bytes,
+    malformed, skipped
+FROM runs
+WHERE :run IS NULL OR id = :run
+ORDER BY id;

@@ -1,0 +1,60 @@
+-- The surface that questions use. Made anew whenever a run begins, after the views of earlier versions are dropped.
+-- Times are text, RFC 3339 with nanoseconds, which sorts as time does.
+
+CREATE VIEW runs AS SELECT
+    id, status, tool_version, schema,
+    strftime('%Y-%m-%dT%H:%M:%S', started / 1000000000, 'unixepoch') || 'Z' AS started,
+    strftime('%Y-%m-%dT%H:%M:%S', finished / 1000000000, 'unixepoch') || 'Z' AS finished,
+    frames, flows, dropped_kernel, dropped_limit, unattributed_flows, unattributed_bytes, malformed, skipped, limits, duplicates
+FROM runs_v1;
+
+CREATE VIEW captures AS SELECT
+    run, path, format, link_types, frames,
+    strftime('%Y-%m-%dT%H:%M:%S', first / 1000000000, 'unixepoch') || printf('.%09dZ', first % 1000000000) AS first,
+    strftime('%Y-%m-%dT%H:%M:%S', last / 1000000000, 'unixepoch') || printf('.%09dZ', last % 1000000000) AS last,
+    truncated, dropped, damages, damage
+FROM captures_v1;
+
+CREATE VIEW owners AS SELECT
+    id, name, uid, user, package, packages, label, pid, process, method, confidence
+FROM owners_v1;
+
+-- `app` is the name that people know the owner by; NULL is unattributed.
+CREATE VIEW flows AS SELECT
+    flow.id, flow.run, flow.number, flow.frames_first, flow.frames_last,
+    strftime('%Y-%m-%dT%H:%M:%S', event_start / 1000000000, 'unixepoch') || printf('.%09dZ', event_start % 1000000000) AS event_start,
+    strftime('%Y-%m-%dT%H:%M:%S', event_end / 1000000000, 'unixepoch') || printf('.%09dZ', event_end % 1000000000) AS event_end,
+    (event_end - event_start) / 1e9 AS seconds,
+    owner.name AS app,
+    network_transport, network_type, network_community_id, network_protocol, network_layers, network_protection,
+    network_tunnel, source_ip, source_port, source_packets, source_bytes,
+    destination_ip, destination_port, destination_packets, destination_bytes,
+    destination_domain, destination_domain_basis,
+    coalesce(destination_domain, destination_ip) AS host,
+    tcp_state, tcp_gaps, tcp_retransmissions,
+    flow.owner, owner.uid AS owner_uid, owner.package AS owner_package, owner.label AS owner_label,
+    owner.pid AS owner_pid, owner.process AS owner_process, owner.method AS owner_method,
+    owner.confidence AS owner_confidence
+FROM flows_v1 AS flow LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner;
+
+CREATE VIEW findings AS SELECT
+    finding.id, finding.run, rule, severity, finding.confidence, owner.name AS app, host, ip, port, message,
+    (SELECT frame FROM finding_frames_v1 AS place WHERE place.finding = finding.id AND position = 0) AS frame,
+    (SELECT count(*) FROM finding_frames_v1 AS place WHERE place.finding = finding.id) AS places,
+    requirements, evidence, fingerprint, finding.owner
+FROM findings_v1 AS finding LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner;
+
+CREATE VIEW finding_frames AS SELECT finding, position, flow, frame FROM finding_frames_v1;
+
+CREATE VIEW verdicts AS SELECT
+    run, owner.name AS app, requirement, verdict, findings, exercised_endpoints, exercised_flows, exercised_bytes,
+    reason, verdict.owner
+FROM verdicts_v1 AS verdict LEFT JOIN owners_v1 AS owner ON owner.id = verdict.owner;
+
+CREATE VIEW markers AS SELECT
+    run,
+    strftime('%Y-%m-%dT%H:%M:%S', at / 1000000000, 'unixepoch') || printf('.%09dZ', at % 1000000000) AS at,
+    label
+FROM markers_v1;
+
+CREATE VIEW owner_observations AS SELECT flow, position, method, uid, pid, process, label FROM owner_observations_v1;
