@@ -16,7 +16,8 @@ pub enum Skip {
     Llc(u8),
     /// Carries no IP packet that can be read, by its name: `802.11 management`.
     NotIp(&'static str),
-    /// A part of a datagram that is not complete yet. No loss.
+    /// A part of a datagram that is not complete yet. A loss only if it never is: see
+    /// [`FragmentCounts::lost_frames`](super::FragmentCounts::lost_frames).
     Fragment,
     /// A header that is cut off by the capture's snaplen.
     Truncated(&'static str),
@@ -60,7 +61,7 @@ impl fmt::Display for Skip {
                 None => write!(f, "llc {number:#04x}"),
             },
             Self::NotIp(name) => f.write_str(name),
-            Self::Fragment => f.write_str("ip fragment kept for its datagram"),
+            Self::Fragment => f.write_str("ip fragment without the rest"),
             Self::Truncated(layer) => write!(f, "truncated {layer}"),
             Self::Malformed(layer) => write!(f, "malformed {layer}"),
             Self::TooDeep => f.write_str("layers nested too deep"),

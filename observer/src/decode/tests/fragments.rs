@@ -116,7 +116,10 @@ fn in_ipv6_an_overlap_ends_the_datagram() {
     let mut decoder = Decoder::default();
     let outcomes = feed(&mut decoder, &parts);
     assert_eq!(outcomes[1..], [Err(Skip::Malformed("ip fragment")), Err(Skip::Malformed("ip fragment"))]);
-    assert_eq!(decoder.counts(), FragmentCounts { contradictory: 1, ..FragmentCounts::default() });
+    assert_eq!(
+        decoder.counts(),
+        FragmentCounts { contradictory: 1, lost_frames: 1, ..FragmentCounts::default() }
+    );
     // The same fragment twice is none.
     let parts = [part_v6(&whole, 0..64, 8), part_v6(&whole, 0..64, 8), part_v6(&whole, 64..108, 8)];
     assert_eq!(feed(&mut decoder, &parts)[2].clone().unwrap().payload, payload());
@@ -152,9 +155,10 @@ fn old_datagrams_give_way() {
     assert_eq!(decode_frame(&mut decoder, &at(&first, 0)), Err(Skip::Fragment));
     assert_eq!(decode_frame(&mut decoder, &at(&last, age + 1)), Err(Skip::Fragment));
     let counts = decoder.counts();
-    assert_eq!((counts.expired, counts.waiting, counts.reassembled), (1, 1, 0));
+    assert_eq!((counts.expired, counts.waiting, counts.reassembled, counts.lost_frames), (1, 1, 0, 2));
     // Time that runs backwards ages nothing.
     assert!(decode_frame(&mut decoder, &at(&first, -1000)).is_ok());
+    assert_eq!(decoder.counts().lost_frames, 1);
 }
 
 #[test]
