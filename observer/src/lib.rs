@@ -30,6 +30,10 @@ pub mod observation;
 
 pub mod policy;
 
+pub mod requirements;
+
+pub mod trust;
+
 pub mod rules;
 
 pub mod assess;

@@ -11,6 +11,7 @@ mod reader;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -21,6 +22,7 @@ use crate::observation::{FlowSink, SinkError};
 use crate::policy::Policy;
 use crate::report::{Run, Totals};
 use crate::source::{Source, SourceError};
+use crate::trust::TrustStore;
 
 use self::merge::Merge;
 use self::reader::Reader;
@@ -38,6 +40,8 @@ pub struct Options {
     pub limits: FlowLimits,
     /// What the tester declares.
     pub policy: Policy,
+    /// The authorities that server chains may lead to.
+    pub trust: Arc<TrustStore>,
     /// The device's apps, as far as known before the capture.
     pub apps: AppDirectory,
 }
@@ -48,6 +52,7 @@ impl Default for Options {
             threads: thread::available_parallelism().map_or(1, usize::from),
             limits: FlowLimits::default(),
             policy: Policy::default(),
+            trust: Arc::default(),
             apps: AppDirectory::default(),
         }
     }
@@ -101,7 +106,11 @@ pub fn analyze(
             (outcome, source)
         });
 
-        let mut merge = Merge::new(threads, options.apps.clone(), Assessor::new(options.policy.clone()));
+        let mut merge = Merge::new(
+            threads,
+            options.apps.clone(),
+            Assessor::new(options.policy.clone(), options.trust.clone()),
+        );
         let merged = merge.run(&from_all, sinks, progress);
         drop(from_all);
 

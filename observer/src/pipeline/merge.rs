@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 
 use super::PipelineError;
 use super::domain::domain_of;
-use crate::assess::Assessor;
+use crate::assess::{Assessor, Losses};
 use crate::attribution::{AppDirectory, owner_of};
 use crate::flow::ClosedFlow;
 use crate::observation::{Flow, FlowSink, Observations, Protection};
@@ -132,7 +132,12 @@ impl Merge {
     pub(super) fn finish(self, inputs: Vec<InputSummary>, mut totals: Totals) -> Run {
         totals.flows = self.flows;
         (totals.unattributed_flows, totals.unattributed_bytes) = self.unattributed;
-        Run { inputs, totals, assessment: self.assessor.finish(), elapsed_ms: None }
+        let losses = Losses { dropped_frames: totals.dropped_by_kernel, frames: totals.frames };
+        let assessment = self.assessor.finish(losses);
+        for (name, count) in &assessment.dropped_by_limit {
+            *totals.dropped_by_limit.entry(name.clone()).or_default() += count;
+        }
+        Run { inputs, totals, assessment, elapsed_ms: None }
     }
 
     /// Hands on everything that no worker can precede any more.

@@ -1,47 +1,33 @@
 //! Opinions over observations: a file a rule, a folder a requirement of CL MSS section 5.
 //!
-//! Rules are unit structs without state or I/O. They see flows and endpoints with their facts, never bytes. A rule's
-//! doc comment is its help text.
+//! Rules are unit structs without state or I/O. They see flows, and digests of flows an endpoint and an app, with their
+//! facts, never bytes. A rule's doc comment is its help text. Which app is to blame, what the policy excuses and what a
+//! requirement's verdict is, they do not decide: that is [`crate::assess`].
+//!
+//! To add a rule: a file with [`declare_rule!`], and a line in [`RULES`].
 
+mod certificates;
+mod consistency;
+mod declared_endpoints;
+mod exceptions;
+pub(crate) mod facts;
+mod finding;
+mod history;
+mod mutual_tls;
+mod pinning;
+mod tls_everywhere;
 mod tls_settings;
 
-use std::sync::Arc;
-
-use crate::attribution::Owner;
 use crate::observation::Flow;
-use crate::policy::Policy;
-use crate::source::FrameNumber;
+use crate::policy::{Exception, Policy, TlsPolicy};
+use crate::trust::ChainStatus;
 
-/// How bad it is if it is true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// For the reviewer's knowledge.
-    Info,
-    /// A weakness that needs others to matter.
-    Low,
-    /// A weakness.
-    Medium,
-    /// Breaks a requirement.
-    High,
-    /// Secrets are readable.
-    Critical,
-}
-
-/// How sure it is that it is true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Confidence {
-    /// Another explanation is easy to think of.
-    Tentative,
-    /// Follows from what was seen and one assumption.
-    Firm,
-    /// The bytes say so.
-    Certain,
-}
+pub use self::finding::{Blame, Confidence, EndpointName, Evidence, Finding, Place};
+pub use self::history::{App, Digest, Endpoint, Redirect, TlsDigest};
+pub use crate::policy::Severity;
 
 /// What a rule is.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RuleInfo {
     /// Named for the bad pattern: reads after "allow".
     pub id: &'static str,
@@ -51,77 +37,82 @@ pub struct RuleInfo {
     pub explanation: &'static str,
     /// How bad a finding is; a finding may be milder.
     pub severity: Severity,
-    /// The requirements that a finding breaks, e.g. `cl-mss:5.1`.
+    /// The requirements that a finding breaks, e.g. `cl-mss:5.1`; rows of [`crate::requirements`].
     pub requirements: &'static [&'static str],
-}
-
-/// Where something was seen: flow and frame.
-pub type Place = (u64, FrameNumber);
-
-/// The places that prove a finding: never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// The place to look at first.
-    pub primary: Place,
-    /// Others, in order.
-    pub related: Vec<Place>,
-}
-
-impl Evidence {
-    /// All places, the primary one first.
-    pub fn places(&self) -> impl Iterator<Item = Place> {
-        std::iter::once(self.primary).chain(self.related.iter().copied())
-    }
-}
-
-/// The far end of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EndpointName {
-    /// Host name, where known.
-    pub host: Option<String>,
-    /// Address.
-    pub ip: std::net::IpAddr,
-    /// Port.
-    pub port: u16,
-}
-
-/// A rule's opinion on something that was seen.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// Whose opinion.
-    pub rule: &'static RuleInfo,
-    /// How bad.
-    pub severity: Severity,
-    /// How sure.
-    pub confidence: Confidence,
-    /// Whose traffic; `None` is unattributed.
-    pub owner: Option<Arc<Owner>>,
-    /// With whom.
-    pub endpoint: EndpointName,
-    /// One sentence with what was seen.
-    pub message: String,
-    /// Where.
-    pub evidence: Evidence,
-    /// The values that the opinion rests on, for machines.
-    pub details: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What rules may ask besides the flow.
 pub struct RuleContext<'a> {
     /// What the tester declared.
     pub policy: &'a Policy,
+    /// What counts as weak.
+    pub tls: &'a TlsPolicy,
+    /// What is known of the flow's server chain; `None` where it cannot be read.
+    pub chain: Option<&'a ChainStatus>,
 }
 
-/// An opinion.
+/// An opinion. Each method has a default that says nothing.
 pub trait Rule: Sync {
     /// What it is.
     fn info(&self) -> &'static RuleInfo;
-    /// Judges one flow.
+    /// Judges one flow, when it has ended.
     fn check_flow(&self, _flow: &Flow, _cx: &RuleContext<'_>, _report: &mut dyn FnMut(Finding)) {}
+    /// Judges an app's flows with one host, when the run is over.
+    fn check_endpoint(&self, _endpoint: &Endpoint, _cx: &RuleContext<'_>, _report: &mut dyn FnMut(Finding)) {}
+    /// Judges all of an app's flows, when the run is over.
+    fn check_app(&self, _app: &App, _cx: &RuleContext<'_>, _report: &mut dyn FnMut(Finding)) {}
+    /// Judges the use of an expired exception that was meant to excuse `finding`.
+    fn check_expired(&self, _finding: &Finding, _exception: &Exception, _report: &mut dyn FnMut(Finding)) {}
 }
 
 /// Every rule, by requirement, then by name.
-pub static RULES: &[&dyn Rule] = &[&tls_settings::TlsVersionNegotiated];
+pub static RULES: &[&dyn Rule] = &[
+    &tls_everywhere::CleartextCredentials,
+    &tls_everywhere::CleartextHttp,
+    &tls_everywhere::CleartextSecretInUrl,
+    &tls_everywhere::CleartextUnknown,
+    &tls_everywhere::CleartextWebsocket,
+    &tls_everywhere::NonTlsEncryption,
+    &tls_everywhere::NullOrAnonymousCipher,
+    &tls_settings::InsecureRenegotiation,
+    &tls_settings::MissingSni,
+    &tls_settings::NoExtendedMasterSecret,
+    &tls_settings::TlsCompression,
+    &tls_settings::TlsVersionNegotiated,
+    &tls_settings::TlsVersionOffered,
+    &tls_settings::WeakCipherNegotiated,
+    &tls_settings::WeakCipherOffered,
+    &tls_settings::WeakGroup,
+    &tls_settings::WeakSignature,
+    &consistency::CleartextFirstThenRedirect,
+    &consistency::CleartextOnTlsPort,
+    &consistency::MixedProtectionHost,
+    &consistency::RedirectToCleartext,
+    &consistency::TlsFailureThenCleartext,
+    &consistency::VersionDowngradeRetry,
+    &certificates::AcceptedExpired,
+    &certificates::AcceptedNameMismatch,
+    &certificates::AcceptedSelfSigned,
+    &certificates::AcceptedUntrustedChain,
+    &certificates::AcceptedWeakCertificate,
+    &pinning::AcceptedUnpinnedKey,
+    &mutual_tls::ClientCertificateCleartextOnly,
+    &mutual_tls::ClientCertificateDeclined,
+    &mutual_tls::ClientCertificateMissing,
+    &declared_endpoints::UndeclaredEndpoint,
+    &exceptions::PolicyExpiredException,
+];
+
+/// The rule called `id`.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static RuleInfo> {
+    RULES.iter().map(|rule| rule.info()).find(|info| info.id == id)
+}
+
+/// The rules that bear on the requirement called `id`.
+pub fn bearing_on(id: &str) -> impl Iterator<Item = &'static RuleInfo> {
+    RULES.iter().map(|rule| rule.info()).filter(move |info| info.requirements.contains(&id))
+}
 
 /// Declares a rule's struct with its [`RuleInfo`]; the doc comment becomes the explanation.
 macro_rules! declare_rule {
@@ -144,3 +135,40 @@ macro_rules! declare_rule {
     };
 }
 pub(crate) use declare_rule;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::requirements;
+
+    #[test]
+    fn every_rule_bears_on_rows_of_the_catalogue() {
+        let mut ids = BTreeSet::new();
+        for info in RULES.iter().map(|rule| rule.info()) {
+            assert!(ids.insert(info.id), "{} twice", info.id);
+            // An exception that is over says something of the policy, not of the app.
+            assert!(
+                !info.requirements.is_empty() || info.id == "policy-expired-exception",
+                "{} bears on nothing",
+                info.id
+            );
+            let mut seen = BTreeSet::new();
+            for requirement in info.requirements {
+                assert!(requirements::find(requirement).is_some(), "{}: no row {requirement}", info.id);
+                assert!(seen.insert(requirement), "{}: {requirement} twice", info.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_bears_on_every_row_that_traffic_exercises() {
+        for row in requirements::all() {
+            let judged = bearing_on(row.id).next().is_some();
+            let exercised = row.exercise != requirements::Exercise::None;
+            // Of the readable responses' headers no rule speaks yet: the verdict says so.
+            assert!(judged == exercised || row.id == "cl-mss:5.3", "{}", row.id);
+        }
+    }
+}

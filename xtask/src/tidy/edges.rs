@@ -16,6 +16,8 @@ const ORDER: &[&str] = &[
     "attribution",
     "observation",
     "policy",
+    "requirements",
+    "trust",
     "rules",
     "assess",
     "report",

@@ -1,24 +1,31 @@
 //! Rule `tls-version-negotiated`.
 
 use crate::observation::Flow;
-use crate::protocol::tls::TlsVersion;
-use crate::rules::{Confidence, EndpointName, Evidence, Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
     /// The version that the ServerHello chose.
     /// ## Fails when
-    /// It is older than TLS 1.2.
+    /// It is older than TLS 1.2: SSL 2.0, SSL 3.0, TLS 1.0 or TLS 1.1.
     /// ## Blind spots
-    /// Handshakes that the capture does not hold.
+    /// Handshakes that the capture does not hold; what the server accepts from other clients.
     /// ## References
     /// [RFC 8996](https://datatracker.ietf.org/doc/html/rfc8996),
-    /// [RFC 9325 §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1)
+    /// [RFC 9325 §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1),
+    /// [MASTG-TEST-0218](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0218/)
     TlsVersionNegotiated {
         id: "tls-version-negotiated",
         summary: "deprecated TLS or SSL version negotiated",
         severity: High,
-        requirements: &["cl-mss:5.2"],
+        requirements: &[
+            "cl-mss:5.2",
+            "ncsc:2.1.1",
+            "mitre:T1466",
+            "mastg:MASTG-TEST-0218",
+            "cwe:326",
+            "cwe:327",
+        ],
     }
 }
 
@@ -27,26 +34,18 @@ impl Rule for TlsVersionNegotiated {
         const { &Self::INFO }
     }
 
-    fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let Some(hello) = flow.tls.as_ref().and_then(|session| session.server_hello.as_ref()) else { return };
+    fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let Some((_, hello)) = facts::server_hello(flow) else { return };
         let version = hello.value.version;
-        if version >= TlsVersion::TLS_1_2 {
+        if !cx.tls.discourages_version(version) {
             return;
         }
-        let responder = flow.flow.info.five_tuple.destination;
-        report(Finding {
-            rule: self.info(),
-            severity: self.info().severity,
-            confidence: Confidence::Certain,
-            owner: flow.owner.clone(),
-            endpoint: EndpointName {
-                host: flow.domain.as_ref().map(|domain| domain.name.clone()),
-                ip: responder.ip,
-                port: responder.port,
-            },
-            message: format!("the server chose {} {version}", version.protocol().to_uppercase()),
-            evidence: Evidence { primary: (flow.id, hello.frame), related: Vec::new() },
-            details: serde_json::Map::new(),
-        });
+        let name = format!("{} {version}", version.protocol().to_uppercase());
+        report(
+            Finding::new(self.info(), flow, hello.frame, format!("the server chose {name}"))
+                .kind(name.as_str())
+                .detail("version", name.as_str())
+                .detail("policy", cx.tls.version),
+        );
     }
 }

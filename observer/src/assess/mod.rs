@@ -1,0 +1,251 @@
+//! From flows to verdicts: runs the rules, merges equal findings, and says for each app and requirement what holds.
+//!
+//! Flows are judged as they end; what compares flows waits for the end of the run. Then blame is settled (uid first),
+//! the policy's exceptions are applied, and each app gets a verdict for every row of the catalogue. A verdict never
+//! claims compliance: it says what was exercised.
+//!
+//! Everything that grows is bounded by [`Limits`], and what they drop is counted in [`Assessment::dropped_by_limit`].
+
+mod blame;
+mod findings;
+mod memory;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::Digest as _;
+
+use crate::observation::Flow;
+use crate::policy::{Policy, Severity, TlsPolicy};
+use crate::protocol::tls::Certificate;
+use crate::rules::{Blame, EndpointName, Finding, RULES, RuleContext, facts};
+use crate::time::Timestamp;
+use crate::trust::{ChainStatus, TrustStore};
+
+use self::findings::Findings;
+use self::memory::Memory;
+
+pub use self::verdict::{Judgement, Verdict};
+
+/// Bounds of what is kept until the run is over.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Apps. Flows of further ones are judged one by one, without history and verdicts.
+    pub apps: usize,
+    /// Hosts of all apps together.
+    pub endpoints: usize,
+    /// Flows that are remembered of a host: the first ones.
+    pub digests_per_endpoint: usize,
+    /// Flows that are remembered in all.
+    pub digests: usize,
+    /// Findings that differ.
+    pub findings: usize,
+    /// Places of a finding beside the first.
+    pub places_per_finding: usize,
+    /// Chains whose validation is remembered; beyond it, they are validated again.
+    pub chains: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            apps: 4096,
+            endpoints: 65_536,
+            digests_per_endpoint: 256,
+            digests: 262_144,
+            findings: 32_768,
+            places_per_finding: 16,
+            chains: 4096,
+        }
+    }
+}
+
+/// What was lost on the way to the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Frames that the capturing system lost.
+    pub dropped_frames: u64,
+    /// Frames that were read.
+    pub frames: u64,
+}
+
+/// A finding that is not held against anybody.
+#[derive(Clone, Debug)]
+pub struct Suppressed {
+    /// The finding.
+    pub finding: Finding,
+    /// Why: the exception's reason and its last day, or what it is instead.
+    pub reason: String,
+}
+
+/// What all flows of a run amount to.
+#[derive(Clone, Debug, Default)]
+pub struct Assessment {
+    /// Equal ones merged; in order of severity, app, endpoint, rule, place.
+    pub findings: Vec<Finding>,
+    /// Those that an exception or the platform's ways excuse, in the same order.
+    pub suppressed: Vec<Suppressed>,
+    /// For each app in scope and each requirement, in the order of the catalogue.
+    pub verdicts: Vec<Verdict>,
+    /// Why the run as a whole proves nothing, if so.
+    pub inconclusive: Option<String>,
+    /// What the tester ought to know of the policy: exceptions for unknown rules, apps without traffic.
+    pub notes: Vec<String>,
+    /// What a named limit dropped.
+    pub dropped_by_limit: BTreeMap<String, u64>,
+}
+
+impl Assessment {
+    /// The findings that count against an app in scope, or the capture as a whole, at `severity` or above.
+    pub fn held_against_apps(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| {
+            finding.severity >= severity && matches!(finding.blame, Blame::App | Blame::Capture)
+        })
+    }
+}
+
+/// Judges flows as they end.
+pub struct Assessor {
+    policy: Policy,
+    tls: &'static TlsPolicy,
+    trust: Arc<TrustStore>,
+    limits: Limits,
+    findings: Findings,
+    memory: Memory,
+    chains: BTreeMap<[u8; 32], Option<Arc<ChainStatus>>>,
+    last: Timestamp,
+}
+
+impl Assessor {
+    /// An assessor that has seen nothing.
+    #[must_use]
+    pub fn new(policy: Policy, trust: Arc<TrustStore>) -> Self {
+        Self {
+            policy,
+            tls: TlsPolicy::recommended(),
+            trust,
+            limits: Limits::default(),
+            findings: Findings::default(),
+            memory: Memory::default(),
+            chains: BTreeMap::new(),
+            last: Timestamp(i64::MIN),
+        }
+    }
+
+    /// Takes a flow, in output order.
+    pub fn flow(&mut self, flow: &Flow) {
+        self.last = self.last.max(flow.flow.end);
+        let chain = self.chain(flow);
+        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: chain.as_deref() };
+        for rule in RULES {
+            rule.check_flow(flow, &cx, &mut |finding| self.findings.add(finding, &self.limits));
+        }
+        self.memory.remember(flow, &cx, &self.limits);
+    }
+
+    /// Concludes.
+    #[must_use]
+    pub fn finish(mut self, losses: Losses) -> Assessment {
+        let apps = self.memory.apps();
+        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: None };
+        for app in &apps {
+            for rule in RULES {
+                for endpoint in &app.endpoints {
+                    rule.check_endpoint(endpoint, &cx, &mut |finding| {
+                        self.findings.add(finding, &self.limits);
+                    });
+                }
+                rule.check_app(app, &cx, &mut |finding| self.findings.add(finding, &self.limits));
+            }
+        }
+        drop(apps);
+        let judge = blame::Judge::new(&self.policy, self.memory.owners());
+        let mut assessment = Assessment::default();
+        for mut finding in self.findings.take() {
+            finding.owner = self.memory.owner(finding.owner.as_deref()).or(finding.owner);
+            finding.blame = judge.blame(finding.owner.as_deref());
+            self.place(finding, &mut assessment);
+        }
+        // Exceptions that are over add findings of their own.
+        for mut finding in self.findings.take() {
+            finding.blame = judge.blame(finding.owner.as_deref());
+            assessment.findings.push(finding);
+        }
+        findings::sort(&mut assessment.findings);
+        assessment.suppressed.sort_by(|a, b| findings::order(&a.finding, &b.finding));
+        verdict::conclude(&self.policy, &self.memory, &judge, losses, &mut assessment);
+        assessment.dropped_by_limit = self.memory.dropped(&self.limits);
+        self.findings.dropped(&mut assessment.dropped_by_limit);
+        assessment
+    }
+
+    /// Puts a finding where it belongs: among those that count, or those that are excused.
+    fn place(&mut self, finding: Finding, assessment: &mut Assessment) {
+        if finding.blame == Blame::Capture && finding.kind == facts::CONNECTIVITY_CHECK {
+            let reason =
+                "the platform's connectivity check, as far as a capture without owners tells".to_owned();
+            assessment.suppressed.push(Suppressed { finding, reason });
+            return;
+        }
+        let host = finding.endpoint.host_or_address();
+        let excuse = self.policy.exception(finding.rule.id, finding.owner.as_deref(), &host, self.last);
+        match excuse {
+            Some(exception) if !exception.has_expired(self.last) => {
+                let reason = format!("{} (until {})", exception.reason, exception.until);
+                assessment.suppressed.push(Suppressed { finding, reason });
+            }
+            Some(exception) => {
+                for rule in RULES {
+                    rule.check_expired(&finding, exception, &mut |expired| {
+                        self.findings.add(expired, &self.limits);
+                    });
+                }
+                assessment.findings.push(finding);
+            }
+            None => assessment.findings.push(finding),
+        }
+    }
+
+    /// What is known of the flow's server chain; validated once for each chain, name and day.
+    fn chain(&mut self, flow: &Flow) -> Option<Arc<ChainStatus>> {
+        const DAY: i64 = 86_400;
+        let session = flow.tls.as_deref()?;
+        let chain = session.server_chain.as_ref()?;
+        let leaf = chain.value.first()?.parsed.as_ref()?;
+        let host = session.client_hello.as_ref().and_then(|hello| hello.value.server_name.as_deref());
+        let mut hash = sha2::Sha256::new();
+        for certificate in &chain.value {
+            hash.update(certificate.sha256);
+        }
+        hash.update(chain.at.seconds().div_euclid(DAY).to_be_bytes());
+        hash.update([u8::from(chain.at > leaf.not_after), u8::from(chain.at < leaf.not_before)]);
+        hash.update(host.unwrap_or_default());
+        let key = hash.finalize().into();
+        if let Some(known) = self.chains.get(&key) {
+            return known.clone();
+        }
+        if self.chains.len() >= self.limits.chains {
+            self.chains.clear();
+        }
+        let certificates: &[Arc<Certificate>] = &chain.value;
+        let status = self.trust.check(certificates, host, chain.at, self.tls).map(Arc::new);
+        self.chains.insert(key, status.clone());
+        status
+    }
+}
+
+/// Whose traffic it is, for grouping: the owner's name and uid; `None` is unattributed.
+type AppKey = Option<(String, Option<u32>)>;
+
+fn app_key(owner: Option<&crate::attribution::Owner>) -> AppKey {
+    owner.map(|owner| (owner.name(), owner.uid))
+}
+
+/// With whom: the name, or the address where there is none.
+fn host_key(endpoint: &EndpointName) -> (Option<String>, Option<std::net::IpAddr>) {
+    match &endpoint.host {
+        Some(host) => (Some(host.clone()), None),
+        None => (None, Some(endpoint.ip)),
+    }
+}

@@ -1,0 +1,98 @@
+//! OWASP MASVS 1.4.2, as far as network communication goes.
+
+use super::{Exercise, Requirement, Standard};
+
+static STANDARD: Standard = Standard { id: "masvs", name: "OWASP MASVS", version: "1.4.2" };
+
+pub(super) static ROWS: &[Requirement] = &[
+    Requirement {
+        id: "masvs:MSTG-ARCH-2",
+        standard: &STANDARD,
+        level: "L1",
+        gist: "security controls are enforced by the remote endpoints, never by the client alone",
+        exercise: Exercise::None,
+        bearing: "What a server enforces shows only when it is sent what it must refuse; the observer sends nothing.",
+        instead: "Test the backend's authorisation directly.",
+    },
+    Requirement {
+        id: "masvs:MSTG-NETWORK-1",
+        standard: &STANDARD,
+        level: "L1",
+        gist: "data is encrypted with TLS on the network, consistently throughout the app",
+        exercise: Exercise::Payload,
+        bearing: "Each flow is cleartext, encrypted, opaque or empty by its bytes, and hosts are compared over the run.",
+        instead: "Use all features of the app during the capture.",
+    },
+    Requirement {
+        id: "masvs:MSTG-NETWORK-3",
+        standard: &STANDARD,
+        level: "L1",
+        gist: "the server's certificate is verified and only those of trusted authorities are accepted",
+        exercise: Exercise::Chain,
+        bearing: "Up to TLS 1.2 the chain is readable: an invalid one and application data after it break this.",
+        instead: "Repeat the run with an interception proxy whose authority the device does not trust.",
+    },
+    Requirement {
+        id: "masvs:MSTG-NETWORK-4",
+        standard: &STANDARD,
+        level: "L2",
+        gist: "the app has its own trust store or pins the server's certificate or key, and refuses others",
+        exercise: Exercise::Pin,
+        bearing: "A readable chain is compared with the pins of the policy.",
+        instead: "Repeat the run with an interception proxy whose authority the device trusts.",
+    },
+    Requirement {
+        id: "masvs:MSTG-NETWORK-5",
+        standard: &STANDARD,
+        level: "L2",
+        gist: "critical operations do not depend on one insecure channel such as e-mail or SMS",
+        exercise: Exercise::None,
+        bearing: "It is about the design of enrolment and recovery; SMS does not pass here.",
+        instead: "Walk through enrolment and account recovery, and read their design.",
+    },
+    Requirement {
+        id: "masvs:MSTG-PLATFORM-2",
+        standard: &STANDARD,
+        level: "L1",
+        gist: "input from outside, the network included, is validated and sanitised",
+        exercise: Exercise::None,
+        bearing: "Validation happens inside the app; what arrives unprotected only shows where tampering is possible.",
+        instead: "Review and fuzz the handlers of network input, intents and custom URLs.",
+    },
+    Requirement {
+        id: "masvs:MSTG-PLATFORM-3",
+        standard: &STANDARD,
+        level: "L1",
+        gist: "sensitive functions are not exported through unprotected custom URL schemes",
+        exercise: Exercise::None,
+        bearing: "URL schemes are dispatched on the device and leave no packets.",
+        instead: "Read the manifest's intent filters or URL types.",
+    },
+    Requirement {
+        id: "masvs:MSTG-PLATFORM-4",
+        standard: &STANDARD,
+        level: "L1",
+        gist: "sensitive functions are not exported through unprotected IPC",
+        exercise: Exercise::None,
+        bearing: "Binder and XPC leave no packets.",
+        instead: "Read the manifest's exported components and their permissions.",
+    },
+    Requirement {
+        id: "masvs:MSTG-PLATFORM-7",
+        standard: &STANDARD,
+        level: "L1",
+        gist: "a WebView with native methods renders only what the package contains",
+        exercise: Exercise::None,
+        bearing: "Which code asked for a page does not show in its traffic; a page fetched in cleartext by such a WebView can be altered.",
+        instead: "Look for JavaScript bridges and the URLs that their WebViews load.",
+    },
+    Requirement {
+        id: "masvs:MSTG-RESILIENCE-13",
+        standard: &STANDARD,
+        level: "R",
+        gist: "payloads are encrypted by the app in addition to the transport, as a defence in depth",
+        exercise: Exercise::None,
+        bearing: "Inside TLS a second encryption cannot be seen.",
+        instead: "Read decrypted bodies through an interception proxy and look for ciphertext in them.",
+    },
+];

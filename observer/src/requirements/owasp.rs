@@ -1,0 +1,148 @@
+//! Names under which other tools know the same: OWASP MASTG tests, MASWE weaknesses, and CWE.
+//!
+//! MASWE was renumbered between its beta and version 1; the identifiers here are those of version 1, with the scheme in
+//! the prefix.
+
+use super::{Exercise, Requirement, Standard};
+
+static MASTG: Standard = Standard { id: "mastg", name: "OWASP MASTG tests", version: "2" };
+static MASWE: Standard = Standard { id: "maswe-1", name: "OWASP MASWE", version: "1" };
+static CWE: Standard = Standard { id: "cwe", name: "CWE", version: "4" };
+
+pub(super) static ROWS: &[Requirement] = &[
+    Requirement {
+        id: "mastg:MASTG-TEST-0218",
+        standard: &MASTG,
+        level: "",
+        gist: "no insecure TLS protocol version in network traffic",
+        exercise: Exercise::Handshake,
+        bearing: "The ServerHello says which version was negotiated.",
+        instead: "Look for protocol versions that the code enables (MASTG-TEST-0217).",
+    },
+    Requirement {
+        id: "mastg:MASTG-TEST-0236",
+        standard: &MASTG,
+        level: "",
+        gist: "no cleartext traffic observed on the network",
+        exercise: Exercise::Payload,
+        bearing: "Cleartext shows, and the owner of the flow says whose it is.",
+        instead: "Look for cleartext permissions in the configuration (MASTG-TEST-0235).",
+    },
+    Requirement {
+        id: "mastg:MASTG-TEST-0244",
+        standard: &MASTG,
+        level: "",
+        gist: "pinning is not missing in network traffic",
+        exercise: Exercise::Pin,
+        bearing: "A readable chain is compared with the pins of the policy.",
+        instead: "Repeat the run with an interception proxy whose authority the device trusts.",
+    },
+    Requirement {
+        id: "maswe-1:MASWE-0026",
+        standard: &MASWE,
+        level: "",
+        gist: "cleartext traffic",
+        exercise: Exercise::Payload,
+        bearing: "Each flow is cleartext, encrypted, opaque or empty by its bytes.",
+        instead: "Look for cleartext permissions in the configuration.",
+    },
+    Requirement {
+        id: "maswe-1:MASWE-0027",
+        standard: &MASWE,
+        level: "",
+        gist: "insecure certificate validation",
+        exercise: Exercise::Chain,
+        bearing: "Up to TLS 1.2 the chain is readable: an invalid one and application data after it show it.",
+        instead: "Repeat the run with an interception proxy whose authority the device does not trust.",
+    },
+    Requirement {
+        id: "maswe-1:MASWE-0028",
+        standard: &MASWE,
+        level: "L2",
+        gist: "insecure or missing identity pinning",
+        exercise: Exercise::Pin,
+        bearing: "A readable chain is compared with the pins of the policy.",
+        instead: "Repeat the run with an interception proxy whose authority the device trusts.",
+    },
+    Requirement {
+        id: "cwe:295",
+        standard: &CWE,
+        level: "",
+        gist: "improper certificate validation",
+        exercise: Exercise::Chain,
+        bearing: "An invalid chain and application data after it show it.",
+        instead: "Repeat the run with an interception proxy whose authority the device does not trust.",
+    },
+    Requirement {
+        id: "cwe:297",
+        standard: &CWE,
+        level: "",
+        gist: "certificate validation without the host's name",
+        exercise: Exercise::Chain,
+        bearing: "The name in the ClientHello is compared with the leaf's names.",
+        instead: "Offer a valid certificate for another name.",
+    },
+    Requirement {
+        id: "cwe:298",
+        standard: &CWE,
+        level: "",
+        gist: "certificate validation without the dates",
+        exercise: Exercise::Chain,
+        bearing: "The leaf's dates are compared with the time of the capture.",
+        instead: "Offer an expired certificate.",
+    },
+    Requirement {
+        id: "cwe:319",
+        standard: &CWE,
+        level: "",
+        gist: "sensitive information sent in cleartext",
+        exercise: Exercise::Payload,
+        bearing: "Cleartext shows, with the kinds of secrets in it.",
+        instead: "Use all features of the app during the capture.",
+    },
+    Requirement {
+        id: "cwe:326",
+        standard: &CWE,
+        level: "",
+        gist: "encryption that is too weak for its task",
+        exercise: Exercise::Handshake,
+        bearing: "The negotiated suite, group and keys show.",
+        instead: "Probe the servers with a scanner.",
+    },
+    Requirement {
+        id: "cwe:327",
+        standard: &CWE,
+        level: "",
+        gist: "broken or risky cryptographic algorithm",
+        exercise: Exercise::Handshake,
+        bearing: "The negotiated suite and signature show.",
+        instead: "Probe the servers with a scanner.",
+    },
+    Requirement {
+        id: "cwe:522",
+        standard: &CWE,
+        level: "",
+        gist: "insufficiently protected credentials",
+        exercise: Exercise::Request,
+        bearing: "Credentials in cleartext show.",
+        instead: "Read the requests inside TLS through an interception proxy.",
+    },
+    Requirement {
+        id: "cwe:598",
+        standard: &CWE,
+        level: "",
+        gist: "sensitive information in a query string",
+        exercise: Exercise::Request,
+        bearing: "Query strings show only in requests that can be read.",
+        instead: "Read the requests inside TLS through an interception proxy.",
+    },
+    Requirement {
+        id: "cwe:757",
+        standard: &CWE,
+        level: "",
+        gist: "a less secure algorithm is chosen during negotiation",
+        exercise: Exercise::Payload,
+        bearing: "Weaker retries and cleartext after a failure show.",
+        instead: "Force failures with a blocking network and watch what the app tries next.",
+    },
+];

@@ -1,0 +1,68 @@
+//! Rule `accepted-expired`.
+
+use super::accepted;
+use crate::observation::Flow;
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::time::Timestamp;
+use crate::trust::Dates;
+
+declare_rule! {
+    /// ## What it observes
+    /// The dates of the chain that the server sent up to TLS 1.2, at the time of the capture.
+    /// ## Fails when
+    /// The leaf, or an intermediate without which no path exists, has expired or is not yet valid, and the client went on.
+    /// ## Blind spots
+    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may have verified afterwards:
+    /// it is not reported. Revocation is not checked. A device whose clock is wrong
+    /// captures at a wrong time, too.
+    /// ## References
+    /// [RFC 5280 §4.1.2.5](https://datatracker.ietf.org/doc/html/rfc5280#section-4.1.2.5),
+    /// [CWE-298](https://cwe.mitre.org/data/definitions/298.html)
+    AcceptedExpired {
+        id: "accepted-expired",
+        summary: "certificate outside of its dates accepted",
+        severity: High,
+        requirements: &[
+            "cl-mss:5.5",
+            "masvs:MSTG-NETWORK-3",
+            "asvs:1.9.2",
+            "asvs:9.2.3",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "ncsc:2.1.2",
+            "niap:FCS_HTTPS_EXT.1.3",
+            "nist:800-190-4.2.1",
+            "mitre:T1463",
+            "mitre:T1465",
+            "maswe-1:MASWE-0027",
+            "cwe:295",
+            "cwe:298",
+        ],
+    }
+}
+
+impl Rule for AcceptedExpired {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let Some(accepted) = accepted(flow, cx) else { return };
+        let (kind, message) = match &accepted.status.dates {
+            Some(Dates::Expired { not_after, subject }) => {
+                ("expired", format!("the client accepted {subject}, which expired at {}", day(*not_after)))
+            }
+            Some(Dates::NotYetValid { not_before, subject }) => (
+                "not yet valid",
+                format!("the client accepted {subject}, valid from {} on", day(*not_before)),
+            ),
+            None => return,
+        };
+        report(accepted.finding(self.info(), flow, message).kind(kind));
+    }
+}
+
+/// The time to the second.
+fn day(at: Timestamp) -> String {
+    Timestamp::new(at.seconds(), 0).to_string().replace(".000000000", "")
+}

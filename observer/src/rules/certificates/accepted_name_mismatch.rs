@@ -1,0 +1,65 @@
+//! Rule `accepted-name-mismatch`.
+
+use super::accepted;
+use crate::observation::Flow;
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// The names of the leaf up to TLS 1.2, and the name that the ClientHello asks for.
+    /// ## Fails when
+    /// The leaf is not for that name, and the client went on. The subject's common name does not count.
+    /// ## Blind spots
+    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may have verified afterwards:
+    /// it is not reported. Revocation is not checked. A ClientHello without
+    /// a server name says nothing of what the client compares with.
+    /// ## References
+    /// [RFC 9525 §6](https://datatracker.ietf.org/doc/html/rfc9525#section-6),
+    /// [CWE-297](https://cwe.mitre.org/data/definitions/297.html)
+    AcceptedNameMismatch {
+        id: "accepted-name-mismatch",
+        summary: "certificate for another name accepted",
+        severity: High,
+        requirements: &[
+            "cl-mss:5.5",
+            "masvs:MSTG-NETWORK-3",
+            "asvs:1.9.2",
+            "asvs:9.2.3",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "ncsc:2.1.2",
+            "niap:FCS_HTTPS_EXT.1.3",
+            "nist:800-190-4.2.1",
+            "mitre:T1463",
+            "mitre:T1465",
+            "maswe-1:MASWE-0027",
+            "cwe:295",
+            "niap:FCS_HTTPS_EXT.1.1",
+            "cwe:297",
+        ],
+    }
+}
+
+impl Rule for AcceptedNameMismatch {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let Some(accepted) = accepted(flow, cx).filter(|accepted| !accepted.is_pinned) else { return };
+        if accepted.status.name != Some(false) {
+            return;
+        }
+        let asked = facts::client_hello(flow).and_then(|(_, hello)| hello.value.server_name.clone());
+        let asked = asked.unwrap_or_default();
+        let names = if accepted.names.is_empty() {
+            "no name but its subject's".to_owned()
+        } else {
+            facts::list(&accepted.names)
+        };
+        let message = format!("the client asked for {asked} and accepted a certificate for {names}");
+        report(
+            accepted.finding(self.info(), flow, message).detail("server_name", asked).detail("san", names),
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! CL MSS 5.5: the server's certificate is verified, and only those of trusted authorities are accepted.
+//!
+//! All of these rules hold two things together: a chain that a client must refuse, and that the client went on, which
+//! application data from it show. A client that turns an invalid chain away is evidence for the app.
+
+mod accepted_expired;
+mod accepted_name_mismatch;
+mod accepted_self_signed;
+mod accepted_untrusted_chain;
+mod accepted_weak_certificate;
+
+use super::{Finding, RuleContext, RuleInfo};
+use crate::observation::Flow;
+use crate::source::FrameNumber;
+use crate::trust::ChainStatus;
+
+pub(super) use self::accepted_expired::AcceptedExpired;
+pub(super) use self::accepted_name_mismatch::AcceptedNameMismatch;
+pub(super) use self::accepted_self_signed::AcceptedSelfSigned;
+pub(super) use self::accepted_untrusted_chain::AcceptedUntrustedChain;
+pub(super) use self::accepted_weak_certificate::AcceptedWeakCertificate;
+
+/// A chain, and the client that went on after it.
+struct Accepted<'a> {
+    status: &'a ChainStatus,
+    /// The leaf's subject.
+    subject: String,
+    /// The leaf's names.
+    names: Vec<String>,
+    /// The leaf's SHA-256, in hex.
+    sha256: String,
+    /// The frame that completed the chain.
+    chain: FrameNumber,
+    /// The frame in which the client goes on.
+    data: FrameNumber,
+    /// Whether the policy pins a key of this chain for this host: trust of its own kind.
+    is_pinned: bool,
+}
+
+impl Accepted<'_> {
+    fn finding(&self, rule: &'static RuleInfo, flow: &Flow, message: String) -> Finding {
+        Finding::new(rule, flow, self.chain, message)
+            .also((flow.id, self.data))
+            .detail("certificate_sha256", self.sha256.as_str())
+            .detail("subject", self.subject.as_str())
+    }
+}
+
+/// The chain of `flow`, if its client went on after it.
+fn accepted<'a>(flow: &Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
+    let status = cx.chain?;
+    let session = flow.tls.as_deref()?;
+    let chain = session.server_chain.as_ref()?;
+    let data = session.client_data.filter(|_| session.established())?;
+    let leaf = chain.value.first()?;
+    let parsed = leaf.parsed.as_ref()?;
+    let host = super::EndpointName::of(flow).host_or_address();
+    let pins = cx.policy.pins(&host).unwrap_or_default();
+    let mut keys = chain.value.iter().filter_map(|certificate| certificate.parsed.as_ref());
+    Some(Accepted {
+        status,
+        subject: if parsed.subject.is_empty() {
+            "a certificate without a subject".to_owned()
+        } else {
+            parsed.subject.clone()
+        },
+        names: parsed.san.clone(),
+        sha256: leaf.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        chain: chain.frame,
+        data,
+        is_pinned: keys.any(|certificate| pins.contains(&certificate.spki_sha256)),
+    })
+}

@@ -1,0 +1,77 @@
+//! Rule `tls-failure-then-cleartext`.
+
+use std::time::Duration;
+
+use crate::rules::{App, Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, TlsDigest, declare_rule};
+
+declare_rule! {
+    /// ## What it observes
+    /// An app's failed TLS handshakes, and its readable flows to the same host or address soon after.
+    /// ## Fails when
+    /// A readable flow begins within the policy's `fallback_seconds` (30 by default) of the failure: whoever disturbs the handshake
+    /// gets the data in the clear.
+    /// ## Blind spots
+    /// Coincidence: the flow may have begun without regard to the failure, hence an inference. Fallback after a longer time.
+    /// ## References
+    /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2),
+    /// [CWE-757](https://cwe.mitre.org/data/definitions/757.html)
+    TlsFailureThenCleartext {
+        id: "tls-failure-then-cleartext",
+        summary: "cleartext after a failed TLS handshake",
+        severity: High,
+        requirements: &[
+            "cl-mss:5.4",
+            "cl-mss:5.1",
+            "masvs:MSTG-NETWORK-1",
+            "asvs:9.2.2",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "niap:FTP_DIT_EXT.1.1",
+            "mitre:M1009",
+            "mitre:T1466",
+            "maswe-1:MASWE-0026",
+            "cwe:757",
+            "cwe:319",
+        ],
+    }
+}
+
+impl Rule for TlsFailureThenCleartext {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_app(&self, app: &App, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let window = Duration::from_secs(cx.policy.thresholds.fallback_seconds.into());
+        let mut failures: Vec<(&Endpoint, &Digest, TlsDigest)> = Vec::new();
+        for endpoint in &app.endpoints {
+            let failed = endpoint
+                .flows
+                .iter()
+                .filter_map(|digest| Some((endpoint, digest, digest.tls.filter(|session| session.failed)?)));
+            failures.extend(failed);
+        }
+        for endpoint in &app.endpoints {
+            for clear in endpoint.flows.iter().filter(|digest| digest.is_cleartext()) {
+                let cause = failures.iter().find(|(at, failed, _)| {
+                    let same = (at.host.is_some() && at.host == endpoint.host) || failed.ip == clear.ip;
+                    same && clear.start >= failed.start && clear.start.since(failed.end) <= window
+                });
+                let Some((_, failed, session)) = cause else { continue };
+                let after = clear.start.since(failed.end).as_millis();
+                let message = format!(
+                    "cleartext to {} on port {}, {after} ms after TLS failed on port {}",
+                    endpoint.name(),
+                    clear.port,
+                    failed.port
+                );
+                report(
+                    endpoint
+                        .finding(self.info(), clear, clear.cleartext_place(), message)
+                        .also((failed.flow, session.hello))
+                        .inferred("time and host"),
+                );
+            }
+        }
+    }
+}

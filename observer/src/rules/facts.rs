@@ -1,0 +1,128 @@
+//! Questions that several rules ask of a flow.
+
+use std::net::IpAddr;
+
+use crate::observation::{Flow, Observation, Protection};
+use crate::protocol::http1;
+use crate::protocol::tls;
+
+/// Ports of services that devices use to find each other, the time and their address: never an app's fault.
+///
+/// DHCP, NTP, NetBIOS, DHCPv6, SSDP, WS-Discovery, mDNS, LLMNR.
+const HOUSEKEEPING_PORTS: &[u16] = &[67, 68, 123, 137, 138, 546, 547, 1900, 3702, 5353, 5355];
+
+/// Whether the flow left the device: not for loopback, multicast and broadcast.
+///
+/// Private and link-local addresses are other devices, and count.
+pub(crate) fn leaves_device(flow: &Flow) -> bool {
+    let tuple = &flow.flow.info.five_tuple;
+    let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    let group = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_multicast(),
+    };
+    !local(tuple.destination.ip) && !local(tuple.source.ip) && !group(tuple.destination.ip)
+}
+
+/// Whether the flow is the network's own housekeeping: name service, time, addresses, discovery.
+pub(crate) fn is_housekeeping(flow: &Flow) -> bool {
+    let responder = flow.flow.info.five_tuple.destination;
+    flow.layers.contains(&"dns")
+        || (flow.flow.tcp.is_none() && HOUSEKEEPING_PORTS.contains(&responder.port))
+        || !leaves_device(flow)
+}
+
+/// Whether the flow has payload that rules may hold against somebody.
+pub(crate) fn counts(flow: &Flow) -> bool {
+    flow.protection != Protection::Empty && !is_housekeeping(flow)
+}
+
+/// The readable HTTP requests that crossed the network in the clear: not those inside TLS, and no `CONNECT`.
+pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation, &http1::Request)> {
+    let position = |name: &str| flow.layers.iter().position(|layer| *layer == name);
+    let clear = match (position("http"), position("tls")) {
+        (Some(http), Some(tls)) => http < tls,
+        _ => true,
+    };
+    let clear = clear && leaves_device(flow);
+    flow.http().filter(move |_| clear).filter_map(|(observation, fact)| match fact {
+        http1::Fact::Request(request) if request.method != "CONNECT" => Some((observation, request)),
+        _ => None,
+    })
+}
+
+/// The response to the request with this index, if it was captured.
+pub(crate) fn response_to(flow: &Flow, index: u64) -> Option<(&Observation, &http1::Response)> {
+    flow.http().find_map(|(observation, fact)| match fact {
+        http1::Fact::Response(response) if response.index == Some(index) => Some((observation, response)),
+        _ => None,
+    })
+}
+
+/// `GET http://shop.test/cart`, without the query, which may hold secrets.
+pub(crate) fn request_line(request: &http1::Request) -> String {
+    let target = request.target.split('?').next().unwrap_or_default();
+    let target: String = without_user_info(target).chars().take(MAX_SHOWN).collect();
+    match &request.host {
+        Some(host) if target.starts_with('/') => format!("{} http://{host}{target}", request.method),
+        _ => format!("{} {target}", request.method),
+    }
+}
+
+/// An absolute URL without `user:password@`.
+fn without_user_info(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    format!("{scheme}://{host}{path}")
+}
+
+/// Characters of a target that messages show.
+const MAX_SHOWN: usize = 120;
+
+/// The sort of findings about connectivity checks: the platform's, unless an owner says otherwise.
+pub(crate) const CONNECTIVITY_CHECK: &str = "connectivity-check";
+
+/// Hosts and paths by which platforms find out whether there is a captive portal; in the clear, by design.
+const CONNECTIVITY_CHECKS: &[(&str, &str)] = &[
+    ("captive.apple.com", "/"),
+    ("connectivitycheck.android.com", "/generate_204"),
+    ("connectivitycheck.gstatic.cn", "/generate_204"),
+    ("connectivitycheck.gstatic.com", "/generate_204"),
+    ("detectportal.firefox.com", "/"),
+    ("play.googleapis.com", "/generate_204"),
+    ("www.google.com", "/gen_204"),
+    ("www.googleapis.cn", "/generate_204"),
+    ("www.msftconnecttest.com", "/"),
+];
+
+/// Whether the request looks like a platform's search for a captive portal.
+pub(crate) fn is_connectivity_check(request: &http1::Request) -> bool {
+    let host = request.host.as_deref().map(super::history::host_of).unwrap_or_default();
+    CONNECTIVITY_CHECKS.iter().any(|(known, path)| *known == host && request.target.starts_with(path))
+}
+
+/// The session of the flow with its ServerHello.
+pub(crate) fn server_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Box<tls::ServerHello>>)> {
+    let session = flow.tls.as_deref()?;
+    Some((session, session.server_hello.as_ref()?))
+}
+
+/// The session of the flow with its ClientHello.
+pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Box<tls::ClientHello>>)> {
+    let session = flow.tls.as_deref()?;
+    Some((session, session.client_hello.as_ref()?))
+}
+
+/// Names of suites, at most [`MAX_LISTED`], then how many more.
+pub(crate) fn list(names: &[String]) -> String {
+    let mut text = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_LISTED {
+        text.push_str(&format!(" and {} more", names.len() - MAX_LISTED));
+    }
+    text
+}
+
+/// Names that a message lists.
+const MAX_LISTED: usize = 3;

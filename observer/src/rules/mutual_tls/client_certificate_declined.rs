@@ -1,0 +1,59 @@
+//! Rule `client-certificate-declined`.
+
+use crate::observation::Flow;
+use crate::protocol::tls::ClientCertificate;
+use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// The server's wish for a client certificate and the client's answer: read up to TLS 1.2, inferred from the lengths of
+    /// encrypted records in TLS 1.3.
+    /// ## Fails when
+    /// The client answers with an empty list. It is low, because servers may ask without need; medium where the server
+    /// then ends the handshake, and high where the policy expects mutual TLS.
+    /// ## Blind spots
+    /// Resumed sessions rest on an earlier handshake. The inference takes an encrypted record of the length of an empty list for one.
+    /// ## References
+    /// [RFC 5246 §7.4.6](https://datatracker.ietf.org/doc/html/rfc5246#section-7.4.6),
+    /// [RFC 9846 §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
+    ClientCertificateDeclined {
+        id: "client-certificate-declined",
+        summary: "client certificate asked for and not sent",
+        severity: Low,
+        requirements: &[
+            "cl-mss:5.9",
+            "asvs:2.2.5",
+            "ncsc:2.1.2",
+            "nist:800-190-4.3.5",
+        ],
+    }
+}
+
+impl Rule for ClientCertificateDeclined {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let Some((session, hello)) = facts::server_hello(flow) else { return };
+        if session.client_certificate() != ClientCertificate::Declined {
+            return;
+        }
+        let host = EndpointName::of(flow).host_or_address();
+        let severity = if cx.policy.expects_client_certificate(&host) {
+            Severity::High
+        } else if session.established() {
+            self.info().severity
+        } else {
+            Severity::Medium
+        };
+        let read = session.client_chain.as_ref().map(|chain| chain.frame);
+        let frame = read.or(session.client_finished).unwrap_or(hello.frame);
+        let message = "the server asked for a client certificate and the client sent none";
+        let finding = Finding::new(self.info(), flow, frame, message).severity(severity);
+        report(match read {
+            Some(_) => finding,
+            None => finding.inferred("record lengths"),
+        });
+    }
+}

@@ -1,0 +1,57 @@
+//! Rule `client-certificate-missing`.
+
+use crate::observation::Flow;
+use crate::protocol::tls::{ClientCertificate, TlsVersion};
+use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// What became of the client's certificate: read up to TLS 1.2, inferred from the lengths of encrypted records in TLS 1.3.
+    /// ## Fails when
+    /// The policy names the host under `[[mtls]]`, the handshake was completed, and the client sent no certificate because the
+    /// server did not ask, or did not send one as far as can be inferred.
+    /// ## Blind spots
+    /// Resumed sessions rest on an earlier handshake and are not judged. A certificate that is asked for after the handshake.
+    /// ## References
+    /// [RFC 8705 §2](https://datatracker.ietf.org/doc/html/rfc8705#section-2),
+    /// [RFC 9846 §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
+    ClientCertificateMissing {
+        id: "client-certificate-missing",
+        summary: "no client certificate where the policy expects one",
+        severity: High,
+        requirements: &[
+            "cl-mss:5.9",
+            "asvs:2.2.5",
+            "ncsc:2.1.2",
+            "nist:800-190-4.3.5",
+        ],
+    }
+}
+
+impl Rule for ClientCertificateMissing {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let host = EndpointName::of(flow).host_or_address();
+        if !cx.policy.expects_client_certificate(&host) {
+            return;
+        }
+        let Some((session, hello)) = facts::server_hello(flow) else { return };
+        let what = match session.client_certificate() {
+            ClientCertificate::NotRequested => "the server did not ask for a client certificate",
+            ClientCertificate::NotSent => "the client sent no certificate",
+            _ => return,
+        };
+        if !session.established() {
+            return;
+        }
+        let frame = session.client_finished.unwrap_or(hello.frame);
+        let finding = Finding::new(self.info(), flow, frame, format!("{what}, where mutual TLS is expected"));
+        report(match hello.value.version >= TlsVersion::TLS_1_3 {
+            true => finding.inferred("record lengths"),
+            false => finding,
+        });
+    }
+}

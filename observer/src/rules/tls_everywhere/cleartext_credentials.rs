@@ -1,0 +1,89 @@
+//! Rule `cleartext-credentials`.
+
+use crate::observation::Flow;
+use crate::protocol::http1::CredentialKind;
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// Secrets in HTTP/1 requests that are readable on the network: `Authorization` and `Proxy-Authorization`, cookies, headers
+    /// named like keys, form fields and JSON members named like passwords, `user:password@` in the target. Only that there is one
+    /// and its name are kept, never its value.
+    /// ## Fails when
+    /// Such a request leaves the device outside of TLS. Digest authentication, which can be attacked offline, is high; a
+    /// cookie, which may be a session or a mere preference, is medium.
+    /// ## Blind spots
+    /// Secrets under names that nobody gives to secrets; bodies beyond the part that is looked at; other protocols than HTTP/1.
+    /// ## References
+    /// [RFC 7617 §4](https://datatracker.ietf.org/doc/html/rfc7617#section-4),
+    /// [RFC 6750 §5.3](https://datatracker.ietf.org/doc/html/rfc6750#section-5.3),
+    /// [CWE-522](https://cwe.mitre.org/data/definitions/522.html), [CWE-319](https://cwe.mitre.org/data/definitions/319.html)
+    CleartextCredentials {
+        id: "cleartext-credentials",
+        summary: "credentials sent without TLS",
+        severity: Critical,
+        requirements: &[
+            "cl-mss:5.1",
+            "masvs:MSTG-NETWORK-1",
+            "asvs:1.7.2",
+            "asvs:1.9.1",
+            "asvs:1.14.2",
+            "asvs:9.2.2",
+            "google:enforce-secure-communication",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "ncsc:2.1.2",
+            "ncsc:2.1.7",
+            "niap:FTP_DIT_EXT.1.1",
+            "nist:800-190-4.2.1",
+            "mitre:M1009",
+            "mitre:T1439",
+            "mitre:T1410",
+            "mitre:T1467",
+            "mitre:T1465",
+            "mitre:T1463",
+            "mastg:MASTG-TEST-0236",
+            "maswe-1:MASWE-0026",
+            "cwe:319",
+            "asvs:9.2.3",
+            "cwe:522",
+        ],
+    }
+}
+
+impl Rule for CleartextCredentials {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        for (observation, request) in facts::clear_requests(flow) {
+            for credential in &request.credentials {
+                let Some((what, severity)) = grade(credential.kind) else { continue };
+                let line = facts::request_line(request);
+                let message = format!("{what} ({}) readable in {line}", credential.name);
+                report(
+                    Finding::new(self.info(), flow, observation.frame, message)
+                        .severity(severity)
+                        .kind(format!("{what}:{}", credential.name))
+                        .detail("credential", what)
+                        .detail("name", credential.name.as_str()),
+                );
+            }
+        }
+    }
+}
+
+/// What to call a secret and how bad its exposure is; `None` for those of another rule.
+fn grade(kind: CredentialKind) -> Option<(&'static str, Severity)> {
+    Some(match kind {
+        CredentialKind::Basic => ("Basic credentials", Severity::Critical),
+        CredentialKind::Bearer => ("bearer token", Severity::Critical),
+        CredentialKind::Digest => ("Digest response", Severity::High),
+        CredentialKind::Cookie => ("cookie", Severity::Medium),
+        CredentialKind::FormField => ("password field", Severity::Critical),
+        CredentialKind::ApiKey => ("API key", Severity::Critical),
+        CredentialKind::UserInfo => ("user and password in the target", Severity::Critical),
+        CredentialKind::QueryParameter => return None,
+    })
+}

@@ -1,0 +1,98 @@
+//! Rule `cleartext-http`.
+
+use super::cleartext_websocket::is_upgrade;
+use crate::observation::Flow;
+use crate::protocol::http1::{Request, Response, header};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// HTTP/1 requests that are readable on the network, by their bytes, on any port.
+    /// ## Fails when
+    /// A request other than `CONNECT` leaves the device outside of TLS. Certificate status and revocation lists, which are signed
+    /// and fetched in the clear by design, are noted as info.
+    /// ## Blind spots
+    /// Requests inside a tunnel that is not decoded; HTTP/2 without TLS; frames that the capture lost. A request by a system
+    /// service for the app (a download manager, a media player) belongs to that service's uid.
+    /// ## References
+    /// [RFC 9110 §4.2.1](https://datatracker.ietf.org/doc/html/rfc9110#section-4.2.1),
+    /// [MASTG-TEST-0236](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0236/),
+    /// MASWE-0026 (MASWE 1), [CWE-319](https://cwe.mitre.org/data/definitions/319.html)
+    CleartextHttp {
+        id: "cleartext-http",
+        summary: "HTTP request sent without TLS",
+        severity: High,
+        requirements: &[
+            "cl-mss:5.1",
+            "masvs:MSTG-NETWORK-1",
+            "asvs:1.7.2",
+            "asvs:1.9.1",
+            "asvs:1.14.2",
+            "asvs:9.2.2",
+            "google:enforce-secure-communication",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "ncsc:2.1.2",
+            "ncsc:2.1.7",
+            "niap:FTP_DIT_EXT.1.1",
+            "nist:800-190-4.2.1",
+            "mitre:M1009",
+            "mitre:T1439",
+            "mitre:T1410",
+            "mitre:T1467",
+            "mitre:T1465",
+            "mitre:T1463",
+            "mastg:MASTG-TEST-0236",
+            "maswe-1:MASWE-0026",
+            "cwe:319",
+        ],
+    }
+}
+
+impl Rule for CleartextHttp {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        for (observation, request) in facts::clear_requests(flow) {
+            let response = facts::response_to(flow, request.index).map(|(_, response)| response);
+            if is_upgrade(request) && response.is_some_and(|response| response.status == 101) {
+                continue;
+            }
+            let line = facts::request_line(request);
+            let signed = is_revocation(request, response);
+            let mut finding =
+                Finding::new(self.info(), flow, observation.frame, format!("{line} sent in cleartext"))
+                    .detail("method", request.method.as_str());
+            if let Some(response) = response {
+                finding = finding.detail("status_code", response.status);
+            }
+            report(if signed {
+                finding.severity(Severity::Info).kind("revocation")
+            } else if facts::is_connectivity_check(request) {
+                finding.kind(facts::CONNECTIVITY_CHECK)
+            } else {
+                finding
+            });
+        }
+    }
+}
+
+/// Media types of OCSP (RFC 6960), revocation lists and issuers' certificates (RFC 5280 §4.2.2.1): signed objects.
+const SIGNED_TYPES: &[&str] = &[
+    "application/ocsp-request",
+    "application/ocsp-response",
+    "application/pkix-cert",
+    "application/pkix-crl",
+    "application/pkcs7-mime",
+];
+
+fn is_revocation(request: &Request, response: Option<&Response>) -> bool {
+    let of_request = header(&request.headers, "content-type");
+    let of_response = response.and_then(|response| header(&response.headers, "content-type"));
+    [of_request, of_response].into_iter().flatten().any(|value| {
+        let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        SIGNED_TYPES.contains(&media_type.as_str())
+    })
+}

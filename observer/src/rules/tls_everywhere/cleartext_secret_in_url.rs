@@ -1,0 +1,69 @@
+//! Rule `cleartext-secret-in-url`.
+
+use crate::observation::Flow;
+use crate::protocol::http1::CredentialKind;
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// Names of query parameters in HTTP/1 requests that are readable on the network. Values are not kept.
+    /// ## Fails when
+    /// A parameter is named like a credential (`token`, `password`, `api_key` …) and the request leaves the device outside of TLS.
+    /// Besides the listeners, logs and proxies on the way keep such URLs.
+    /// ## Blind spots
+    /// Secrets under other names; query strings inside TLS, which are no better but cannot be read.
+    /// ## References
+    /// ASVS 4.0.3, 8.3.1; [CWE-598](https://cwe.mitre.org/data/definitions/598.html)
+    CleartextSecretInUrl {
+        id: "cleartext-secret-in-url",
+        summary: "secret in the query string of a request without TLS",
+        severity: High,
+        requirements: &[
+            "cl-mss:5.1",
+            "masvs:MSTG-NETWORK-1",
+            "asvs:1.7.2",
+            "asvs:1.9.1",
+            "asvs:1.14.2",
+            "asvs:9.2.2",
+            "google:enforce-secure-communication",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "ncsc:2.1.2",
+            "ncsc:2.1.7",
+            "niap:FTP_DIT_EXT.1.1",
+            "nist:800-190-4.2.1",
+            "mitre:M1009",
+            "mitre:T1439",
+            "mitre:T1410",
+            "mitre:T1467",
+            "mitre:T1465",
+            "mitre:T1463",
+            "mastg:MASTG-TEST-0236",
+            "maswe-1:MASWE-0026",
+            "cwe:319",
+            "asvs:8.3.1",
+            "cwe:598",
+        ],
+    }
+}
+
+impl Rule for CleartextSecretInUrl {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        for (observation, request) in facts::clear_requests(flow) {
+            let secrets = request.credentials.iter();
+            for secret in secrets.filter(|secret| secret.kind == CredentialKind::QueryParameter) {
+                let line = facts::request_line(request);
+                let message = format!("query parameter {} readable in {line}", secret.name);
+                report(
+                    Finding::new(self.info(), flow, observation.frame, message)
+                        .kind(secret.name.as_str())
+                        .detail("name", secret.name.as_str()),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Rule `cleartext-unknown`.
+
+use crate::observation::Flow;
+use crate::protocol::unrecognised::Likeness;
+use crate::rules::{Confidence, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// The first bytes of flows that no protocol claims: the share of printable characters, and the entropy, which is shown
+    /// and never decides.
+    /// ## Fails when
+    /// They are text, and the flow leaves the device. Over UDP it is noted as low.
+    /// ## Blind spots
+    /// Readable binary formats (protobuf, MessagePack, images) look opaque. Flows whose start was not captured are not judged.
+    /// ## References
+    /// [MASTG-TEST-0236](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0236/),
+    /// MASWE-0026 (MASWE 1), [CWE-319](https://cwe.mitre.org/data/definitions/319.html)
+    CleartextUnknown {
+        id: "cleartext-unknown",
+        summary: "readable text in a protocol that is not known",
+        severity: Medium,
+        requirements: &[
+            "cl-mss:5.1",
+            "masvs:MSTG-NETWORK-1",
+            "asvs:1.7.2",
+            "asvs:1.9.1",
+            "asvs:1.14.2",
+            "asvs:9.2.2",
+            "google:enforce-secure-communication",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "ncsc:2.1.2",
+            "ncsc:2.1.7",
+            "niap:FTP_DIT_EXT.1.1",
+            "nist:800-190-4.2.1",
+            "mitre:M1009",
+            "mitre:T1439",
+            "mitre:T1410",
+            "mitre:T1467",
+            "mitre:T1465",
+            "mitre:T1463",
+            "mastg:MASTG-TEST-0236",
+            "maswe-1:MASWE-0026",
+            "cwe:319",
+        ],
+    }
+}
+
+impl Rule for CleartextUnknown {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let Some((observation, fact)) = flow.unrecognised() else { return };
+        if fact.likeness != Likeness::Text || flow.flow.info.midstream || !facts::counts(flow) {
+            return;
+        }
+        let percent = (fact.printable * 100.0).round();
+        let message = format!("{percent} % of the first {} bytes are readable text", fact.sampled);
+        let finding = Finding::new(self.info(), flow, observation.frame, message)
+            .confidence(Confidence::Firm)
+            .detail("printable", fact.printable)
+            .detail("entropy", fact.entropy)
+            .detail("sampled", fact.sampled);
+        report(match flow.flow.tcp {
+            Some(_) => finding,
+            None => finding.severity(Severity::Low).confidence(Confidence::Tentative),
+        });
+    }
+}

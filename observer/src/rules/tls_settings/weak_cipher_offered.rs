@@ -1,0 +1,53 @@
+//! Rule `weak-cipher-offered`.
+
+use crate::observation::Flow;
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
+
+declare_rule! {
+    /// ## What it observes
+    /// The suites in the ClientHello, held against the TLS policy (RFC 9325 with RFC 10015). GREASE values and signalling suites
+    /// are no suites.
+    /// ## Fails when
+    /// The list holds suites without encryption or authentication, or with broken ciphers (low), or without forward secrecy
+    /// (info). A server may choose them; that it did is another finding.
+    /// ## Blind spots
+    /// CBC suites are not reported while they are only offered: nearly every client has them for old servers.
+    /// ## References
+    /// RFC 10015, [RFC 9325 §4.1](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1)
+    WeakCipherOffered {
+        id: "weak-cipher-offered",
+        summary: "weak cipher suites offered",
+        severity: Low,
+        requirements: &[
+            "cl-mss:5.2",
+            "ncsc:2.1.1",
+            "cwe:326",
+        ],
+    }
+}
+
+impl Rule for WeakCipherOffered {
+    fn info(&self) -> &'static RuleInfo {
+        const { &Self::INFO }
+    }
+
+    fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let Some((_, hello)) = facts::client_hello(flow) else { return };
+        let mut weak: Vec<(Severity, String)> = Vec::new();
+        for suite in &hello.value.cipher_suites {
+            let grades = cx.tls.judge_cipher(*suite);
+            let Some(severity) = grades.iter().filter_map(|(_, grade)| grade.offered).max() else { continue };
+            weak.push((severity, suite.to_string()));
+        }
+        weak.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
+        let Some((severity, _)) = weak.first().cloned() else { return };
+        let names: Vec<String> = weak.into_iter().map(|(_, name)| name).collect();
+        let message = format!("the client offers {}", facts::list(&names));
+        report(
+            Finding::new(self.info(), flow, hello.frame, message)
+                .severity(severity)
+                .detail("ciphers", names)
+                .detail("policy", cx.tls.version),
+        );
+    }
+}
