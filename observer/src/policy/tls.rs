@@ -4,10 +4,11 @@
 //! [`TlsPolicy`] says how bad that is. The description is a fact of the registry, the grade is an opinion with a
 //! version and a date. Another recommendation is another file with another `TlsPolicy`.
 
-use tls_parser::{TlsCipherAu, TlsCipherEnc, TlsCipherEncMode, TlsCipherKx};
-
 use super::Severity;
-use crate::protocol::tls::{CipherSuite, NamedGroup, SignatureScheme, TlsVersion};
+use crate::protocol::tls::{
+    Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, NamedGroup, SignatureHash,
+    SignatureScheme, TlsVersion,
+};
 
 /// What is wrong with a cipher suite; the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -23,11 +24,11 @@ pub enum CipherWeakness {
     Des,
     /// RC4 (RFC 7465).
     Rc4,
-    /// Triple DES and IDEA: blocks of 64 bits (CVE-2016-2183).
+    /// Triple DES, IDEA, GOST 28147-89 and Magma: blocks of 64 bits (CVE-2016-2183).
     SmallBlock,
     /// Keys below 128 bits that none of the above names.
     ShortKey,
-    /// Kerberos and SRP suites, with MACs and modes of their time.
+    /// Key exchanges that never became, or no longer are, part of the common stock: Kerberos, SRP, GOST, Fortezza.
     Obsolete,
     /// RSA key transport, and PSK mixed with it: no forward secrecy, and an oracle (ROBOT).
     StaticRsa,
@@ -57,9 +58,9 @@ impl CipherWeakness {
             Self::Export => "export-grade keys",
             Self::Des => "DES or RC2",
             Self::Rc4 => "RC4",
-            Self::SmallBlock => "64-bit blocks (3DES, IDEA)",
+            Self::SmallBlock => "64-bit blocks",
             Self::ShortKey => "a key below 128 bits",
-            Self::Obsolete => "an obsolete key exchange (Kerberos, SRP)",
+            Self::Obsolete => "an uncommon or obsolete key exchange",
             Self::StaticRsa => "RSA key transport, no forward secrecy",
             Self::StaticDh => "static Diffie-Hellman, no forward secrecy",
             Self::FiniteFieldDhe => "finite-field Diffie-Hellman",
@@ -75,48 +76,48 @@ impl CipherWeakness {
     /// code points that nobody has assigned.
     #[must_use]
     pub fn of(suite: CipherSuite) -> Vec<Self> {
-        if suite.is_grease() || matches!(suite.0, 0x00ff | 0x5600) {
-            return Vec::new();
-        }
-        let Some(known) = tls_parser::TlsCipherSuite::from_id(suite.0) else { return Vec::new() };
+        let Some(known) = suite.properties() else { return Vec::new() };
         let mut found = Vec::new();
-        if known.enc == TlsCipherEnc::Null {
+        if known.encryption == Encryption::Null {
             found.push(Self::NullEncryption);
         }
-        let anonymous = known.au == TlsCipherAu::Null || known.kx == TlsCipherKx::Aecdh;
-        if anonymous && known.kx != TlsCipherKx::Tls13 {
+        if known.authentication == Authentication::Anonymous {
             found.push(Self::Anonymous);
         }
-        let export = known.name.contains("EXPORT");
-        if export {
+        if known.export {
             found.push(Self::Export);
         }
-        match known.enc {
-            TlsCipherEnc::Des | TlsCipherEnc::Rc2 => found.push(Self::Des),
-            TlsCipherEnc::Rc4 => found.push(Self::Rc4),
-            TlsCipherEnc::TripleDes | TlsCipherEnc::Idea => found.push(Self::SmallBlock),
-            TlsCipherEnc::Seed => found.push(Self::Seed),
-            TlsCipherEnc::Null => {}
-            _ if known.enc_size < 128 => found.push(Self::ShortKey),
+        match known.encryption {
+            Encryption::Des | Encryption::Rc2 => found.push(Self::Des),
+            Encryption::Rc4 => found.push(Self::Rc4),
+            Encryption::TripleDes | Encryption::Idea | Encryption::Gost28147 | Encryption::Magma => {
+                found.push(Self::SmallBlock);
+            }
+            Encryption::Seed => found.push(Self::Seed),
+            Encryption::Null => {}
+            _ if known.key_bits < 128 => found.push(Self::ShortKey),
             _ => {}
         }
-        match known.kx {
-            TlsCipherKx::Rsa => found.push(Self::StaticRsa),
-            TlsCipherKx::Dh if !anonymous => found.push(Self::StaticDh),
-            TlsCipherKx::Dhe => found.push(Self::FiniteFieldDhe),
-            TlsCipherKx::Ecdh if !anonymous => found.push(Self::StaticEcdh),
-            TlsCipherKx::Psk => found.push(Self::PskOnly),
-            TlsCipherKx::Krb5 | TlsCipherKx::Srp => found.push(Self::Obsolete),
+        match known.key_exchange {
+            KeyExchange::Rsa => found.push(Self::StaticRsa),
+            KeyExchange::Dh => found.push(Self::StaticDh),
+            // Anonymity is the graver fault of an ephemeral exchange that has it.
+            KeyExchange::Dhe if known.authentication != Authentication::Anonymous => {
+                found.push(Self::FiniteFieldDhe);
+            }
+            KeyExchange::Ecdh => found.push(Self::StaticEcdh),
+            KeyExchange::Psk => found.push(Self::PskOnly),
+            KeyExchange::Krb5 | KeyExchange::Srp | KeyExchange::Gost | KeyExchange::Fortezza => {
+                found.push(Self::Obsolete);
+            }
             _ => {}
         }
-        if known.enc_mode == TlsCipherEncMode::Cbc {
-            found.push(Self::Cbc);
-        }
-        if known.name.contains("CCM_8") {
-            found.push(Self::ShortTag);
+        match known.mode {
+            CipherMode::Cbc => found.push(Self::Cbc),
+            CipherMode::AeadShortTag => found.push(Self::ShortTag),
+            _ => {}
         }
         found.sort();
-        found.dedup();
         found
     }
 }
@@ -194,10 +195,9 @@ impl TlsPolicy {
     /// The hash that makes `scheme` weak, if one does: `MD5` or `SHA-1` (RFC 9155).
     #[must_use]
     pub fn weak_hash(&self, scheme: SignatureScheme) -> Option<&'static str> {
-        // Up to 0x06ff, a scheme is the pair of hash and signature of RFC 5246 §7.4.1.4.1.
-        match scheme.0.to_be_bytes() {
-            [1, 1..=3] => Some("MD5"),
-            [2, 1..=3] => Some("SHA-1"),
+        match scheme.hash()? {
+            SignatureHash::Md5 => Some("MD5"),
+            SignatureHash::Sha1 => Some("SHA-1"),
             _ => None,
         }
     }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn signalling_values_and_grease_are_no_ciphers() {
-        for value in [0x00ff, 0x5600, 0x0a0a, 0xfafa, 0xfeff] {
+        for value in [0x00ff, 0x5600, 0x0a0a, 0xfafa, 0xfffe] {
             assert_eq!(CipherWeakness::of(CipherSuite(value)), [], "{value:#06x}");
         }
     }

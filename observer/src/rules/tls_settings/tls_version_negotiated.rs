@@ -1,11 +1,11 @@
 //! Rule `tls-version-negotiated`.
 
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
 
 declare_rule! {
     /// ## What it observes
-    /// The version that the ServerHello chose.
+    /// The version that the ServerHello chose, that of SSL 2.0 included.
     /// ## Fails when
     /// It is older than TLS 1.2: SSL 2.0, SSL 3.0, TLS 1.0 or TLS 1.1.
     /// ## Blind spots
@@ -35,14 +35,16 @@ impl Rule for TlsVersionNegotiated {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let Some((_, hello)) = facts::server_hello(flow) else { return };
-        let version = hello.value.version;
+        let Some(session) = flow.tls.as_deref() else { return };
+        let modern = session.server_hello.as_ref().map(|hello| (hello.frame, hello.value.version));
+        let old = session.ssl2_server_hello.as_ref().map(|hello| (hello.frame, hello.value.version));
+        let Some((frame, version)) = modern.or(old) else { return };
         if !cx.tls.discourages_version(version) {
             return;
         }
         let name = format!("{} {version}", version.protocol().to_uppercase());
         report(
-            Finding::new(self.info(), flow, hello.frame, format!("the server chose {name}"))
+            Finding::new(self.info(), flow, frame, format!("the server chose {name}"))
                 .kind(name.as_str())
                 .detail("version", name.as_str())
                 .detail("policy", cx.tls.version),
