@@ -3,13 +3,16 @@
 //! An [`Owner`] carries the method that found it and a [`Confidence`]; two that disagree are both kept. What nobody
 //! can attribute stays unattributed and is counted.
 
+mod android;
 mod app;
 mod recorded;
+mod sidecar;
 
 use serde::Serialize;
 
 pub use self::app::{AppDirectory, PackagesError};
-pub use self::recorded::owner_of;
+pub use self::recorded::{owner_of, owners_of};
+pub use self::sidecar::{Sidecar, SidecarError};
 
 /// How an owner was found, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -65,9 +68,20 @@ pub struct Owner {
     pub method: Method,
     /// How sure that is.
     pub confidence: Confidence,
+    /// Whether it is a part of Android: see [`Owner::is_platform`].
+    #[serde(skip)]
+    pub platform: bool,
 }
 
 impl Owner {
+    /// Whether Android itself sends: a system uid other than the shell's. What it sends is no app's doing.
+    ///
+    /// False where nothing says that the uid is one of Android's.
+    #[must_use]
+    pub fn is_platform(&self) -> bool {
+        self.platform
+    }
+
     /// The name that people know the owner by: package, shared packages, label, process, user or uid.
     #[must_use]
     pub fn name(&self) -> String {

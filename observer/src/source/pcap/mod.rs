@@ -200,9 +200,12 @@ impl Format for Pcap {
                 }
                 Verdict::Wait => return at,
                 Verdict::Cut => {
-                    found.summary.truncated = true;
-                    let reason =
-                        format!("a record claims {} bytes, but the file ends before", header.captured);
+                    let reason = if header.is_blank() {
+                        "zeros where a record is expected".to_owned()
+                    } else {
+                        found.summary.truncated = true;
+                        format!("a record claims {} bytes, but the file ends before", header.captured)
+                    };
                     found.damage(offset(at), reason, None);
                     return bytes.len();
                 }

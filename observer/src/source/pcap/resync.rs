@@ -129,7 +129,7 @@ impl Pcap {
                     ending => ending,
                 };
             };
-            if !self.sane(header) || !near(previous, Some(header.seconds)) {
+            if !self.sane(header) || header.seconds == 0 || !near(previous, Some(header.seconds)) {
                 return Chain::Bad;
             }
             previous = Some(header.seconds);
