@@ -22,7 +22,8 @@ const MAX_RECORDS: u32 = 64;
 /// renegotiations.
 const MAX_MESSAGES: u32 = 128;
 
-/// Pieces of data in which a direction that lost its place looks for the start of a record.
+/// Pieces of data of a direction in which a record is looked for after a gap, or that are let pass after bytes that
+/// are no record.
 const MAX_SEARCHES: u32 = 64;
 
 /// Reads a TLS session.
@@ -50,6 +51,8 @@ struct Side {
     heartbeat: bool,
     /// Bytes of this direction are missing.
     gap: bool,
+    /// The bytes stopped being TLS.
+    malformed: bool,
     searches: u32,
     encrypted_records: u32,
     tls13: EncryptedSide,
@@ -74,9 +77,10 @@ enum Current {
 
 impl Analyzer for TlsAnalyzer {
     fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
-        let progress = match self.read(data, cx) {
-            Ok(progress) => progress,
-            Err(error) => Progress::Malformed(error),
+        let progress = if self.side(data.direction).malformed {
+            self.search(data.direction)
+        } else {
+            self.read(data, cx).unwrap_or_else(|error| self.malformed(data.direction, error, cx))
         };
         if progress != Progress::NeedMore {
             self.finish(cx);
@@ -90,6 +94,9 @@ impl Analyzer for TlsAnalyzer {
         if !matches!(side.start, Start::Records) {
             self.finish(cx);
             return Progress::Done;
+        }
+        if side.malformed {
+            return self.search(gap.direction);
         }
         let in_handshake = !side.finished && !side.data && !side.gap;
         side.gap = true;
@@ -139,13 +146,8 @@ impl TlsAnalyzer {
             },
         }
         if self.side(direction).records.is_lost() {
-            let side = self.side(direction);
-            side.searches = side.searches.saturating_add(1);
-            if side.searches > MAX_SEARCHES {
-                return Ok(Progress::Done);
-            }
-            if !side.records.resume(input) {
-                return Ok(Progress::NeedMore);
+            if !self.side(direction).records.resume(input) {
+                return Ok(self.search(direction));
             }
         }
         while let Some(piece) = self.side(direction).records.next(&mut input)? {
@@ -158,6 +160,23 @@ impl TlsAnalyzer {
             }
         }
         Ok(Progress::NeedMore)
+    }
+
+    /// One direction is not TLS any more. The other may be: some clients begin with a hello that is only for show.
+    fn malformed(&mut self, direction: Direction, error: ParseError, cx: &mut Context<'_>) -> Progress {
+        if self.handshake.is_answered() || self.side(direction.reverse()).malformed {
+            return Progress::Malformed(error);
+        }
+        self.side(direction).malformed = true;
+        cx.say(protocol::Fact::Malformed { protocol: super::PROTOCOL.name, direction, error });
+        Progress::NeedMore
+    }
+
+    /// Counts a piece of data in which nothing was found.
+    fn search(&mut self, direction: Direction) -> Progress {
+        let side = self.side(direction);
+        side.searches = side.searches.saturating_add(1);
+        if side.searches > MAX_SEARCHES { Progress::Done } else { Progress::NeedMore }
     }
 
     fn is_done(&self) -> bool {

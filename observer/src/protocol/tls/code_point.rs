@@ -53,7 +53,8 @@ impl TlsVersion {
     }
 }
 
-/// `1.3`, `1.0`, `3.0` (SSL), `1.2` (DTLS); unknown ones in hex. Drafts of TLS 1.3 print as `1.3`.
+/// `1.3`, `1.0`, `3.0` (SSL), `1.2` (DTLS); unknown ones in hex. Drafts of TLS 1.3 print as `1.3-draft28`, Facebook's as
+/// `1.3-fb26`: they are not the version of the RFC.
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -62,8 +63,12 @@ impl fmt::Display for TlsVersion {
             0x0301 | 0xfeff | 0x0100 => f.write_str("1.0"),
             0x0302 => f.write_str("1.1"),
             0x0303 | 0xfefd => f.write_str("1.2"),
-            _ if self.is_tls13() => f.write_str("1.3"),
-            other => write!(f, "{other:#06x}"),
+            0x0304 | 0xfefc => f.write_str("1.3"),
+            other => match self.draft() {
+                Some(draft) if other >= 0xfb00 => write!(f, "1.3-fb{draft}"),
+                Some(draft) => write!(f, "1.3-draft{draft}"),
+                None => write!(f, "{other:#06x}"),
+            },
         }
     }
 }

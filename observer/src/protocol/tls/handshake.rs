@@ -37,6 +37,11 @@ impl Handshake {
         self.begun
     }
 
+    /// Whether the server's hello was seen.
+    pub(super) fn is_answered(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// Notes that the flow began without a hello; whether that is news.
     pub(super) fn begin_midstream(&mut self) -> bool {
         !std::mem::replace(&mut self.begun, true)
