@@ -145,10 +145,9 @@ impl TlsAnalyzer {
                 progress => return Ok(progress),
             },
         }
-        if self.side(direction).records.is_lost() {
-            if !self.side(direction).records.resume(input) {
-                return Ok(self.search(direction));
-            }
+        let records = &mut self.side(direction).records;
+        if records.is_lost() && !records.resume(input) {
+            return Ok(self.search(direction));
         }
         while let Some(piece) = self.side(direction).records.next(&mut input)? {
             match piece {
