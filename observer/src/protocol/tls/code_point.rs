@@ -414,11 +414,12 @@ mod tests {
 
     #[test]
     fn drafts_of_tls_1_3_are_tls_1_3() {
-        for (value, draft) in [(0x7f1c, 28), (0xfb1a, 26), (0xfb17, 23)] {
-            assert_eq!(
-                (TlsVersion(value).to_string(), TlsVersion(value).draft()),
-                ("1.3".into(), Some(draft))
-            );
+        for (value, printed, draft) in
+            [(0x7f1c, "1.3-draft28", 28), (0xfb1a, "1.3-fb26", 26), (0xfb17, "1.3-fb23", 23)]
+        {
+            let version = TlsVersion(value);
+            assert!(version.is_tls13());
+            assert_eq!((version.to_string().as_str(), version.draft()), (printed, Some(draft)));
         }
         assert_eq!(TlsVersion::TLS_1_3.draft(), None);
         assert_eq!(TlsVersion(0x0a0a).to_string(), "0x0a0a");
