@@ -26,6 +26,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     demo,
     dns,
     http,
+    ip,
     link_types,
     malformed,
     mutual_tls,

@@ -139,13 +139,16 @@ def hardware_address(namespace, device):
 
 
 @contextlib.contextmanager
-def through(lab, carrier, mtu=1400):
-    """Sends all that goes to the lab's servers through a carrier, for as long as the body runs."""
+def through(lab, carrier, mtu=1400, phone_v6=None):
+    """Sends all that goes to the lab's servers through a carrier, for as long as the body runs.
+
+    `phone_v6` replaces the phone's IPv6 address inside the tunnel.
+    """
     stop, threads = threading.Event(), []
     try:
         for side in (PHONE, NET):
             ready = threading.Event()
-            thread = threading.Thread(target=_carry, args=(side, carrier, stop, ready, mtu), daemon=True)
+            thread = threading.Thread(target=_carry, args=(side, carrier, stop, ready, mtu, phone_v6), daemon=True)
             thread.start()
             threads.append(thread)
             if not ready.wait(5):
@@ -159,17 +162,19 @@ def through(lab, carrier, mtu=1400):
             thread.join(5)
 
 
-def _carry(side, carrier, stop, ready, mtu):
+def _carry(side, carrier, stop, ready, mtu, phone_v6):
     enter(side)
+    own_v6 = phone_v6 if side == PHONE and phone_v6 else TUNNEL_V6[side]
     device = os.open("/dev/net/tun", os.O_RDWR)
     # TUNSETIFF with IFF_TUN and IFF_NO_PI.
     fcntl.ioctl(device, 0x400454CA, struct.pack("16sH22x", b"tun0", 0x0001 | 0x1000))
     for command in (
         f"addr add {TUNNEL_V4[side]}/24 dev tun0",
-        f"-6 addr add {TUNNEL_V6[side]}/64 dev tun0 nodad",
+        f"-6 addr add {own_v6}/64 dev tun0 nodad",
         f"link set tun0 mtu {mtu} up",
+        f"-6 route replace {phone_v6 or TUNNEL_V6[PHONE]}/128 dev tun0" if side == NET else "-6 route show",
     ):
-        subprocess.run(["ip", *command.split()], check=True)
+        subprocess.run(["ip", *command.split()], check=True, capture_output=True)
     end = carrier.open(side)
     ready.set()
     with end.socket:

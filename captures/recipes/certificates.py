@@ -5,6 +5,8 @@ all the same; `-rejected`, where a checking client answers with an alert; and `-
 encrypted and nothing can be said about it.
 """
 
+import time
+
 from .catalogue import capture
 
 RULES = [
@@ -33,6 +35,11 @@ def identity(lab, case):
         "rsa1024": lambda: lab.pki.leaf("rsa1024", ["rsa1024.test"], **weak["rsa1024"]),
         "sha1": lambda: lab.pki.leaf("sha1", ["sha1.test"], **weak["sha1"]),
     }[case]()
+
+
+def utc(seconds):
+    """A time so many seconds from now, as certificates write it."""
+    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
 
 
 def serve(lab, case):
@@ -216,3 +223,134 @@ def handshake_only(lab):
     serve(lab, "self-signed")
     with lab.recording():
         lab.s_client("self-signed.test", "-tls1_2", request=None)
+
+
+def hidden(case, shows):
+    """A bad certificate that is accepted under TLS 1.3, where nobody but the two ends can see it."""
+
+    @capture(
+        f"certificates/{case}-accepted-tls13.pcap",
+        shows=shows,
+        tools=["curl", "nginx", "dnsmasq"],
+        silent=RULES,
+        expect=["tls.handshake.extensions.supported_version == 0x0304 && tls.handshake.type == 2", "tls.app_data"],
+        forbid=["tls.handshake.type == 11"],
+    )
+    def record(lab):
+        url = serve(lab, case)
+        with lab.recording():
+            lab.curl("-k", url)
+
+    record.__name__ = f"{case}_accepted_tls13".replace("-", "_")
+
+
+hidden("untrusted", "curl -k takes a certificate from an unknown authority under TLS 1.3, which hides it.")
+hidden("expired", "curl -k takes an expired certificate under TLS 1.3, which hides it.")
+hidden("wrong-name", "curl -k takes another host's certificate under TLS 1.3, which hides it.")
+
+
+def good(case, host, shows, identity, fires=(), careless=False):
+    """A certificate that looks odd under TLS 1.2, and what a checking client makes of it."""
+
+    @capture(
+        f"certificates/{case}.pcap",
+        shows=shows,
+        tools=["curl", "nginx", "dnsmasq"],
+        fires=fires,
+        silent=[rule for rule in RULES if rule not in fires],
+        expect=["tls.handshake.type == 11", "tls.app_data"],
+    )
+    def record(lab):
+        lab.nginx(lab.https(host, identity(lab)))
+        with lab.recording():
+            lab.curl(*(["-k"] if careless else []), "--tls-max", "1.2", f"https://{host}/")
+
+    record.__name__ = case.replace("-", "_")
+
+
+good(
+    "wildcard",
+    "api.shop.test",
+    "A certificate for *.shop.test serves api.shop.test.",
+    lambda lab: lab.pki.leaf("wildcard", ["*.shop.test"]),
+)
+good(
+    "wildcard-too-deep-accepted",
+    "a.img.shop.test",
+    "curl -k takes a certificate for *.shop.test from a.img.shop.test, one label too deep.",
+    lambda lab: lab.pki.leaf("wildcard", ["*.shop.test"]),
+    fires=["accepted-name-mismatch"],
+    careless=True,
+)
+good(
+    "many-names",
+    "news.test",
+    "A certificate for forty names, of which news.test is the last.",
+    lambda lab: lab.pki.leaf("many", [f"site-{n}.test" for n in range(39)] + ["news.test"]),
+)
+good(
+    "upper-case-name",
+    "news.test",
+    "A certificate for NEWS.TEST serves news.test: names have no case.",
+    lambda lab: lab.pki.leaf("upper", ["NEWS.TEST"]),
+)
+good(
+    "ends-soon",
+    "news.test",
+    "A certificate that ends in an hour is still good.",
+    lambda lab: lab.pki.leaf(f"soon-{time.time_ns()}", ["news.test"], end=utc(3600)),
+)
+good(
+    "p384",
+    "news.test",
+    "A certificate with a key on P-384.",
+    lambda lab: lab.pki.server("news.test", key="secp384r1"),
+)
+good(
+    "rsa2048",
+    "news.test",
+    "A certificate with an RSA key of 2048 bits.",
+    lambda lab: lab.pki.server("news.test", key="rsa2048"),
+)
+good(
+    "common-name-only-accepted",
+    "news.test",
+    "curl -k takes a certificate that names news.test as its subject's common name and nowhere else.",
+    lambda lab: lab.pki.leaf("news.test", []),
+    fires=["accepted-name-mismatch"],
+    careless=True,
+)
+
+
+@capture(
+    "certificates/two-faults-accepted.pcap",
+    shows="curl -k takes a certificate that is self-signed, expired and for another name.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["accepted-expired", "accepted-name-mismatch", "accepted-self-signed"],
+    silent=["accepted-weak-certificate"],
+    expect=["tls.handshake.type == 11", "tls.app_data"],
+)
+def two_faults_accepted(lab):
+    bad = lab.pki.leaf(
+        "two-faults", ["elsewhere.test"], self_signed=True, start="20240101000000Z", end="20250101000000Z"
+    )
+    lab.nginx(lab.https("news.test", bad))
+    with lab.recording():
+        lab.curl("-k", "--tls-max", "1.2", "https://news.test/")
+
+
+@capture(
+    "certificates/accepted-then-resumed.pcap",
+    shows="openssl s_client goes on with a self-signed server, and resumes the session without a certificate.",
+    tools=["openssl s_client", "openssl s_server"],
+    fires=["accepted-self-signed"],
+    silent=["accepted-expired", "accepted-name-mismatch", "accepted-weak-certificate"],
+    expect=["tls.handshake.type == 11", "tls.handshake.type == 2 && tls.record.content_type == 20"],
+)
+def accepted_then_resumed(lab):
+    state = lab.dir / "bad-session.pem"
+    state.unlink(missing_ok=True)
+    lab.s_server("self-signed.test", "-tls1_2", identity=identity(lab, "self-signed"))
+    with lab.recording():
+        lab.s_client("self-signed.test", "-tls1_2", "-sess_out", state)
+        lab.s_client("self-signed.test", "-tls1_2", "-sess_in", state)

@@ -248,3 +248,12 @@ def years_apart(lab):
     frames = capfile.read(lab.captures / SOURCE)
     later = [replace(frame, time=frame.time + 11 * 365 * 86400 * 10**9) for frame in frames]
     lab.out.write_bytes(pcap(frames + later))
+
+
+for half, part in (("first", 0), ("second", 1)):
+    rewritten(
+        f"rotated-{part + 1}.pcap",
+        f"The {half} of two files of one recording: a TLS session begins in the first and ends in the second.",
+        lambda frames, part=part: pcap(frames[: len(frames) // 2] if part == 0 else frames[len(frames) // 2 :]),
+        expect=[HELLO] if part == 0 else (),
+    )

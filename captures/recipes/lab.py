@@ -27,6 +27,7 @@ HOSTS = {
     "shop.test": 10,
     "api.shop.test": 11,
     "img.shop.test": 12,
+    "a.img.shop.test": 14,
     "pay.shop.test": 13,
     "chat.test": 20,
     "sync.chat.test": 21,
@@ -265,7 +266,7 @@ class Lab:
         """Starts `gnutls-serv` for `host` with a priority string."""
         identity = self.pki.server(host, key=key)
         return self.serve(
-            "gnutls-serv", "--quiet", "--http", "--port", 443, "--priority", priority, "--x509certfile",
+            "gnutls-serv", "--quiet", "--http", "--disable-client-cert", "--port", 443, "--priority", priority, "--x509certfile",
             identity.chain, "--x509keyfile", identity.key, *options, port=443,
         )
 

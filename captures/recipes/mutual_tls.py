@@ -117,3 +117,91 @@ def not_asked_tls13(lab):
     lab.nginx(lab.https(HOST))
     with lab.recording():
         lab.curl(f"https://{HOST}/")
+
+
+@capture(
+    "mutual_tls/required-missing-tls13.pcap",
+    shows="The server insists under TLS 1.3; curl declines and gets an encrypted alert.",
+    tools=["curl", "openssl s_server", "dnsmasq"],
+    fires=["client-certificate-declined"],
+    expect=["tls.record.length == 25 && tcp.dstport == 443"],
+)
+def required_missing_tls13(lab):
+    lab.s_server(HOST, "-tls1_3", "-Verify", "3", "-CAfile", lab.pki.root)
+    with lab.recording():
+        lab.curl(f"https://{HOST}/", fails=True)
+
+
+def boringssl(name, shows, arguments, expect, forbid=(), **rules):
+    """BoringSSL puts the whole flight of the client into one record."""
+
+    @capture(
+        f"mutual_tls/{name}.pcap",
+        shows=shows,
+        tools=["curl_cffi chrome131_android", "nginx", "dnsmasq"],
+        expect=["tls.handshake.extensions.supported_version == 0x0304 && tls.handshake.type == 2", *expect],
+        forbid=forbid,
+        **rules,
+    )
+    def record(lab):
+        serve(lab, "optional")
+        script = (
+            "import sys; from curl_cffi import requests; "
+            f"requests.get('https://{HOST}/', impersonate='chrome131_android', verify=sys.argv[1], timeout=10, "
+            "cert=tuple(sys.argv[2:]) or None)"
+        )
+        with lab.recording():
+            lab.python(script, lab.pki.root, *arguments(lab))
+
+    record.__name__ = name.replace("-", "_")
+
+
+def files(lab):
+    identity = lab.pki.client()
+    return [identity.chain, identity.key]
+
+
+boringssl(
+    "sent-boringssl",
+    "BoringSSL sends a client certificate under TLS 1.3, its whole flight in one record.",
+    files,
+    ["tcp.dstport == 443 && tls.record.length > 900"],
+    silent=RULES,
+)
+boringssl(
+    "declined-boringssl",
+    "BoringSSL declines under TLS 1.3: an empty Certificate and its Finished in one record of 61 or 77 bytes.",
+    lambda lab: [],
+    ["tcp.dstport == 443 && (tls.record.length == 77 || tls.record.length == 61)"],
+    fires=["client-certificate-declined"],
+)
+
+
+@capture(
+    "mutual_tls/resumed-tls13.pcap",
+    shows="A session with a client certificate is resumed: the second handshake shows none, and none is missing.",
+    tools=["openssl s_client", "openssl s_server"],
+    silent=["client-certificate-declined"],
+    expect=["tls.handshake.type == 2 && tls.handshake.extension.type == 41"],
+)
+def resumed_tls13(lab):
+    identity, state = lab.pki.client(), lab.dir / "mutual-session.pem"
+    state.unlink(missing_ok=True)
+    own = ("-cert", identity.certificate, "-key", identity.key, "-cert_chain", identity.chain)
+    lab.s_server(HOST, "-tls1_3", "-Verify", "3", "-CAfile", lab.pki.root)
+    with lab.recording():
+        lab.s_client(HOST, "-tls1_3", *own, "-sess_out", state)
+        lab.s_client(HOST, "-tls1_3", *own, "-sess_in", state)
+
+
+@capture(
+    "mutual_tls/hello-retry.pcap",
+    shows="A client certificate under TLS 1.3 after a HelloRetryRequest.",
+    tools=["curl", "openssl s_server", "dnsmasq"],
+    silent=RULES,
+    expect=["tls.handshake.type == 1 && tcp.dstport == 443"],
+)
+def hello_retry(lab):
+    lab.s_server(HOST, "-tls1_3", "-Verify", "3", "-CAfile", lab.pki.root, "-groups", "P-521")
+    with lab.recording():
+        lab.curl(*client(lab), "--curves", "X25519:P-521", f"https://{HOST}/")

@@ -112,6 +112,25 @@ def pcapdroid_no_room(lab):
     lab.out.write_bytes(without_trailer(frames, ownership))
 
 
+@capture(
+    "owners/two-users.pcapng",
+    shows="PCAPdroid's pcapng: the same app under the phone's owner (10123) and in a work profile (1010123).",
+    tools=["curl", "nginx", "dnsmasq", "netfilter log"],
+    how="converted",
+    expect=['frame.comment == "u-10123"', 'frame.comment == "u-1010123" && http'],
+    **RULES,
+)
+def two_users(lab):
+    work = 10 * 100000 + SHOP
+    lab.nginx(lab.https("shop.test"), lab.plain_http("shop.test"))
+    with lab.android_resolver(0), lab.owners() as log, lab.recording(file=lab.temporary("wire.pcap")) as wire:
+        lab.curl("-4", "https://shop.test/", uid=SHOP)
+        lab.curl("-4", "http://shop.test/", uid=work)
+    ownership = dialects.Ownership(dialects.owners_of(capfile.read(log)))
+    packets = dialects.without_ethernet(capfile.read(wire))
+    lab.out.write_bytes(dialects.pcapdroid_pcapng(packets, ownership, APPS | {work: APPS[SHOP]}))
+
+
 # Desktop tools
 
 

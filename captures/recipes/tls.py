@@ -783,3 +783,69 @@ def midstream(lab):
     with lab.recording():
         lab.on_phone(lambda: ask(session, 6))
         session.close()
+
+
+@capture(
+    "tls/compressed.pcap",
+    shows="tlslite-ng, taught to compress, negotiates DEFLATE under TLS 1.2 with itself.",
+    tools=["tlslite-ng with compression.py"],
+    how="made",
+    fires=["tls-compression"],
+    silent=["null-or-anonymous-cipher", "tls-version-negotiated", "missing-sni"],
+    expect=["tls.handshake.type == 2 && tls.handshake.comp_method == 1", ANSWERED],
+)
+def compressed(lab):
+    from .compression import deflated
+
+    new = {"minVersion": (3, 3), "maxVersion": (3, 3), "cipherNames": ["aes128gcm"]}
+    lab.tlslite_server("legacy.test", lab.pki.server("legacy.test", key="rsa2048"), **new)
+    with deflated(), lab.recording():
+        lab.tlslite_client("legacy.test", **new)
+
+
+@capture(
+    "tls/compression-offered.pcap",
+    shows="tlslite-ng offers DEFLATE under TLS 1.2, and nginx chooses no compression.",
+    tools=["tlslite-ng with compression.py", "nginx"],
+    how="made",
+    silent=["tls-compression", "tls-version-negotiated"],
+    expect=["tls.handshake.type == 1 && tls.handshake.comp_method == 1", "tls.handshake.type == 2 && tls.handshake.comp_method == 0"],
+)
+def compression_offered(lab):
+    from .compression import deflated
+
+    new = {"minVersion": (3, 3), "maxVersion": (3, 3), "cipherNames": ["aes128gcm"]}
+    lab.nginx(lab.https("legacy.test", lab.pki.server("legacy.test", key="rsa2048")))
+    with deflated(), lab.recording():
+        try:
+            lab.tlslite_client("legacy.test", **new)
+        except ValueError:
+            # The client leaves when it learns that the server does not compress.
+            pass
+
+
+@capture(
+    "tls/sslv2-hello.pcap",
+    shows="A ClientHello in SSL 2.0's format that offers TLS 1.2: OpenSSL still answers it, and the client leaves.",
+    tools=["python socket", "openssl s_server"],
+    how="made",
+    silent=["cleartext-unknown", "non-tls-encryption", "cleartext-http"],
+    expect=["tls.handshake.type == 2"],
+)
+def sslv2_hello(lab):
+    import os
+    import struct
+
+    from . import clients
+
+    suites = b"".join(b"\x00" + suite for suite in (b"\xc0\x2f", b"\xc0\x13", b"\x00\x9c", b"\x00\x2f", b"\x00\xff"))
+    body = struct.pack(">BHHHH", 1, 0x0303, len(suites), 0, 32) + suites + os.urandom(32)
+    lab.s_server("legacy.test", "-tls1_2", "-cipher", "ALL:@SECLEVEL=0")
+
+    def ask():
+        with clients.connect("198.51.100.70") as connection:
+            connection.sendall(struct.pack(">H", 0x8000 | len(body)) + body)
+            connection.recv(65536)
+
+    with lab.recording():
+        lab.on_phone(ask)

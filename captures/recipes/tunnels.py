@@ -32,7 +32,7 @@ def outer_ipv4(protocol, payload):
     return head[:10] + struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF) + head[12:] + payload
 
 
-def inside(name, shows, carrier, expect, only=None):
+def inside(name, shows, carrier, expect, only=None, phone_v6=None):
     """One capture through one carrier; `only` is the IP version that the tunnel can hold."""
 
     @capture(
@@ -46,7 +46,7 @@ def inside(name, shows, carrier, expect, only=None):
     def record(lab):
         lab.nginx(lab.https("shop.test"), lab.plain_http("news.test"))
         version = ["-6"] if only == 6 else ["-4"]
-        with carriers.through(lab, carrier), lab.recording(packets=ANY):
+        with carriers.through(lab, carrier, phone_v6=phone_v6), lab.recording(packets=ANY):
             lab.curl(*version, "https://shop.test/")
             lab.curl(*version, "http://news.test/")
 
@@ -90,12 +90,24 @@ inside(
     ),
     ["gtp.ext_hdr.pdu_ses_con.pdu_type == 1"],
 )
+# RFC 4380 section 4: the prefix, the server's address, flags, and the client's mapped port and address, inverted.
+TEREDO_CLIENT = "2001:0:c633:6463:8000:f227:f528:52fe"
+
+
+def teredo(packet):
+    """A datagram of Teredo: what comes from the server's side says first where it came from."""
+    origin = struct.pack(">HH4s", 0, 0xFFFF ^ 3544, bytes(255 - part for part in (10, 215, 173, 1)))
+    from_client = packet[8:12] == b"\x20\x01\x00\x00"
+    return packet if from_client else origin + packet
+
+
 inside(
     "teredo",
-    "Teredo (RFC 4380): IPv6 in UDP, after an origin indication.",
-    Udp(3544, lambda p: struct.pack(">HHI", 0, 0x1234, 0xC0A80001) + p, lambda d: d[8:]),
+    "Teredo (RFC 4380): IPv6 in UDP, with an origin indication from the server's side.",
+    Udp(3544, teredo, lambda d: d[8:] if d[:2] == bytes(2) else d),
     ["teredo"],
     only=6,
+    phone_v6=TEREDO_CLIENT,
 )
 inside(
     "vlan",
