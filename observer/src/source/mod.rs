@@ -275,3 +275,12 @@ pub fn open(paths: &[PathBuf]) -> Result<Box<dyn Source>, SourceError> {
         _ => Ok(Box::new(timeline::Timeline::open(paths)?)),
     }
 }
+
+/// Reads a capture from `bytes`, which `name` stands for in messages: a pipe, an archive's member, a test's array.
+///
+/// # Errors
+/// When it is no capture file.
+pub fn read(name: &str, bytes: Box<dyn io::Read + Send>) -> Result<Box<dyn Source>, SourceError> {
+    let input = input::Input::new(name.to_owned(), bytes, None, false)?;
+    Ok(Box::new(file::FileSource::new(input)?))
+}
