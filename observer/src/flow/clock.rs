@@ -4,7 +4,8 @@ use crate::time::{Tick, Timestamp};
 
 /// Turns the timestamps of frames into [`Tick`]s.
 ///
-/// A clock that was set back stands still for that frame and goes on from there. A jump ahead by more than
+/// Every frame has a greater tick than its predecessor, by a nanosecond where the capture's clock stands still, so that
+/// what ended at one frame is over at the next. A clock that was set back stands still for that frame and goes on from there. A jump ahead by more than
 /// [`Clock::JUMP`] is believed only when the next frame confirms it, so that one damaged timestamp ends no flow.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
@@ -21,9 +22,16 @@ impl Clock {
 
     /// The tick of a frame captured at `timestamp`.
     pub fn advance(&mut self, timestamp: Timestamp) -> Tick {
+        let elapsed = self.elapsed(timestamp);
+        self.now = Tick(self.now.0.saturating_add(elapsed.max(1)));
+        self.now
+    }
+
+    /// Nanoseconds since the frame before, as far as they are believed.
+    fn elapsed(&mut self, timestamp: Timestamp) -> u64 {
         let Some(last) = self.last else {
             self.last = Some(timestamp);
-            return self.now;
+            return 0;
         };
         let delta = timestamp.0.saturating_sub(last.0);
         if delta < 0 {
@@ -32,7 +40,7 @@ impl Clock {
             }
             self.steps_back = self.steps_back.saturating_add(1);
             self.last = Some(timestamp);
-            return self.now;
+            return 0;
         }
         if delta > Self::JUMP {
             let confirmed =
@@ -41,15 +49,14 @@ impl Clock {
                 if self.ahead.replace(timestamp).is_some() {
                     self.outliers = self.outliers.saturating_add(1);
                 }
-                return self.now;
+                return 0;
             }
         } else if self.ahead.take().is_some() {
             self.outliers = self.outliers.saturating_add(1);
         }
         self.ahead = None;
         self.last = Some(timestamp);
-        self.now = Tick(self.now.0.saturating_add(delta.unsigned_abs()));
-        self.now
+        delta.unsigned_abs()
     }
 
     /// The tick of the last frame.
@@ -100,6 +107,13 @@ mod tests {
         let (ticks, clock) = ticks(&[100, 2_000_000_000, 2_000_000_001]);
         assert_eq!(ticks, [0, 0, 1_999_999_901]);
         assert_eq!(clock.outliers(), 0);
+    }
+
+    #[test]
+    fn ticks_grow_where_the_clock_stands_still() {
+        let mut clock = Clock::default();
+        let ticks: Vec<_> = (0..3).map(|_| clock.advance(Timestamp(7))).collect();
+        assert_eq!(ticks, [Tick(1), Tick(2), Tick(3)]);
     }
 
     #[test]

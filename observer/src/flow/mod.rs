@@ -228,3 +228,11 @@ pub struct ClosedFlow {
     /// Whose it is as the capture states it: the first that knows, then those that contradict, at most 4.
     pub owners: Vec<Arc<RecordedOwner>>,
 }
+
+impl ClosedFlow {
+    /// Exchanges originator and responder: for flows whose start was not captured, once their bytes tell who is who.
+    pub fn turn_round(&mut self) {
+        self.info.five_tuple = self.info.five_tuple.reverse();
+        self.counts.reverse();
+    }
+}

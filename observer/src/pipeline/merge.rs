@@ -9,7 +9,7 @@ use super::PipelineError;
 use super::domain::domain_of;
 use crate::assess::{Assessor, Losses};
 use crate::attribution::{AppDirectory, owner_of};
-use crate::flow::ClosedFlow;
+use crate::flow::{ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
 use crate::protocol::{dns, tls};
 use crate::report::{Run, Totals};
@@ -169,7 +169,13 @@ impl Merge {
         Ok(())
     }
 
-    fn join(&mut self, ended: Ended) -> Flow {
+    fn join(&mut self, mut ended: Ended) -> Flow {
+        if let Some(session) = ended.tls.as_mut().filter(|_| ended.flow.info.midstream)
+            && session.client_direction == Some(Direction::ToOriginator)
+        {
+            ended.flow.turn_round();
+            session.client_direction = Some(Direction::ToResponder);
+        }
         self.flows = self.flows.saturating_add(1);
         let owner = ended.flow.owners.first().map(|recorded| Arc::new(owner_of(recorded, &self.apps)));
         if owner.is_none() {
