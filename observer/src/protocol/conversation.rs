@@ -146,7 +146,7 @@ impl Conversation {
             refuted: probing.refuted(),
         }));
         let mut refutation = None;
-        for event in probing.replay().chain([Event::Data(data)]) {
+        for event in probing.replay(protocol).chain([Event::Data(data)]) {
             match &mut self.stage {
                 Stage::Analyzing(analyzing) if self.layers.len() == depth => {
                     let progress = analyzing.take(event, cx);
@@ -216,6 +216,194 @@ impl Conversation {
             (cx.frame, cx.at) = (frame, at);
             self.layers.push(UNKNOWN_LAYER);
             cx.say(Fact::Unrecognised(sample.judge()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::decode::Transport;
+    use crate::protocol::script::{Act, Played, REQUEST, RESPONSE, cut, play, send, sizes};
+    use crate::protocol::unrecognised::Likeness;
+    use crate::protocol::{Fact, PROTOCOLS};
+
+    const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04test\0\0\x01\0\x01";
+
+    fn tcp(acts: &[Act]) -> Played {
+        play(Transport::Tcp, 443, acts)
+    }
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+        [length.as_slice(), message].concat()
+    }
+
+    fn likeness(played: &Played) -> Option<(Likeness, usize)> {
+        played.facts().into_iter().find_map(|fact| match fact {
+            Fact::Unrecognised(fact) => Some((fact.likeness, fact.sampled)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn the_port_does_not_decide() {
+        assert_eq!(tcp(&[send(REQUEST, "GET / HTTP/1.1\r\n\r\n")]).layers, ["http"]);
+        assert_eq!(play(Transport::Udp, 443, &[send(REQUEST, QUERY)]).layers, ["dns"]);
+        assert_eq!(play(Transport::Udp, 53, &[send(REQUEST, "a game's datagram")]).layers, ["unknown"]);
+    }
+
+    #[test]
+    fn bytes_of_a_beginning_are_replayed_with_their_frames() {
+        let acts = cut(&[send(REQUEST, "GET / HTTP/1.1\r\n\r\n")], &[7]);
+        let played = tcp(&acts);
+        assert_eq!(played.layers, ["http"]);
+        let frames: Vec<_> = played.observations.iter().map(|observation| observation.frame).collect();
+        assert_eq!(frames, [u64::try_from(acts.len()).unwrap()]);
+    }
+
+    #[test]
+    fn the_direction_that_is_recognised_starts_both() {
+        let played = tcp(&[
+            send(REQUEST, "\x00\x01\x02 no protocol at all"),
+            send(RESPONSE, "HTTP/1.1 200 OK\r\n\r\n"),
+            send(REQUEST, "GET / HTTP/1.1\r\n\r\n"),
+        ]);
+        assert_eq!(played.layers, ["http"]);
+        assert_eq!(played.facts().len(), 2);
+    }
+
+    #[test]
+    fn a_flow_that_nobody_claims_is_described_and_then_only_counted() {
+        let text = "220 mail.test ESMTP\r\n".repeat(60);
+        let played = tcp(&[send(RESPONSE, &text), send(REQUEST, &text), send(REQUEST, &text)]);
+        assert_eq!((played.layers.as_slice(), played.done), (["unknown"].as_slice(), Some(2)));
+        assert_eq!(likeness(&played), Some((Likeness::Text, 2048)));
+        let played = tcp(&[send(REQUEST, [0x80; 9])]);
+        assert_eq!(likeness(&played), Some((Likeness::Opaque, 9)));
+    }
+
+    #[test]
+    fn nobody_waits_forever_for_a_silent_side() {
+        let acts: Vec<_> = std::iter::repeat_n(send(REQUEST, [0x80; 1000]), 100).collect();
+        assert!(tcp(&acts).done.is_some_and(|done| done < 20));
+        let acts: Vec<_> = std::iter::repeat_n(send(REQUEST, [0x80; 40]), 100).collect();
+        assert_eq!(play(Transport::Udp, 9999, &acts).done, Some(8));
+    }
+
+    #[test]
+    fn a_flow_without_bytes_says_nothing() {
+        let played = tcp(&[]);
+        assert!(played.layers.is_empty() && played.facts().is_empty());
+        let played = tcp(&[Act::Missing(REQUEST, 10)]);
+        assert!(played.layers.is_empty() && played.facts().is_empty());
+    }
+
+    #[test]
+    fn behind_a_gap_every_piece_can_be_a_beginning() {
+        let played = tcp(&[
+            Act::Missing(RESPONSE, 4000),
+            send(RESPONSE, [0x80; 3000]),
+            send(RESPONSE, [0x80; 3000]),
+            send(RESPONSE, "HTTP/1.1 204 No Content\r\n\r\n"),
+        ]);
+        assert_eq!(played.layers, ["http"]);
+        assert_eq!(played.facts().len(), 1);
+    }
+
+    #[test]
+    fn a_false_recognition_is_taken_back() {
+        // Recognised by a long request line that turns out to have no version.
+        let acts = [send(REQUEST, [b"GET /".as_slice(), &[b'a'; 600]].concat()), send(REQUEST, "\n\n")];
+        let played = tcp(&acts);
+        assert_eq!(played.layers, ["unknown"]);
+        let facts = played.facts();
+        assert!(
+            matches!(facts[..], [Fact::Malformed { protocol: "http", .. }, Fact::Unrecognised(_)]),
+            "{facts:?}"
+        );
+    }
+
+    #[test]
+    fn a_stream_of_dns_messages_is_read_however_it_is_cut() {
+        let acts = [send(REQUEST, [framed(QUERY), framed(QUERY)].concat())];
+        for size in 1..40 {
+            let played = tcp(&cut(&acts, &[size]));
+            assert_eq!((played.layers.as_slice(), played.facts().len()), (["dns"].as_slice(), 2), "{size}");
+        }
+    }
+
+    #[test]
+    fn every_protocol_has_its_bit() {
+        assert!(PROTOCOLS.len() <= 64);
+    }
+
+    /// Pieces of both directions in an order that `picks` decides.
+    fn interleave(mut to_responder: Vec<Act>, mut to_originator: Vec<Act>, picks: &[bool]) -> Vec<Act> {
+        let mut picks = picks.iter().copied().cycle();
+        let mut acts = Vec::new();
+        to_responder.reverse();
+        to_originator.reverse();
+        while !(to_responder.is_empty() && to_originator.is_empty()) {
+            let first = picks.next().unwrap_or_default();
+            let (one, other) = if first {
+                (&mut to_responder, &mut to_originator)
+            } else {
+                (&mut to_originator, &mut to_responder)
+            };
+            acts.extend(one.pop().or_else(|| other.pop()));
+        }
+        acts
+    }
+
+    /// What each direction says, without the pairing that depends on which came first.
+    fn by_direction(played: &Played) -> Vec<String> {
+        let mut said: Vec<_> = played.facts().iter().map(|fact| format!("{fact:?}")).collect();
+        for one in &mut said {
+            if one.starts_with("Http1(Response") {
+                *one = one.replace("Some(0)", "None").replace("Some(1)", "None");
+            }
+        }
+        said.sort();
+        said
+    }
+
+    proptest! {
+        #[test]
+        fn interleaving_and_splitting_do_not_change_what_is_said(
+            (there, back) in (sizes(), sizes()),
+            picks in proptest::collection::vec(any::<bool>(), 1..50),
+        ) {
+            let mut answer = QUERY.to_vec();
+            answer[2] = 0x81;
+            let scripts = [
+                (
+                    "GET /a HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\na=b".into(),
+                    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\n\r\n".into(),
+                ),
+                ([framed(QUERY), framed(QUERY)].concat(), [framed(&answer), framed(&answer)].concat()),
+            ];
+            for (requests, responses) in scripts {
+                let (requests, responses): (Vec<u8>, Vec<u8>) = (requests, responses);
+                let (requests, responses) = ([send(REQUEST, requests)], [send(RESPONSE, responses)]);
+                let whole = tcp(&[requests.as_slice(), responses.as_slice()].concat());
+                let pieces = tcp(&interleave(cut(&requests, &there), cut(&responses, &back), &picks));
+                prop_assert_eq!(&pieces.layers, &whole.layers);
+                prop_assert_eq!(by_direction(&pieces), by_direction(&whole));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(
+            acts in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 1..300)), 0..20),
+            datagrams: bool,
+        ) {
+            let acts: Vec<_> = acts
+                .into_iter()
+                .map(|(request, bytes)| send(if request { REQUEST } else { RESPONSE }, bytes))
+                .collect();
+            play(if datagrams { Transport::Udp } else { Transport::Tcp }, 53, &acts);
         }
     }
 }

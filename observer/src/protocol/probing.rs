@@ -13,6 +13,8 @@ const DATAGRAMS: u32 = 8;
 /// How many times [`FlowLimits::probe_bytes`](crate::flow::FlowLimits::probe_bytes) a flow may carry before nobody
 /// waits any longer for the direction that is silent or undecided.
 const PATIENCE: u64 = 16;
+/// The same, in bytes, where the flow's start was not captured: the next message may be behind a long body.
+const MIDSTREAM_PATIENCE: u64 = 1 << 20;
 
 /// A set of protocols: one bit for each entry of [`PROTOCOLS`].
 pub(super) type Refuted = u64;
@@ -21,9 +23,12 @@ pub(super) type Refuted = u64;
 #[derive(Debug, Default)]
 pub(super) struct Probing {
     heads: [Head; 2],
+    /// What came before `latest`, in order; shorter than the bytes kept.
     arrivals: Vec<Arrival>,
+    latest: Option<Arrival>,
     /// Who claimed the bytes before and could not read them.
     refuted: Refuted,
+    datagram: bool,
     datagrams: u32,
     seen: u64,
     last: Option<(FrameNumber, Timestamp)>,
@@ -38,6 +43,8 @@ struct Head {
     declined: Refuted,
     /// Whether the bytes do not begin where the direction began.
     midstream: bool,
+    /// Whether every piece is probed as a beginning: the first bytes are the middle of something that nobody claims.
+    piecewise: bool,
 }
 
 /// A piece of `Head::bytes`, in order of arrival, or bytes that are not there.
@@ -76,6 +83,7 @@ impl Probing {
     /// Takes bytes and asks the probes.
     pub(super) fn data(&mut self, flow: &FlowInfo, data: Data<'_>, probe_bytes: usize) -> Outcome {
         self.seen = self.seen.saturating_add(u64::try_from(data.bytes.len()).unwrap_or(u64::MAX));
+        self.datagram = is_datagram(flow);
         self.datagrams = self.datagrams.saturating_add(1);
         self.last = Some((data.frame, data.at));
         self.keep(data, probe_bytes);
@@ -89,6 +97,8 @@ impl Probing {
         }
         let enough = if is_datagram(flow) {
             self.datagrams >= DATAGRAMS
+        } else if flow.midstream || self.heads.iter().any(|head| head.midstream) {
+            self.seen >= MIDSTREAM_PATIENCE
         } else {
             let patience = PATIENCE.saturating_mul(u64::try_from(probe_bytes).unwrap_or(u64::MAX));
             self.seen >= patience || self.heads.iter().all(|head| head.bytes.len() >= probe_bytes)
@@ -103,22 +113,28 @@ impl Probing {
             head.start = head.bytes.len();
             head.declined = 0;
             head.midstream = true;
+            head.piecewise = false;
         }
         self.arrive(gap.direction, 0, gap.len, gap.frame, gap.at);
     }
 
-    /// The bytes and gaps before the piece that was taken last, in order of arrival. Datagrams are not handed out again:
-    /// whoever claims a later one has declined them.
-    pub(super) fn replay(&self) -> impl Iterator<Item = Event<'_>> {
-        let before = self.arrivals.split_last().map_or(&[][..], |(_, before)| before);
+    /// The bytes and gaps before the piece that was taken last, in order of arrival. What `protocol` has declined is a
+    /// gap to it; datagrams that it has declined are not mentioned.
+    pub(super) fn replay(&self, protocol: &'static Protocol) -> impl Iterator<Item = Event<'_>> {
+        let bit = bit_of(protocol);
         let mut cursors = [0_usize; 2];
-        before.iter().flat_map(move |arrival| {
-            let Arrival { direction, kept, missing, frame, at } = *arrival;
+        let arrivals = if self.datagram { &[][..] } else { self.arrivals.as_slice() };
+        arrivals.iter().flat_map(move |arrival| {
+            let Arrival { direction, kept, mut missing, frame, at } = *arrival;
             let index = direction.index();
             let mut bytes = &[][..];
             if let (Some(cursor), Some(head)) = (cursors.get_mut(index), self.heads.get(index)) {
                 let end = cursor.saturating_add(kept);
-                bytes = head.bytes.get(*cursor..end).unwrap_or_default();
+                if head.piecewise || head.declined & bit != 0 {
+                    missing = missing.saturating_add(u64::try_from(kept).unwrap_or(u64::MAX));
+                } else {
+                    bytes = head.bytes.get(*cursor..end).unwrap_or_default();
+                }
                 *cursor = end;
             }
             let data = (!bytes.is_empty()).then_some(Event::Data(Data { direction, bytes, frame, at }));
@@ -144,13 +160,16 @@ impl Probing {
         self.arrive(data.direction, kept.len(), missing, data.frame, data.at);
     }
 
-    /// Neighbours without bytes become one, so that the list stays as short as the bytes.
+    /// What comes without bytes to keep joins what is missing behind its predecessor, so that the list stays short.
     fn arrive(&mut self, direction: Direction, kept: usize, missing: u64, frame: FrameNumber, at: Timestamp) {
-        match self.arrivals.iter_mut().rev().find(|last| last.direction == direction) {
-            Some(last) if kept == 0 && last.missing > 0 => {
-                last.missing = last.missing.saturating_add(missing)
+        let Some(previous) = self.latest.replace(Arrival { direction, kept, missing, frame, at }) else {
+            return;
+        };
+        match self.arrivals.iter_mut().rev().find(|arrival| arrival.direction == previous.direction) {
+            Some(last) if previous.kept == 0 && last.missing > 0 => {
+                last.missing = last.missing.saturating_add(previous.missing);
             }
-            _ => self.arrivals.push(Arrival { direction, kept, missing, frame, at }),
+            _ => self.arrivals.push(previous),
         }
     }
 
@@ -158,10 +177,18 @@ impl Probing {
         let datagram = is_datagram(flow);
         let Data { direction, .. } = data;
         let head = self.heads.get_mut(direction.index())?;
-        let bytes = if datagram { data.bytes } else { head.bytes.get(head.start..).unwrap_or_default() };
+        let bytes = if datagram {
+            data.bytes
+        } else if head.piecewise {
+            data.bytes.get(..probe_bytes).unwrap_or(data.bytes)
+        } else {
+            head.bytes.get(head.start..).unwrap_or_default()
+        };
         if bytes.is_empty() {
             return None;
         }
+        let whole = datagram || head.piecewise;
+        let mut undecided = false;
         let input = ProbeInput {
             bytes,
             direction,
@@ -170,18 +197,22 @@ impl Probing {
         };
         for protocol in PROTOCOLS.iter().filter(|one| one.transports.contains(&flow.five_tuple.transport)) {
             let bit = bit_of(protocol);
-            if (head.declined | self.refuted) & bit != 0 {
+            if self.refuted & bit != 0 || (!whole && head.declined & bit != 0) {
                 continue;
             }
             match (protocol.probe)(&input) {
                 Probe::Match => return Some(protocol),
-                Probe::NoMatch if !datagram => head.declined |= bit,
                 // With a full buffer there is nothing to wait for.
-                Probe::NeedMore if !datagram && head.bytes.len() >= probe_bytes => head.declined |= bit,
-                Probe::NeedMore | Probe::NoMatch => {}
+                Probe::NeedMore if !whole && head.bytes.len() < probe_bytes => undecided = true,
+                Probe::NeedMore | Probe::NoMatch => head.declined |= bit,
             }
         }
-        None
+        if undecided || whole || !input.midstream {
+            return None;
+        }
+        head.piecewise = true;
+        // The last piece was a part of what was declined: it has not been asked about as a beginning.
+        if data.bytes.len() < bytes.len() { self.ask(flow, data, probe_bytes) } else { None }
     }
 }
 

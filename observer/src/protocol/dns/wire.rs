@@ -117,8 +117,16 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
     decoder.read_slice(HEADER_LEN).map_err(|error| damage(&error, "dns header", 0))?;
     let mut ordinary = header.ordinary();
     let mut questions = Vec::new();
+    let mut broken = None;
     for _ in 0..header.questions {
-        let (name, kind, class) = question(&mut decoder)?;
+        let (name, kind, class) = match question(&mut decoder) {
+            Ok(question) => question,
+            Err(error) if questions.is_empty() => return Err(error),
+            Err(error) => {
+                (broken, ordinary) = (Some(error), false);
+                break;
+            }
+        };
         ordinary &= is_ordinary_class(class) && !is_netbios(&name);
         if questions.len() < MAX_QUESTIONS {
             questions.push(Question { name: text_of(&name), kind: mnemonic(kind) });
@@ -132,7 +140,10 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
         answers: Vec::new(),
     };
     let mut code = header.response_code();
-    let records = records(&header, &mut decoder, &mut fact.answers, &mut code, &mut ordinary);
+    let records = match broken {
+        Some(error) => Err(error),
+        None => records(&header, &mut decoder, &mut fact.answers, &mut code, &mut ordinary),
+    };
     if header.response() {
         fact.response_code = Some(response_code(code));
     }
@@ -266,13 +277,53 @@ fn is_ordinary_class(class: u16) -> bool {
     matches!(class & 0x7fff, 1 | 3 | 4 | 254 | 255)
 }
 
+/// The type's name in IANA's registry, also where `hickory-proto` has none.
 fn mnemonic(kind: u16) -> String {
     let name = match kind {
+        3 => "MD",
+        4 => "MF",
+        7 => "MB",
+        8 => "MG",
+        9 => "MR",
+        11 => "WKS",
+        14 => "MINFO",
+        17 => "RP",
+        18 => "AFSDB",
+        19 => "X25",
+        20 => "ISDN",
+        21 => "RT",
+        22 => "NSAP",
+        26 => "PX",
+        27 => "GPOS",
         29 => "LOC",
         30 => "NXT",
+        31 => "EID",
+        32 => "NIMLOC",
+        34 => "ATMA",
+        36 => "KX",
+        38 => "A6",
+        40 => "SINK",
+        42 => "APL",
+        45 => "IPSECKEY",
+        49 => "DHCID",
+        55 => "HIP",
+        56 => "NINFO",
+        57 => "RKEY",
+        58 => "TALINK",
+        63 => "ZONEMD",
         99 => "SPF",
+        104 => "NID",
+        105 => "L32",
+        106 => "L64",
+        107 => "LP",
+        108 => "EUI48",
+        109 => "EUI64",
         249 => "TKEY",
+        253 => "MAILB",
+        254 => "MAILA",
         256 => "URI",
+        258 => "AVC",
+        260 => "AMTRELAY",
         _ => match RecordType::from(kind) {
             RecordType::Unknown(_) | RecordType::ZERO => return format!("TYPE{kind}"),
             known => known.into(),

@@ -133,9 +133,14 @@ fn start_line(line: &[u8]) -> Option<Start> {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] => *minor,
         _ => return None,
     };
+    let mut target = target.trim_ascii();
+    if method == b"CONNECT" {
+        // An authority has no spaces; what follows one is noise.
+        target = target.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    }
     known.then_some(Start::Request {
         method: text(method, MAX_METHOD),
-        target: text(target.trim_ascii(), MAX_TARGET),
+        target: text(target, MAX_TARGET),
         version: version(minor)?,
     })
 }
