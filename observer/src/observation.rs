@@ -200,3 +200,40 @@ pub trait FlowSink {
     /// When it cannot be kept; the run ends then.
     fn flow(&mut self, flow: &Flow) -> Result<(), SinkError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protection(layers: &[&'static str], session: Option<&tls::Session>, facts: &[Fact]) -> Protection {
+        let mut observations = Observations::default();
+        for fact in facts {
+            observations.push(Observation { frame: 1, at: Timestamp(0), fact: fact.clone() }, facts.len());
+        }
+        Protection::of(layers, session, &observations, true)
+    }
+
+    fn unrecognised(likeness: unrecognised::Likeness) -> Fact {
+        Fact::Unrecognised(unrecognised::Fact { likeness, sampled: 9, printable: 0.5, entropy: 3.0 })
+    }
+
+    #[test]
+    fn the_innermost_readable_layer_decides() {
+        let session = tls::Session::default();
+        assert_eq!(protection(&["tls"], Some(&session), &[]), Protection::Encrypted);
+        assert_eq!(protection(&["http", "tls"], Some(&session), &[]), Protection::Encrypted);
+        assert_eq!(protection(&["smtp", "tls"], Some(&session), &[]), Protection::Opportunistic);
+        assert_eq!(protection(&["http", "websocket"], None, &[]), Protection::Cleartext);
+        assert_eq!(protection(&["dns"], None, &[]), Protection::Cleartext);
+    }
+
+    #[test]
+    fn unknown_bytes_are_what_they_look_like() {
+        let text = unrecognised(unrecognised::Likeness::Text);
+        let opaque = unrecognised(unrecognised::Likeness::Opaque);
+        assert_eq!(protection(&["unknown"], None, &[text]), Protection::Cleartext);
+        assert_eq!(protection(&["http", "unknown"], None, &[opaque]), Protection::Opaque);
+        assert_eq!(protection(&[], None, &[]), Protection::Opaque);
+        assert_eq!(Protection::of(&[], None, &Observations::default(), false), Protection::Empty);
+    }
+}

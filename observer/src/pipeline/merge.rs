@@ -132,6 +132,8 @@ impl Merge {
     pub(super) fn finish(self, inputs: Vec<InputSummary>, mut totals: Totals) -> Run {
         totals.flows = self.flows;
         (totals.unattributed_flows, totals.unattributed_bytes) = self.unattributed;
+        totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
+        totals.dropped_by_limit.retain(|_, count| *count > 0);
         let losses = Losses { dropped_frames: totals.dropped_by_kernel, frames: totals.frames };
         let assessment = self.assessor.finish(losses);
         for (name, count) in &assessment.dropped_by_limit {
