@@ -1,1 +1,4 @@
 //! Tests over the public API and the binary.
+
+mod cli;
+mod store;

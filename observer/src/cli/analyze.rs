@@ -34,10 +34,10 @@ const DAMAGE_SHOWN: usize = 10;
 /// Reads pcap and pcapng files, plain or compressed with gzip, zstd or lz4, as one timeline. Words after the files
 /// are a BPF filter expression, as tcpdump takes it.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = "observer analyze [OPTIONS] <FILE>... [EXPRESSION]...")]
 pub(super) struct Arguments {
-    /// Capture files, or `-` for standard input; then a filter expression
-    #[arg(required = true, value_name = "FILE… [EXPRESSION]")]
+    /// Capture files, `-` for standard input; then the words of a filter expression
+    #[arg(required = true, value_name = "FILE")]
     words: Vec<String>,
     /// Filter expression, where its words cannot be told from file names
     #[arg(long, value_name = "EXPRESSION")]

@@ -26,7 +26,7 @@ const INCONCLUSIVE: u8 = 4;
 
 /// Which app sent what, to whom, protected how, and which requirement does that break?
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "observer", bin_name = "observer", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,11 +36,14 @@ struct Arguments {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  nothing at or above --fail-on       3  the run failed: unreadable input, disk full
-  1  findings at or above --fail-on      4  inconclusive: drops, damage or no traffic
-  2  wrong usage, or wrong SQL";
+  0  nothing at or above --fail-on
+  1  findings at or above --fail-on
+  2  wrong usage, or wrong SQL
+  3  the run failed: unreadable input, no permission, disk full
+  4  inconclusive: drops, damage or no traffic";
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Global options")]
 struct Output {
     /// When to use colours; `auto` heeds NO_COLOR and CLICOLOR, and uses none in a pipe
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]

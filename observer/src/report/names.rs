@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::decode::{Transport, Tunnel};
 use crate::flow::TcpState;
 use crate::observation::Flow;
+use crate::protocol::tls::TlsVersion;
 
 /// A transport as outputs name it: `tcp`, `udp`, `icmp`, IANA's keyword in lower case, or `protocol 253`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,21 @@ pub fn alert(description: u8) -> Option<&'static str> {
         121 => "ech_required",
         _ => return None,
     })
+}
+
+/// A TLS version as outputs name it: as it prints, with the draft where it is one of TLS 1.3's (`1.3-draft28`,
+/// Facebook's `1.3-fb26`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionName(pub TlsVersion);
+
+impl fmt::Display for VersionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.draft(), self.0.0 >> 8) {
+            (Some(draft), 0xfb) => write!(f, "{}-fb{draft}", self.0),
+            (Some(draft), _) => write!(f, "{}-draft{draft}", self.0),
+            (None, _) => self.0.fmt(f),
+        }
+    }
 }
 
 /// An address's family as `network.type` names it.

@@ -152,7 +152,7 @@ impl FlowSink for Overview {
 impl Hidden {
     fn add(&mut self, flow: &Flow, bytes: u64) {
         let session = flow.tls.as_deref();
-        let tls_1_3 = session.and_then(Session::version) == Some(TlsVersion::TLS_1_3);
+        let tls_1_3 = session.and_then(Session::version).is_some_and(TlsVersion::is_tls13);
         let ech = session
             .and_then(|session| session.client_hello.as_ref())
             .is_some_and(|hello| hello.value.ech != ClientEch::Absent);

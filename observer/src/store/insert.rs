@@ -292,7 +292,7 @@ fn tls_row(
         .execute(params![
             id,
             json::version_protocol(session, layers),
-            session.version().map(|version| version.to_string()),
+            session.version().map(|version| names::VersionName(version).to_string()),
             server.map(|hello| hello.value.cipher_suite.to_string()),
             json::curve(session).map(|group| group.to_string()),
             server.and_then(|hello| hello.value.alpn.as_deref()),
@@ -300,7 +300,7 @@ fn tls_row(
             session.resumed,
             client.map(|hello| int(hello.frame)),
             hello.and_then(|hello| hello.server_name.as_deref()),
-            hello.map(|hello| json_text(&json::List(&hello.offered_versions()))).transpose()?,
+            hello.map(|hello| json_text(&json::offered_versions(hello))).transpose()?,
             hello.map(|hello| json_text(&json::List(&hello.cipher_suites))).transpose()?,
             hello.map(|hello| list(&hello.alpn)).transpose()?,
             hello.map(|hello| json_text(&json::List(&hello.groups))).transpose()?,

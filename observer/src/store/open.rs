@@ -20,7 +20,7 @@ const MIGRATIONS: &[&str] = &[include_str!("schema/0001_flows.sql")];
 const VIEWS: &str = include_str!("schema/views.sql");
 
 /// How long to wait for another process that writes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens or makes the database at `path`, brings its schema up to date and its views to this version's.
 pub(super) fn for_writing(path: &Path) -> Result<Connection, StoreError> {

@@ -26,7 +26,7 @@ use crate::observation::{Flow, FlowSink, SinkError};
 pub(crate) use self::http::{answers, full_url, headers};
 pub(crate) use self::run::fingerprint;
 pub(crate) use self::tls::{
-    List, alerts, certificate_basis, certificate_requested, curve, ech, version_protocol,
+    List, alerts, certificate_basis, certificate_requested, curve, ech, offered_versions, version_protocol,
 };
 
 /// Bytes of the spool that are copied at once.

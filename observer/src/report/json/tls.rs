@@ -10,12 +10,12 @@ use crate::protocol::tls::{
     Alert, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, NamedGroup,
     ParsedCertificate, PublicKey, Role, Seen, Session, SignatureScheme, TlsVersion,
 };
-use crate::report::names;
+use crate::report::names::{self, VersionName};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
 
 /// Prints as its `Display`.
-struct Shown<T>(T);
+pub(crate) struct Shown<T>(T);
 
 impl<T: Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -37,7 +37,7 @@ pub(super) struct TlsRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version_protocol: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<Shown<TlsVersion>>,
+    version: Option<Shown<VersionName>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cipher: Option<Shown<CipherSuite>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ struct Client<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     server_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    supported_versions: Option<Vec<Shown<TlsVersion>>>,
+    supported_versions: Option<Vec<Shown<VersionName>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     supported_ciphers: Option<List<'a, CipherSuite>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +136,7 @@ impl<'a> TlsRecord<'a> {
         let hello = session.server_hello.as_ref().map(|hello| &*hello.value);
         Self {
             version_protocol: version_protocol(session, layers),
-            version: session.version().map(Shown),
+            version: session.version().map(|version| Shown(VersionName(version))),
             cipher: hello.map(|hello| Shown(hello.cipher_suite)),
             curve: curve(session).map(Shown),
             next_protocol: hello.and_then(|hello| hello.alpn.as_deref()),
@@ -159,6 +159,11 @@ pub(crate) fn version_protocol(session: &Session, layers: &[&'static str]) -> Op
     session.version().or_else(offered).or_else(seen).map(TlsVersion::protocol)
 }
 
+/// The versions that a client offers.
+pub(crate) fn offered_versions(hello: &ClientHello) -> Vec<Shown<VersionName>> {
+    hello.offered_versions().into_iter().map(|version| Shown(VersionName(version))).collect()
+}
+
 /// The group of the key exchange.
 pub(crate) fn curve(session: &Session) -> Option<NamedGroup> {
     let shared = session.server_hello.as_ref().and_then(|hello| hello.value.group);
@@ -178,13 +183,7 @@ pub(crate) fn certificate_basis(session: &Session) -> Option<&'static str> {
     match session.client_certificate() {
         ClientCertificate::Unknown => None,
         ClientCertificate::ResumedUnknown => Some("observed"),
-        _ if session.client_chain.is_some() => Some("observed"),
-        _ if session
-            .version()
-            .is_some_and(|version| version >= TlsVersion::TLS_1_3 && version.protocol() == "tls") =>
-        {
-            Some("inferred")
-        }
+        _ if session.version().is_some_and(TlsVersion::is_tls13) => Some("inferred"),
         _ => Some("observed"),
     }
 }
@@ -193,7 +192,7 @@ fn client(session: &Session) -> Client<'_> {
     let hello = session.client_hello.as_ref().map(|hello| &*hello.value);
     Client {
         server_name: hello.and_then(|hello| hello.server_name.as_deref()),
-        supported_versions: hello.map(|hello| hello.offered_versions().into_iter().map(Shown).collect()),
+        supported_versions: hello.map(offered_versions),
         supported_ciphers: hello.map(|hello| List(&hello.cipher_suites)),
         supported_protocols: hello.map(|hello| hello.alpn.as_slice()).filter(|list| !list.is_empty()),
         supported_groups: hello.map(|hello| &hello.groups[..]).filter(|list| !list.is_empty()).map(List),
@@ -231,7 +230,7 @@ pub(crate) fn certificate_requested(session: &Session) -> Option<bool> {
     }
     // From TLS 1.3 on the request is encrypted: that none was seen says nothing then. Before, it follows the
     // certificate.
-    let readable = session.version().is_none_or(|version| version < TlsVersion::TLS_1_3);
+    let readable = session.version().is_none_or(|version| !version.is_tls13());
     (readable && session.server_chain.is_some()).then_some(false)
 }
 

@@ -1,0 +1,335 @@
+//! The command line, from end to end.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use observer_captures::path;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The command, in a world without settings that change its output.
+fn observer() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_observer-under-test"));
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "RUST_LOG", "TERM"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("the command starts");
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    (status.code(), stdout, stderr)
+}
+
+fn analyze(words: &[&str]) -> (Option<i32>, String, String) {
+    run(observer().arg("analyze").args(words))
+}
+
+fn demo() -> String {
+    path("demo.pcapng").display().to_string()
+}
+
+fn file(directory: &TempDir, name: &str, bytes: &[u8]) -> String {
+    let path = directory.path().join(name);
+    fs::write(&path, bytes).expect("a file in a fresh directory");
+    path.display().to_string()
+}
+
+/// What a failure looks like: one line that names the file, nothing on standard output, this exit code.
+fn fails(words: &[&str], expected: i32, named: &str) -> String {
+    let (code, stdout, stderr) = analyze(words);
+    assert_eq!((code, stdout.as_str()), (Some(expected), ""), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("observer: ") && stderr.contains(named), "{stderr}");
+    stderr
+}
+
+#[test]
+fn help_fits_into_80_columns_and_has_examples() {
+    for words in [&["--help"][..], &["analyze", "--help"], &["query", "--help"], &["query", "-h"]] {
+        let (code, stdout, stderr) = run(observer().args(words).env("COLUMNS", "80"));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        let longest = stdout.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        assert!(longest <= 80, "{longest} columns in {words:?}:\n{stdout}");
+        assert!(!stdout.contains("under-test"), "{stdout}");
+    }
+    assert!(run(observer().args(["analyze", "--help"])).1.contains("Examples:"));
+    assert!(run(observer().arg("--help")).1.contains("Exit codes:"));
+    assert!(run(observer().arg("--version")).1.starts_with("observer "));
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    assert_eq!(run(&mut observer()).0, Some(2));
+    assert_eq!(analyze(&[]).0, Some(2));
+    assert_eq!(analyze(&[&demo(), "--format", "xml"]).0, Some(2));
+    assert_eq!(analyze(&[&demo(), "--fail-on", "everything"]).0, Some(2));
+}
+
+#[test]
+fn what_is_no_capture_is_said_in_one_line() {
+    let directory = TempDir::new().expect("a directory");
+    let missing = directory.path().join("missing.pcap").display().to_string();
+    assert!(fails(&[&missing], 3, &missing).contains("No such file"));
+    assert!(fails(&[&demo(), &missing], 3, &missing).contains("No such file"));
+    let folder = directory.path().display().to_string();
+    assert!(fails(&[&folder], 3, &folder).contains("directory"));
+    let empty = file(&directory, "empty.pcap", b"");
+    assert!(fails(&[&empty], 3, &empty).contains("empty"));
+    let text = file(&directory, "text.pcap", b"#!/bin/sh\necho this is a script, not a capture\n");
+    assert!(fails(&[&text], 3, &text).contains("not a capture file"));
+}
+
+#[test]
+fn a_truncated_file_yields_what_precedes_the_cut() {
+    let directory = TempDir::new().expect("a directory");
+    let whole = fs::read(path("demo.pcapng")).expect("the demo capture");
+    let cut = file(&directory, "cut.pcapng", &whole[..whole.len() - 1000]);
+    let (code, stdout, stderr) = analyze(&[&cut, "--format", "jsonl", "--fail-on", "never"]);
+    assert!(matches!(code, Some(0 | 4)), "{code:?} {stderr}");
+    assert!(stderr.contains(&cut), "{stderr}");
+    let meta: Value = serde_json::from_str(stdout.lines().next().unwrap_or_default()).expect("a meta record");
+    assert_eq!(meta["inputs"][0]["truncated"], true);
+    assert!(records(&stdout, "flow").len() > 10);
+}
+
+#[test]
+fn a_capture_of_only_arp_is_inconclusive() {
+    let (code, _, stderr) = analyze(&[&path("link_types/arp-only.pcap").display().to_string()]);
+    assert_eq!(code, Some(4));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("inconclusive") && stderr.contains("IP"), "{stderr}");
+}
+
+#[test]
+fn exit_codes_follow_the_findings() {
+    let clean = path("tls/tls13-good.pcap").display().to_string();
+    let bad = demo();
+    assert_eq!(analyze(&[&bad]).0, Some(1));
+    assert_eq!(analyze(&[&bad, "--fail-on", "never"]).0, Some(0));
+    assert_eq!(analyze(&[&clean]).0, Some(0));
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let of = |threads: &str| analyze(&[&demo(), "--format", "jsonl", "--threads", threads]).1;
+    let one = of("1");
+    assert!(one.lines().count() > 20);
+    assert_eq!(one, of("8"));
+    assert_eq!(one, of("8"));
+    assert_eq!(analyze(&[&demo(), "--threads", "1"]).1, analyze(&[&demo(), "--threads", "8"]).1);
+}
+
+fn records(lines: &str, kind: &str) -> Vec<Value> {
+    let records = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is a record"));
+    records.filter(|record| record["type"] == kind).collect()
+}
+
+#[test]
+fn jsonl_holds_the_records_in_order() {
+    let (_, stdout, _) = analyze(&[&demo(), "--format", "jsonl"]);
+    let mut kinds: Vec<_> = stdout
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(line).expect("a line is a record");
+            record["type"].as_str().unwrap_or_default().to_owned()
+        })
+        .collect();
+    kinds.dedup();
+    assert_eq!(kinds.first().map(String::as_str), Some("meta"));
+    assert_eq!(kinds.get(1).map(String::as_str), Some("flow"));
+    assert_eq!(kinds.last().map(String::as_str), Some("summary"));
+    let flows = records(&stdout, "flow");
+    assert!(flows.iter().zip(1..).all(|(flow, id)| flow["id"] == id));
+    let shop =
+        flows.iter().find(|flow| flow["owner"]["package"] == "com.example.shop").expect("the shop's flow");
+    assert_eq!(shop["owner"]["method"], "recorded");
+    assert!(
+        shop["network"]["community_id"].as_str().is_some_and(|id| id.starts_with("1:") && id.len() == 30)
+    );
+    assert!(!stdout.contains("null"), "an absent fact is an absent key");
+}
+
+#[test]
+fn json_holds_the_same_records() {
+    let (_, lines, _) = analyze(&[&demo(), "--format", "jsonl"]);
+    let (_, document, _) = analyze(&[&demo(), "--format", "json"]);
+    let document: Value = serde_json::from_str(&document).expect("a document");
+    assert_eq!(document["flows"], Value::from(records(&lines, "flow")));
+    assert_eq!(document["findings"], Value::from(records(&lines, "finding")));
+    assert_eq!(document["verdicts"], Value::from(records(&lines, "verdict")));
+    assert_eq!(document["summary"], records(&lines, "summary")[0]);
+    assert_eq!(document["meta"], records(&lines, "meta")[0]);
+}
+
+#[test]
+fn secrets_are_digests_unless_they_are_to_be_kept() {
+    let capture = path("http/bearer-token.pcap").display().to_string();
+    let headers = |more: &[&str]| {
+        let mut words = vec![capture.as_str(), "--format", "jsonl"];
+        words.extend(more);
+        let flows = records(&analyze(&words).1, "flow");
+        let http = flows.iter().find_map(|flow| flow["http"].get(0).cloned()).expect("a request");
+        http["request_headers"]["authorization"].as_str().unwrap_or_default().to_owned()
+    };
+    let (hidden, kept) = (headers(&[]), headers(&["--keep-secrets"]));
+    assert!(kept.starts_with("Bearer "), "{kept}");
+    assert!(hidden.starts_with("sha256:") && hidden.ends_with(&format!(":{}", kept.len())), "{hidden}");
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    let escapes = |words: &[&str]| analyze(words).1.contains('\x1b');
+    assert!(!escapes(&[&demo()]), "a pipe has none");
+    assert!(escapes(&[&demo(), "--color", "always"]));
+    assert!(!escapes(&[&demo(), "--color", "never"]));
+    let forced = run(observer().args(["analyze", &demo()]).env("CLICOLOR_FORCE", "1"));
+    assert!(forced.1.contains('\x1b'));
+    let refused = run(observer().args(["analyze", &demo()]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
+    assert!(!refused.1.contains('\x1b'));
+}
+
+#[test]
+fn the_report_fits_into_80_columns() {
+    let (_, stdout, _) = analyze(&[&demo()]);
+    let long: Vec<_> = stdout.lines().filter(|line| line.chars().count() > 80).collect();
+    // The first lines name the input, whose path may be long.
+    assert!(long.iter().all(|line| line.contains("demo.pcapng")), "{long:#?}");
+    assert!(stdout.contains("frame.number in {"));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let mut child = observer()
+        .args(["analyze", &demo(), "--format", "jsonl", "--fail-on", "never"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut first = String::new();
+    let mut reader = BufReader::with_capacity(16, child.stdout.take().expect("a pipe"));
+    reader.read_line(&mut first).expect("a line");
+    drop(reader);
+    let output = child.wait_with_output().expect("the command ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn standard_input_is_a_capture() {
+    let mut child = observer()
+        .args(["analyze", "-", "--format", "jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let bytes = fs::read(path("demo.pcapng")).expect("the demo capture");
+    child.stdin.take().expect("a pipe").write_all(&bytes).expect("the command reads");
+    let output = child.wait_with_output().expect("the command ends");
+    let from_file = analyze(&[&demo(), "--format", "jsonl"]).1;
+    let flows = |text: &str| records(text, "flow");
+    assert_eq!(flows(&String::from_utf8_lossy(&output.stdout)), flows(&from_file));
+}
+
+fn database(directory: &TempDir) -> String {
+    let db = directory.path().join("run.db").display().to_string();
+    assert_eq!(analyze(&[&demo(), "--db", &db, "--format", "jsonl", "--fail-on", "never"]).0, Some(0));
+    db
+}
+
+fn query(words: &[&str]) -> (Option<i32>, String, String) {
+    run(observer().arg("query").args(words))
+}
+
+#[test]
+fn queries_answer_in_every_form() {
+    let directory = TempDir::new().expect("a directory");
+    let db = database(&directory);
+    let sql = "SELECT app, count(*) AS flows FROM flows WHERE app = :app GROUP BY app";
+    let ask = |form: &str| {
+        let (code, stdout, stderr) = query(&[&db, sql, "-p", "app=com.example.shop", "--format", form]);
+        assert_eq!(code, Some(0), "{stderr}");
+        stdout
+    };
+    let row: Value = serde_json::from_str(&ask("jsonl")).expect("one object");
+    let flows = row["flows"].as_i64().expect("a number");
+    assert!(flows > 0);
+    assert_eq!(ask("csv"), format!("app,flows\ncom.example.shop,{flows}\n"));
+    assert_eq!(serde_json::from_str::<Value>(&ask("json")).expect("an array"), Value::from(vec![row]));
+    let table = ask("table");
+    assert_eq!(
+        table.lines().next().map(str::split_whitespace).map(Vec::from_iter),
+        Some(vec!["APP", "FLOWS"])
+    );
+    assert_eq!(table.lines().count(), 2);
+}
+
+#[test]
+fn every_saved_question_has_an_answer() {
+    let directory = TempDir::new().expect("a directory");
+    let db = database(&directory);
+    let (code, list, _) = query(&["--list"]);
+    assert_eq!(code, Some(0));
+    assert!(list.lines().count() >= 10);
+    for line in list.lines() {
+        let (name, description) = line.split_once(' ').expect("a name and a description");
+        assert!(description.trim().ends_with('.'), "{line}");
+        let (code, _, stderr) = query(&[&db, name, "--format", "jsonl"]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{name}");
+        assert_eq!(query(&[&db, name, "-p", "run=1"]).0, Some(0), "{name}");
+    }
+}
+
+#[test]
+fn questions_only_read() {
+    let directory = TempDir::new().expect("a directory");
+    let db = database(&directory);
+    let before = fs::read(&db).expect("the database");
+    let other = directory.path().join("other.db");
+    for sql in [
+        "DELETE FROM flows_v1",
+        "DROP VIEW flows",
+        "CREATE TEMP TABLE t (x)",
+        "PRAGMA journal_mode = DELETE",
+        "VACUUM",
+        &format!("ATTACH '{}' AS other", other.display()),
+        &format!("VACUUM INTO '{}'", other.display()),
+        "BEGIN",
+        "SELEC 1",
+        "SELECT 1; SELECT 2",
+        "SELECT :missing",
+        "SELECT load_extension('x')",
+        "nonsense",
+    ] {
+        let (code, stdout, stderr) = query(&[&db, sql]);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{sql}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+    assert!(!other.exists());
+    assert_eq!(fs::read(&db).expect("the database"), before);
+    assert_eq!(query(&[&db, "SELECT 1", "-p", "unknown=1"]).0, Some(2));
+}
+
+#[test]
+fn what_is_no_database_is_said_in_one_line() {
+    let directory = TempDir::new().expect("a directory");
+    let text =
+        file(&directory, "text.db", &b"this is a text, long enough to hold a header of SQLite. ".repeat(20));
+    let missing = directory.path().join("missing.db").display().to_string();
+    for (db, words) in [(&text, "not an SQLite database"), (&missing, "No such file")] {
+        let (code, stdout, stderr) = query(&[db, "apps"]);
+        assert_eq!((code, stdout.as_str()), (Some(3), ""));
+        assert!(stderr.contains(db.as_str()) && stderr.contains(words), "{stderr}");
+    }
+    assert!(!Path::new(&missing).exists(), "a question makes no database");
+    let (code, _, stderr) = analyze(&[&demo(), "--db", &text]);
+    assert_eq!(code, Some(3));
+    assert!(stderr.contains("not an SQLite database"), "{stderr}");
+    assert!(fs::read(&text).expect("the text").starts_with(b"this is a text"));
+}
