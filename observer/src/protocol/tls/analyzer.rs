@@ -91,10 +91,11 @@ impl Analyzer for TlsAnalyzer {
     fn gap(&mut self, gap: Gap, cx: &mut Context<'_>) -> Progress {
         let from = self.handshake.role(gap.direction);
         let side = self.side(gap.direction);
-        if !matches!(side.start, Start::Records) {
+        if matches!(side.start, Start::Ssl2(_)) {
             self.finish(cx);
             return Progress::Done;
         }
+        side.start = Start::Records;
         if side.malformed {
             return self.search(gap.direction);
         }
@@ -196,6 +197,7 @@ impl TlsAnalyzer {
             content::ALERT => {
                 self.messages = self.messages.saturating_add(1);
                 if header.len > 2 {
+                    self.midstream(header, cx);
                     say(cx, Fact::Alert(Alert { from, level: None, description: None }));
                 }
             }

@@ -17,6 +17,8 @@ mod record;
 mod session;
 mod ssl2;
 mod suite;
+#[cfg(test)]
+mod tests;
 mod tls13;
 mod wire;
 mod x509;
