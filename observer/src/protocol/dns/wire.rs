@@ -127,7 +127,7 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
                 break;
             }
         };
-        ordinary &= is_ordinary_class(class) && !is_netbios(&name);
+        ordinary &= is_ordinary_class(class) && !is_netbios(&name, kind);
         if questions.len() < MAX_QUESTIONS {
             questions.push(Question { name: text_of(&name), kind: mnemonic(kind) });
         }
@@ -178,7 +178,7 @@ fn records(
         let mut data = BinDecoder::clone(decoder, u16::try_from(decoder.index()).unwrap_or(u16::MAX));
         let raw = decoder.read_slice(usize::from(length)).map_err(wrong)?.unverified();
         if index < usize::from(header.answers) {
-            *ordinary &= is_ordinary_class(class) && !is_netbios(&name);
+            *ordinary &= is_ordinary_class(class) && !is_netbios(&name, kind);
             if answers.len() < MAX_ANSWERS {
                 let data = answer_data(kind, &mut data, length, raw);
                 answers.push(Answer { name: text_of(&name), kind: mnemonic(kind), ttl, data });
@@ -264,12 +264,14 @@ fn escape(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Whether the name is a NetBIOS name in its DNS disguise: 32 letters from A to P
-/// ([RFC 1001 §14.1](https://datatracker.ietf.org/doc/html/rfc1001#section-14.1)).
-fn is_netbios(name: &Name) -> bool {
-    name.iter()
-        .next()
-        .is_some_and(|label| label.len() == 32 && label.iter().all(|byte| (b'A'..=b'P').contains(byte)))
+/// Whether a name is a NetBIOS name in its DNS disguise: 32 letters from A to P
+/// ([RFC 1001 §14.1](https://datatracker.ietf.org/doc/html/rfc1001#section-14.1)), or as long and asked for by the types
+/// NB and NBSTAT, whose numbers DNS uses for others.
+fn is_netbios(name: &Name, kind: u16) -> bool {
+    name.iter().next().is_some_and(|label| {
+        let letters = label.iter().all(|byte| (b'A'..=b'P').contains(byte));
+        label.len() == 32 && (letters || matches!(kind, 0x20 | 0x21))
+    })
 }
 
 /// IN, CH, HS, NONE, ANY; mDNS uses the first bit for its own ends (RFC 6762 §5.4, §10.2).
