@@ -105,6 +105,7 @@ plain(
     "-d",
     '{"username":"alice","password":"open-sesame"}',
     "http://shop.test/login",
+    fires=["cleartext-credentials"],
     expect=['json.key == "password"'],
     silent=["cleartext-secret-in-url", "cleartext-unknown"],
 )

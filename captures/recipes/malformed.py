@@ -11,11 +11,17 @@ SOURCE = "tls/tls13-good.pcap"
 QUIET = ["cleartext-unknown", "non-tls-encryption"]
 
 
-def broken(file, shows, write, source=SOURCE, silent=()):
+def broken(file, shows, write, source=SOURCE, silent=(), fires=()):
     """One damaged file: `write(frames)` gives its bytes."""
 
     @capture(
-        f"malformed/{file}", shows=shows, tools=["curl", "nginx"], how="converted", silent=list(silent), derived=True
+        f"malformed/{file}",
+        shows=shows,
+        tools=["curl", "nginx"],
+        how="converted",
+        fires=list(fires),
+        silent=list(silent),
+        derived=True,
     )
     def record(lab):
         lab.out.write_bytes(write(capfile.read(lab.captures / source)))
@@ -130,7 +136,7 @@ def changed(change):
 broken("ip-length.pcap", "IPv4 headers that claim 65535 bytes, or four.", changed(lambda n, d: patched(d, 16, (b"\xff\xff", b"\x00\x04")[n % 2])), "http/cleartext-get.pcap")
 broken("ip-header-length.pcap", "IPv4 headers with a header length of 0, or beyond the packet.", changed(lambda n, d: patched(d, 14, (b"\x40", b"\x4f")[n % 2])), "http/cleartext-get.pcap")
 broken("tcp-data-offset.pcap", "TCP headers with a data offset of 0, or beyond the packet.", changed(lambda n, d: patched(d, 46, (b"\x00", b"\xf0")[n % 2]) if d[23] == 6 else d), "http/cleartext-get.pcap")
-broken("tcp-options.pcap", "TCP options with a length of 0, which never ends.", changed(lambda n, d: patched(d, 54, b"\x08\x00") if d[23] == 6 else d), "http/cleartext-get.pcap", ["cleartext-unknown"])
+broken("tcp-options.pcap", "TCP options with a length of 0, which never ends.", changed(lambda n, d: patched(d, 54, b"\x08\x00") if d[23] == 6 else d), "http/cleartext-get.pcap", ["cleartext-unknown"], ["cleartext-http"])
 broken("udp-length.pcap", "UDP lengths of 0 and beyond the packet.", changed(lambda n, d: patched(d, 38, (b"\x00\x00", b"\xff\xff")[n % 2])), "dns/a-aaaa-https.pcap")
 broken("cut-frames.pcap", "Each frame is cut one byte shorter than the one before, down to nothing.", lambda frames: pcap([frame.with_data(frame.data[: max(0, 74 - number * 4)]) for number, frame in enumerate(frames)]))
 broken("vlan-tower.pcap", "Forty VLAN tags in one frame.", changed(lambda n, d: d[:12] + b"\x81\x00\x00\x05" * 40 + d[12:]), "http/cleartext-get.pcap")
@@ -200,6 +206,7 @@ def tls_hello_cut(lab):
     "malformed/http-endless-head.pcap",
     shows="A request whose head has three hundred fields and no end; nginx answers 400.",
     tools=["python socket", "nginx"],
+    fires=["cleartext-http"],
     silent=["non-tls-encryption"],
     expect=["http.response.code == 400"],
 )

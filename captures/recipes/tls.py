@@ -15,7 +15,6 @@ SOUND = [
     "non-tls-encryption",
     "null-or-anonymous-cipher",
     "tls-version-negotiated",
-    "tls-version-offered",
     "weak-cipher-negotiated",
     "weak-group",
     "weak-signature",
@@ -42,7 +41,7 @@ def tls13_good(lab):
     silent=SOUND
     + ["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain"]
     + ["accepted-weak-certificate", "insecure-renegotiation", "tls-compression", "version-downgrade-retry"]
-    + ["weak-cipher-offered"],
+    + ["weak-cipher-offered", "tls-version-offered"],
     expect=[TLS12, "tls.handshake.type == 11"],
 )
 def tls12_good(lab):
@@ -174,7 +173,7 @@ openssl_cipher(
     "anonymous-dh",
     "ADH-AES128-GCM-SHA256",
     "openssl negotiates anonymous Diffie-Hellman: encrypted, and nobody knows with whom.",
-    ["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
+    ["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group"],
     ["tls-version-negotiated"],
     server=["-nocert"],
     expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0x00a6"],
@@ -829,6 +828,7 @@ def compression_offered(lab):
     shows="A ClientHello in SSL 2.0's format that offers TLS 1.2: OpenSSL still answers it, and the client leaves.",
     tools=["python socket", "openssl s_server"],
     how="made",
+    fires=["weak-cipher-negotiated"],
     silent=["cleartext-unknown", "non-tls-encryption", "cleartext-http"],
     expect=["tls.handshake.type == 2"],
 )

@@ -867,7 +867,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 14,
         link_type: "EN10MB",
         shows: "curl posts a login as JSON in the clear.",
-        fires: &["cleartext-http"],
+        fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-secret-in-url", "cleartext-unknown"],
     },
     Capture {
@@ -1267,7 +1267,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 58,
         link_type: "EN10MB",
         shows: "A request whose head has three hundred fields and no end; nginx answers 400.",
-        fires: &[],
+        fires: &["cleartext-http"],
         silent: &["non-tls-encryption"],
     },
     Capture {
@@ -1339,7 +1339,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 14,
         link_type: "EN10MB",
         shows: "TCP options with a length of 0, which never ends.",
-        fires: &[],
+        fires: &["cleartext-http"],
         silent: &["cleartext-unknown"],
     },
     Capture {
@@ -1756,7 +1756,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "The ClientHello of Chrome 131 on Android: GREASE and an encrypted ClientHello that is GREASE, too.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/chrome136.pcap",
@@ -1764,7 +1764,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "The ClientHello of Chrome 136: a post-quantum key share makes it longer than a segment.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/chrome99-android.pcap",
@@ -1772,7 +1772,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "The ClientHello of Chrome 99 on Android: GREASE, compressed certificates, and TLS 1.3.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/chromium.pcap",
@@ -1795,7 +1795,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 21,
         link_type: "EN10MB",
         shows: "openssl negotiates anonymous Diffie-Hellman: encrypted, and nobody knows with whom.",
-        fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
+        fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group"],
         silent: &["tls-version-negotiated"],
     },
     Capture {
@@ -1900,7 +1900,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "gnutls-cli and gnutls-serv under TLS 1.3: each encrypted handshake message in a record of its own.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/group-dh1024.pcap",
@@ -1956,7 +1956,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "curl fetches https://shop.test/ over IPv6 and TLS 1.3.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/java-rejects.pcap",
@@ -1972,7 +1972,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "Java's HTTP client fetches https://shop.test/ over TLS 1.3; JSSE pads its records.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/midstream.pcap",
@@ -2020,7 +2020,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "Node fetches https://shop.test/ over TLS 1.3.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/on-port-80.pcap",
@@ -2068,7 +2068,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "The ClientHello of Safari 18 on iOS.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/signature-md5.pcap",
@@ -2091,7 +2091,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 12,
         link_type: "EN10MB",
         shows: "A ClientHello in SSL 2.0's format that offers TLS 1.2: OpenSSL still answers it, and the client leaves.",
-        fires: &[],
+        fires: &["weak-cipher-negotiated"],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
     },
     Capture {
@@ -2140,7 +2140,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "curl looks up shop.test and fetches https://shop.test/ over TLS 1.3: nothing is wrong with it.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/version-refused.pcap",

@@ -132,7 +132,15 @@ impl TrustStore {
                         matches!(error, Error::CertExpired { .. } | Error::CertNotValidYet { .. })
                     };
                     let mut failures = outcomes.into_iter().flatten();
-                    Some(failures.find(|error| !about_dates(error)).unwrap_or(Error::UnknownIssuer))
+                    match failures.find(|error| !about_dates(error)) {
+                        Some(failure) => Some(failure),
+                        // At no time are all of them valid, so nothing is known of the rest.
+                        None if leaf.self_issued => Some(Error::UnknownIssuer),
+                        None => {
+                            let reason = "at no time are all certificates of the chain valid".to_owned();
+                            return (PathStatus::Unknown { reason }, None);
+                        }
+                    }
                 }
             }
             Err(error) => Some(error),

@@ -1,4 +1,5 @@
 //! Tests over the public API and the binary.
 
 mod cli;
+mod rules;
 mod store;

@@ -16,7 +16,6 @@ pub(super) struct Findings {
     /// Each with the flow that it was last seen in.
     merged: BTreeMap<Key, (Finding, u64)>,
     dropped: u64,
-    dropped_places: u64,
 }
 
 impl Findings {
@@ -42,21 +41,13 @@ impl Findings {
                     known.message = finding.message;
                 }
                 known.confidence = known.confidence.max(finding.confidence);
-                self.dropped_places = self.dropped_places.saturating_add(add_places(
-                    &mut known.evidence,
-                    finding.evidence,
-                    limits,
-                ));
+                add_places(&mut known.evidence, finding.evidence, limits);
             }
             None if full => self.dropped = self.dropped.saturating_add(1),
             None => {
                 let flow = finding.evidence.primary.0;
                 let mut finding = finding;
-                let places = finding.evidence.related.len();
                 finding.evidence.related.truncate(limits.places_per_finding);
-                let cut = places.saturating_sub(finding.evidence.related.len());
-                self.dropped_places =
-                    self.dropped_places.saturating_add(u64::try_from(cut).unwrap_or(u64::MAX));
                 self.merged.insert(key, (finding, flow));
             }
         }
@@ -69,28 +60,22 @@ impl Findings {
 
     /// Adds what was dropped to the counts.
     pub(super) fn dropped(&self, counts: &mut BTreeMap<String, u64>) {
-        for (name, count) in [("findings", self.dropped), ("places of findings", self.dropped_places)] {
-            if count > 0 {
-                *counts.entry(name.to_owned()).or_default() += count;
-            }
+        if self.dropped > 0 {
+            counts.insert("findings".to_owned(), self.dropped);
         }
     }
 }
 
-/// Adds the places that are new, up to the limit; says how many there was no room for.
-fn add_places(known: &mut Evidence, added: Evidence, limits: &Limits) -> u64 {
-    let mut dropped = 0u64;
+/// Adds the places that are new, up to the limit; [`Finding::flows`] goes on counting beyond it.
+fn add_places(known: &mut Evidence, added: Evidence, limits: &Limits) {
     for place in std::iter::once(added.primary).chain(added.related) {
-        if place == known.primary || known.related.contains(&place) {
-            continue;
+        if known.related.len() >= limits.places_per_finding {
+            return;
         }
-        if known.related.len() < limits.places_per_finding {
+        if place != known.primary && !known.related.contains(&place) {
             known.related.push(place);
-        } else {
-            dropped = dropped.saturating_add(1);
         }
     }
-    dropped
 }
 
 /// Worst first, then by app, far end, rule and place.

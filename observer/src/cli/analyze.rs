@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::ValueEnum;
@@ -22,6 +23,7 @@ use crate::rules::Severity;
 use crate::source;
 use crate::store::Store;
 use crate::time::Timestamp;
+use crate::trust::TrustStore;
 
 /// Inputs from this size on have a progress bar, in bytes.
 const LONG: u64 = 32 << 20;
@@ -57,6 +59,9 @@ pub(super) struct Arguments {
     /// What you declare of apps and endpoints (TOML)
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Trust the certificates of this PEM file, too; can be repeated
+    #[arg(long, value_name = "FILE")]
+    ca: Vec<PathBuf>,
     /// Write credentials of HTTP messages as they were sent, not as digests
     #[arg(long)]
     keep_secrets: bool,
@@ -105,7 +110,11 @@ impl FailOn {
 
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode> {
     let policy = arguments.policy.as_deref().map(Policy::load).transpose()?.unwrap_or_default();
-    let mut options = Options { policy, ..Options::default() };
+    let mut trust = TrustStore::default();
+    for path in &arguments.ca {
+        trust.add_file(path)?;
+    }
+    let mut options = Options { policy, trust: Arc::new(trust), ..Options::default() };
     if let Some(packages) = &arguments.packages {
         options.apps.load(packages)?;
     }

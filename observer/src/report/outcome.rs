@@ -17,11 +17,11 @@ pub enum Outcome {
 impl Run {
     /// What the run comes to when findings weigh from `fail_on` on; with `None`, none does.
     ///
-    /// A finding is certain whatever else was lost, so it goes before every doubt.
+    /// A finding is certain whatever else was lost, so it goes before every doubt. Findings that are held against
+    /// nobody in scope (the platform's, for one) do not weigh.
     #[must_use]
     pub fn outcome(&self, fail_on: Option<Severity>) -> Outcome {
-        let weighs = |severity| fail_on.is_some_and(|least| severity >= least);
-        let count = self.assessment.findings.iter().filter(|finding| weighs(finding.severity)).count();
+        let count = fail_on.map_or(0, |least| self.assessment.held_against_apps(least).count());
         if count > 0 {
             return Outcome::Findings(u64::try_from(count).unwrap_or(u64::MAX));
         }
@@ -44,8 +44,8 @@ impl Run {
             let frames = totals.frames;
             return Some(format!("none of {frames} frames carries IP traffic ({})", kinds.join(", ")));
         }
-        if totals.dropped_by_kernel > 0 {
-            return Some(format!("the capturing system lost {} frames", totals.dropped_by_kernel));
+        if let Some(reason) = &self.assessment.inconclusive {
+            return Some(reason.clone());
         }
         if let Some((limit, count)) = totals.dropped_by_limit.iter().find(|(_, count)| **count > 0) {
             return Some(format!("a limit dropped a part of the traffic ({limit}: {count})"));

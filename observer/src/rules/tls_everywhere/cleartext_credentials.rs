@@ -1,7 +1,7 @@
 //! Rule `cleartext-credentials`.
 
 use crate::observation::Flow;
-use crate::protocol::http1::CredentialKind;
+use crate::protocol::http1::{CredentialKind, Request, header};
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
@@ -11,7 +11,7 @@ declare_rule! {
     /// and its name are kept, never its value.
     /// ## Fails when
     /// Such a request leaves the device outside of TLS. Digest authentication, which can be attacked offline, is high; a
-    /// cookie, which may be a session or a mere preference, is medium.
+    /// cookie that is named like a session or a token is medium.
     /// ## Blind spots
     /// Secrets under names that nobody gives to secrets; bodies beyond the part that is looked at; other protocols than HTTP/1.
     /// ## References
@@ -60,6 +60,9 @@ impl Rule for CleartextCredentials {
         for (observation, request) in facts::clear_requests(flow) {
             for credential in &request.credentials {
                 let Some((what, severity)) = grade(credential.kind) else { continue };
+                if credential.kind == CredentialKind::Cookie && !names_a_session(request) {
+                    continue;
+                }
                 let line = facts::request_line(request);
                 let message = format!("{what} ({}) readable in {line}", credential.name);
                 report(
@@ -85,5 +88,18 @@ fn grade(kind: CredentialKind) -> Option<(&'static str, Severity)> {
         CredentialKind::ApiKey => ("API key", Severity::Critical),
         CredentialKind::UserInfo => ("user and password in the target", Severity::Critical),
         CredentialKind::QueryParameter => return None,
+    })
+}
+
+/// Parts of the names that frameworks and people give to cookies by which a server knows a user.
+const SESSION_NAMES: &[&str] =
+    &["auth", "csrf", "jwt", "login", "remember", "sess", "sid", "token", "user", "xsrf"];
+
+/// Whether a cookie of the request is named like a session.
+fn names_a_session(request: &Request) -> bool {
+    let cookies = header(&request.headers, "cookie").unwrap_or_default();
+    cookies.split(';').any(|cookie| {
+        let name = cookie.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+        SESSION_NAMES.iter().any(|part| name.contains(part))
     })
 }

@@ -1,0 +1,233 @@
+//! Every rule against the captures that were recorded for it: where it must speak, and where it must not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use observer::assess::{Assessment, Judgement};
+use observer::pipeline::{self, Options};
+use observer::policy::Policy;
+use observer::rules::{Blame, Confidence, Finding, RULES, Severity};
+use observer::trust::TrustStore;
+use observer_captures::Capture;
+
+/// What the lab's tester declares: see the recipes.
+const POLICY: &str = "[[mtls]]\nhost = \"mtls.test\"\n";
+
+/// Rules that speak only under a policy, and are tested below.
+const BY_POLICY: &[&str] = &[
+    "accepted-unpinned-key",
+    "client-certificate-cleartext-only",
+    "policy-expired-exception",
+    "undeclared-endpoint",
+];
+
+/// Rules for which no client could be found that still does it; unit tests make their facts by hand.
+const BY_HAND: &[&str] = &["tls-compression"];
+
+/// Captures whose client certificate only the lengths of encrypted records tell, which is not yet inferred.
+const BY_LENGTHS: &[&str] = &[
+    "mutual_tls/declined-boringssl.pcap",
+    "mutual_tls/declined-tls13.pcap",
+    "mutual_tls/not-asked-tls13.pcap",
+    "mutual_tls/required-missing-tls13.pcap",
+];
+
+fn assess(capture: &Capture, policy: &str) -> Option<Assessment> {
+    let mut trust = TrustStore::default();
+    trust.add_file(&observer_captures::roots()).expect("the lab's roots");
+    let policy = Policy::parse(policy).expect("a policy");
+    let options = Options { threads: 2, policy, trust: Arc::new(trust), ..Options::default() };
+    let source = observer::source::open(&[capture.path()]).ok()?;
+    let run = pipeline::analyze(source, &options, &mut [], &mut |_read, _total| {}).ok()?;
+    Some(run.assessment)
+}
+
+/// The rules that speak, each with its gravest finding.
+fn spoken(assessment: &Assessment) -> BTreeMap<&'static str, Severity> {
+    let mut rules = BTreeMap::new();
+    for finding in &assessment.findings {
+        let severity = rules.entry(finding.rule.id).or_insert(finding.severity);
+        *severity = finding.severity.max(*severity);
+    }
+    rules
+}
+
+/// Whether a capture must say that it shows this: what was chosen weighs, an offer or a mere suspicion does not.
+fn is_held(finding: &Finding) -> bool {
+    finding.severity >= Severity::Medium
+        && finding.confidence > Confidence::Tentative
+        && !finding.rule.id.ends_with("-offered")
+}
+
+#[test]
+fn every_capture_has_the_findings_that_the_manifest_says() {
+    let mut problems = Vec::new();
+    for capture in observer_captures::all().iter().filter(|capture| !BY_LENGTHS.contains(&capture.name)) {
+        let Some(assessment) = assess(capture, POLICY) else { continue };
+        let spoken = spoken(&assessment);
+        for rule in capture.fires.iter().filter(|rule| !spoken.contains_key(*rule)) {
+            problems.push(format!("{}: {rule} does not fire", capture.name));
+        }
+        for rule in capture.silent.iter().filter(|rule| spoken.contains_key(*rule)) {
+            problems.push(format!("{}: {rule} fires ({})", capture.name, spoken[rule]));
+        }
+        for finding in assessment.findings.iter().filter(|finding| is_held(finding)) {
+            let (rule, severity) = (finding.rule.id, finding.severity);
+            if !capture.fires.contains(&rule) {
+                problems.push(format!("{}: {rule} fires unexpectedly ({severity})", capture.name));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn every_rule_has_a_capture_and_a_near_miss() {
+    let captures = observer_captures::all();
+    let fires: BTreeSet<&str> = captures.iter().flat_map(|capture| capture.fires.iter().copied()).collect();
+    let silent: BTreeSet<&str> = captures.iter().flat_map(|capture| capture.silent.iter().copied()).collect();
+    let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.info().id).collect();
+    for rule in known.iter().filter(|rule| !BY_POLICY.contains(rule)) {
+        assert!(fires.contains(rule) || BY_HAND.contains(rule), "no capture on which {rule} fires");
+        assert!(silent.contains(rule), "no near miss for {rule}");
+    }
+}
+
+fn capture(name: &str) -> &'static Capture {
+    observer_captures::find(name).expect("the manifest lists it")
+}
+
+/// The gravest finding of each rule in a capture under a policy.
+fn under(name: &str, policy: &str) -> BTreeMap<&'static str, Severity> {
+    spoken(&assess(capture(name), policy).expect("a capture that can be read"))
+}
+
+#[test]
+fn pins_of_the_policy_are_compared_with_what_the_client_accepted() {
+    let other = "00".repeat(32);
+    let pin = |spki: &str| format!("[[pin]]\nhost = \"shop.test\"\nspki_sha256 = [\"{spki}\"]\n");
+    let assessment = assess(capture("tls/tls12-good.pcap"), &pin(&other)).unwrap();
+    let finding = assessment.findings.iter().find(|finding| finding.rule.id == "accepted-unpinned-key");
+    let key = finding.expect("the key is not pinned").details["spki_sha256"].as_str().unwrap().to_owned();
+    assert!(!under("tls/tls12-good.pcap", &pin(&key)).contains_key("accepted-unpinned-key"));
+    assert!(!under("tls/tls12-good.pcap", "").contains_key("accepted-unpinned-key"));
+    // TLS 1.3 hides the chain: nothing can be claimed.
+    assert!(!under("tls/tls13-good.pcap", &pin(&other)).contains_key("accepted-unpinned-key"));
+}
+
+#[test]
+fn endpoints_that_the_policy_does_not_list_are_undeclared() {
+    let list = |host: &str| format!("[[endpoint]]\nhost = \"{host}\"\nports = [80]\n");
+    assert!(under("http/cleartext-get.pcap", &list("shop.test")).contains_key("undeclared-endpoint"));
+    assert!(!under("http/cleartext-get.pcap", &list("news.test")).contains_key("undeclared-endpoint"));
+    assert!(!under("http/cleartext-get.pcap", "").contains_key("undeclared-endpoint"));
+    // Name service is not the app's.
+    assert!(!under("dns/a-aaaa-https.pcap", &list("shop.test")).contains_key("undeclared-endpoint"));
+}
+
+#[test]
+fn cleartext_alone_is_no_mutual_tls() {
+    let expects = |host: &str| format!("[[mtls]]\nhost = \"{host}\"\n");
+    let only = "client-certificate-cleartext-only";
+    assert!(under("http/cleartext-get.pcap", &expects("news.test")).contains_key(only));
+    assert!(!under("http/cleartext-get.pcap", &expects("shop.test")).contains_key(only));
+    assert!(!under("consistency/mixed-host.pcap", &expects("shop.test")).contains_key(only));
+}
+
+#[test]
+fn an_exception_excuses_until_its_last_day_and_is_a_finding_afterwards() {
+    let until = |day: &str| {
+        format!(
+            "[[exception]]\nrule = \"cleartext-http\"\nhost = \"news.test\"\nreason = \"it is news\"\nuntil = {day}\n"
+        )
+    };
+    let holds = assess(capture("http/cleartext-get.pcap"), &until("2100-01-01")).unwrap();
+    assert!(spoken(&holds).is_empty());
+    assert_eq!(holds.suppressed.len(), 1);
+    assert!(holds.suppressed[0].reason.contains("it is news"));
+    let verdict = holds.verdicts.iter().find(|verdict| verdict.requirement == "cl-mss:5.1").unwrap();
+    assert_eq!(verdict.judgement, Judgement::NoViolationObserved);
+
+    let over = assess(capture("http/cleartext-get.pcap"), &until("2000-01-01")).unwrap();
+    assert!(over.suppressed.is_empty());
+    assert_eq!(
+        spoken(&over),
+        BTreeMap::from([("cleartext-http", Severity::High), ("policy-expired-exception", Severity::Medium)])
+    );
+}
+
+#[test]
+fn the_platform_is_never_blamed_on_an_app() {
+    let assessment = assess(capture("demo.pcapng"), POLICY).unwrap();
+    let check = "connectivitycheck.gstatic.com";
+    let platform: Vec<&Finding> = assessment
+        .findings
+        .iter()
+        .filter(|finding| finding.endpoint.host.as_deref() == Some(check))
+        .collect();
+    assert_eq!(platform.len(), 1);
+    assert_eq!(platform[0].blame, Blame::Platform);
+    assert!(
+        assessment
+            .held_against_apps(Severity::Info)
+            .all(|finding| finding.endpoint.host.as_deref() != Some(check))
+    );
+    let judged: BTreeSet<String> =
+        assessment.verdicts.iter().filter_map(|verdict| Some(verdict.owner.as_ref()?.name())).collect();
+    assert!(judged.iter().all(|app| app.starts_with("com.example.")), "{judged:?}");
+    assert_eq!(judged.len(), 4);
+}
+
+#[test]
+fn the_scope_decides_whose_findings_count() {
+    let assessment =
+        assess(capture("demo.pcapng"), "[scope]\napps = [\"com.example.news\", \"com.example.absent\"]\n");
+    let assessment = assessment.unwrap();
+    assert_eq!(assessment.held_against_apps(Severity::Medium).count(), 0);
+    assert!(assessment.findings.iter().any(|finding| finding.blame == Blame::OutOfScope));
+    let judged: BTreeSet<String> =
+        assessment.verdicts.iter().filter_map(|verdict| Some(verdict.owner.as_ref()?.name())).collect();
+    assert_eq!(judged, BTreeSet::from(["com.example.news".to_owned()]));
+    assert_eq!(assessment.notes.len(), 1);
+    assert!(assessment.notes[0].contains("com.example.absent"));
+}
+
+#[test]
+fn every_app_has_a_verdict_for_every_requirement() {
+    let assessment = assess(capture("demo.pcapng"), POLICY).unwrap();
+    let rows = observer::requirements::all().count();
+    assert_eq!(assessment.verdicts.len(), 4 * rows);
+    for verdict in &assessment.verdicts {
+        assert!(!verdict.reason.is_empty(), "{} without a reason", verdict.requirement);
+        assert!(
+            (verdict.judgement == Judgement::Violated) <= (verdict.findings > 0),
+            "{}",
+            verdict.requirement
+        );
+    }
+    let of = |app: &str, requirement: &str| {
+        let mut verdicts = assessment.verdicts.iter();
+        let verdict = verdicts.find(|verdict| {
+            verdict.requirement == requirement
+                && verdict.owner.as_ref().is_some_and(|owner| owner.name() == app)
+        });
+        verdict.expect("a verdict").judgement
+    };
+    assert_eq!(of("com.example.shop", "cl-mss:5.1"), Judgement::Violated);
+    assert_eq!(of("com.example.chat", "cl-mss:5.5"), Judgement::Violated);
+    assert_eq!(of("com.example.weather", "cl-mss:5.2"), Judgement::Violated);
+    assert_eq!(of("com.example.news", "cl-mss:5.1"), Judgement::NoViolationObserved);
+    assert_eq!(of("com.example.news", "cl-mss:5.8"), Judgement::NotObservable);
+    assert_eq!(of("com.example.news", "cl-mss:5.9"), Judgement::NotExercised);
+}
+
+#[test]
+fn findings_are_the_same_with_any_number_of_threads() {
+    let render = |threads: usize| {
+        let options = Options { threads, ..Options::default() };
+        let source = observer::source::open(&[capture("demo.pcapng").path()]).unwrap();
+        let run = pipeline::analyze(source, &options, &mut [], &mut |_read, _total| {}).unwrap();
+        format!("{:?}", run.assessment)
+    };
+    assert_eq!(render(1), render(8));
+}
