@@ -22,6 +22,8 @@ const BLOCK: usize = 1 << 20;
 pub(super) const MAX_CAPTURED: usize = 16 << 20;
 /// A buffer never grows beyond this: a largest record, and as much again to look behind it.
 const MAX_BUFFER: usize = 2 * MAX_CAPTURED + (4 << 20);
+/// Buffers have lengths that are a multiple of this, so that one can take another's place.
+const GRAIN: usize = 256 << 10;
 /// Buffers kept for reuse; what is beyond is given back to the allocator.
 const POOL: usize = 32;
 /// Wounds kept of one input; beyond, they are counted only.
@@ -150,6 +152,11 @@ impl FileSource {
 
     /// Recognises the format of `input` and reads its first frames.
     pub(super) fn new(input: Input) -> Result<Self, SourceError> {
+        Self::with_blocks(input, FIRST_BLOCK, BLOCK)
+    }
+
+    /// [`Self::new`] with blocks of `first` and then of `block` bytes.
+    pub(super) fn with_blocks(input: Input, first: usize, block: usize) -> Result<Self, SourceError> {
         let summary = InputSummary { path: input.name.clone(), ..InputSummary::default() };
         let mut source = Self {
             input,
@@ -158,12 +165,12 @@ impl FileSource {
             pool: Vec::new(),
             tail: Vec::new(),
             offset: 0,
-            block: FIRST_BLOCK,
+            block: first,
             ended: false,
             first: None,
         };
         source.first = source.read()?;
-        source.block = BLOCK;
+        source.block = block;
         match source.found.summary.damage.first() {
             Some(damage) if source.found.summary.frames == 0 && source.ended => {
                 Err(SourceError::Unreadable {
@@ -212,7 +219,8 @@ impl FileSource {
     fn read(&mut self) -> Result<Option<FrameBatch>, SourceError> {
         let mut wanted = self.block;
         while !self.ended {
-            let len = self.tail.len().saturating_add(wanted).clamp(self.block, MAX_BUFFER);
+            let len = self.tail.len().saturating_add(wanted);
+            let len = if self.block < BLOCK { len } else { len.next_multiple_of(GRAIN) }.min(MAX_BUFFER);
             let mut shared = self.buffer(len);
             let filled = match Arc::get_mut(&mut shared) {
                 Some(buffer) => self.fill(buffer)?,

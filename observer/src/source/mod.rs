@@ -6,11 +6,15 @@
 
 mod dialect;
 mod file;
+#[cfg(feature = "live")]
+mod filter;
 mod input;
 mod order;
 mod pcap;
 mod pcapng;
 mod recorded;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 use std::io;
@@ -210,6 +214,11 @@ pub trait Source: Send {
 
     /// Bytes of input read so far and in all, where known: for a progress bar.
     fn progress(&self) -> (u64, Option<u64>);
+
+    /// Frames that a filter expression kept back so far. They count in [`Self::inputs`], and they have numbers.
+    fn filtered(&self) -> u64 {
+        0
+    }
 }
 
 /// Why an input cannot be read.
@@ -283,4 +292,29 @@ pub fn open(paths: &[PathBuf]) -> Result<Box<dyn Source>, SourceError> {
 pub fn read(name: &str, bytes: Box<dyn io::Read + Send>) -> Result<Box<dyn Source>, SourceError> {
     let input = input::Input::new(name.to_owned(), bytes, None, false)?;
     Ok(Box::new(file::FileSource::new(input)?))
+}
+
+/// Opens capture files as [`open`] does, and hands on only the frames that match a filter expression, if there is one.
+///
+/// Frames keep the numbers that they have in the files. The expression is compiled by libpcap, for each link type.
+///
+/// # Errors
+/// As [`open`]; and when the expression does not compile, or when filters are not built in (feature `live`).
+pub fn open_filtered(paths: &[PathBuf], expression: Option<&str>) -> Result<Box<dyn Source>, SourceError> {
+    let source = open(paths)?;
+    match expression.map(str::trim).filter(|expression| !expression.is_empty()) {
+        Some(expression) => filtered(source, expression),
+        None => Ok(source),
+    }
+}
+
+#[cfg(feature = "live")]
+fn filtered(source: Box<dyn Source>, expression: &str) -> Result<Box<dyn Source>, SourceError> {
+    Ok(Box::new(filter::Filtered::new(source, expression)?))
+}
+
+#[cfg(not(feature = "live"))]
+fn filtered(_: Box<dyn Source>, expression: &str) -> Result<Box<dyn Source>, SourceError> {
+    let reason = "this build of observer knows no filter expressions (feature `live`)".to_owned();
+    Err(SourceError::Filter { expression: expression.to_owned(), reason })
 }

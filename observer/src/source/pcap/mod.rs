@@ -7,7 +7,7 @@ mod resync;
 
 use std::sync::Arc;
 
-use self::resync::Verdict;
+use self::resync::{Verdict, near};
 use super::file::{Format, Found, MAX_CAPTURED, Window, record};
 use super::order::{ByteOrder, to_u64, to_usize};
 use super::{Annotations, LinkDirection, LinkType};
@@ -170,7 +170,9 @@ impl Format for Pcap {
             let next = start.saturating_add(to_usize(header.captured));
             let good = self.sane(header)
                 && match self.header(bytes, next) {
-                    Some(follower) => self.sane(follower),
+                    Some(follower) => {
+                        self.sane(follower) && near(Some(header.seconds), Some(follower.seconds))
+                    }
                     // Behind the last record there may be less than a header: that is judged when it is reached.
                     None if window.last => next <= bytes.len(),
                     None => return at,

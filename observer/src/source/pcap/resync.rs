@@ -51,10 +51,8 @@ impl Pcap {
     /// Decides about the record at `at`, whose header or whose follower's header does not look right.
     pub(super) fn judge(&mut self, window: Window<'_>, at: usize, header: Header) -> Verdict {
         let may_grow = !(window.last || window.full && at == 0);
-        if may_grow && window.bytes.len().saturating_sub(at) < LOOKAHEAD {
-            return Verdict::Wait;
-        }
         let next = at.saturating_add(self.record_header).saturating_add(to_usize(header.captured));
+        let whole = at.saturating_add(self.record_header).saturating_add(to_usize(header.original));
         let believable = to_usize(header.captured) <= MAX_CAPTURED && !header.is_blank();
         if believable {
             match self.loose_chain(window, next) {
@@ -63,9 +61,14 @@ impl Pcap {
                 Chain::Unknown | Chain::Bad => {}
             }
         }
+        if may_grow && window.bytes.len().saturating_sub(at) < LOOKAHEAD {
+            return Verdict::Wait;
+        }
         let fits = believable && next <= window.bytes.len();
         let horizon = at.saturating_add(LOOKAHEAD);
         match self.next_chain(window, at.saturating_add(1), horizon) {
+            // As long as the whole frame was on the link: then that is the length that is meant.
+            Search::At(place) if place == whole => Verdict::Resume(place),
             // The record itself is whole; what follows it is not.
             Search::At(place) if fits && next <= place => Verdict::Keep { trusted: false },
             Search::At(place) => Verdict::Resume(place),
@@ -169,7 +172,8 @@ fn ending(window: Window<'_>, at: usize) -> Chain {
     }
 }
 
-fn near(one: Option<u32>, other: Option<u32>) -> bool {
+/// Whether two times in seconds can be those of neighbours, as far as they are known.
+pub(super) fn near(one: Option<u32>, other: Option<u32>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => i64::from(one).abs_diff(i64::from(other)) <= NEAR.unsigned_abs(),
         _ => true,
