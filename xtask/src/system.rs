@@ -3,12 +3,13 @@
 //! A need is checked before anything is installed, so that a machine which has everything needs no network and no
 //! administrator. Nothing is ever upgraded or removed.
 
+use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 
 use anyhow::{bail, ensure};
 
-use crate::command::{find_program, output, program, run, succeeds};
+use crate::command::{find_program, output, program, run, succeeds, target_dir};
 
 /// Something a task needs from the system.
 pub(crate) struct Need {
@@ -144,12 +145,22 @@ fn administrator(manager: &Manager, verb: &[&str], packages: &[&str]) -> anyhow:
 /// Whether a program in `language` compiles and links with `libraries`.
 fn compiles(language: &str, source: &str, libraries: &[&str]) -> bool {
     let compiler = if language == "c++" { "c++" } else { "cc" };
-    let mut command = program(compiler, &["-x", language, "-", "-o", "/dev/null"]);
-    command.args(libraries).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Not /dev/null: a linker that replaces its output takes it away from everybody, if it runs as root.
+    let folder = target_dir();
+    if fs::create_dir_all(&folder).is_err() {
+        return false;
+    }
+    let output = folder.join(format!("probe-{}", process::id()));
+    let mut command = program(compiler, &["-x", language, "-", "-o"]);
+    command.arg(&output).args(libraries);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else { return false };
     // A compiler that ends without reading is judged by its exit code.
     let _ = child.stdin.take().map(|mut input| input.write_all(source.as_bytes()));
-    child.wait().is_ok_and(|status| status.success())
+    let compiled = child.wait().is_ok_and(|status| status.success());
+    // Where nothing was written there is nothing to remove.
+    let _ = fs::remove_file(&output);
+    compiled
 }
 
 #[cfg(test)]
