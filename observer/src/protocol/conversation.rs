@@ -313,6 +313,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_declined_before_a_gap_does_not_refute_what_follows() {
+        let played = tcp(&[
+            send(RESPONSE, [0x80; 30]),
+            Act::Missing(RESPONSE, 4000),
+            send(RESPONSE, "HTTP/1.1 204 No Content\r\n\r\n"),
+        ]);
+        assert_eq!(played.layers, ["http"]);
+        assert_eq!(played.facts().len(), 1);
+    }
+
+    #[test]
     fn a_false_recognition_is_taken_back() {
         // Recognised by a long request line that turns out to have no version.
         let acts = [send(REQUEST, [b"GET /".as_slice(), &[b'a'; 600]].concat()), send(REQUEST, "\n\n")];

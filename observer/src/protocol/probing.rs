@@ -41,6 +41,8 @@ struct Head {
     /// Where in `bytes` the piece begins that is probed: behind the last gap.
     start: usize,
     declined: Refuted,
+    /// Who declined what came before `start`.
+    declined_before: Refuted,
     /// Whether the bytes do not begin where the direction began.
     midstream: bool,
     /// Whether every piece is probed as a beginning: the first bytes are the middle of something that nobody claims.
@@ -111,7 +113,7 @@ impl Probing {
         self.last = Some((gap.frame, gap.at));
         if let Some(head) = self.heads.get_mut(gap.direction.index()) {
             head.start = head.bytes.len();
-            head.declined = 0;
+            head.declined_before |= std::mem::take(&mut head.declined);
             head.midstream = true;
             head.piecewise = false;
         }
@@ -130,7 +132,8 @@ impl Probing {
             let mut bytes = &[][..];
             if let (Some(cursor), Some(head)) = (cursors.get_mut(index), self.heads.get(index)) {
                 let end = cursor.saturating_add(kept);
-                if head.piecewise || head.declined & bit != 0 {
+                let declined = if *cursor < head.start { head.declined_before } else { head.declined };
+                if head.piecewise || declined & bit != 0 {
                     missing = missing.saturating_add(u64::try_from(kept).unwrap_or(u64::MAX));
                 } else {
                     bytes = head.bytes.get(*cursor..end).unwrap_or_default();
