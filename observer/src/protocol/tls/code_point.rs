@@ -53,8 +53,8 @@ impl TlsVersion {
     }
 }
 
-/// `1.3`, `1.0`, `3.0` (SSL), `1.2` (DTLS); unknown ones in hex. Drafts of TLS 1.3 print as `1.3-draft28`, Facebook's as
-/// `1.3-fb26`: they are not the version of the RFC.
+/// `1.3`, `1.0`, `3.0` (SSL), `1.2` (DTLS); unknown ones in hex. Drafts of TLS 1.3 print as `1.3`: see
+/// [`TlsVersion::draft`].
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -63,12 +63,8 @@ impl fmt::Display for TlsVersion {
             0x0301 | 0xfeff | 0x0100 => f.write_str("1.0"),
             0x0302 => f.write_str("1.1"),
             0x0303 | 0xfefd => f.write_str("1.2"),
-            0x0304 | 0xfefc => f.write_str("1.3"),
-            other => match self.draft() {
-                Some(draft) if other >= 0xfb00 => write!(f, "1.3-fb{draft}"),
-                Some(draft) => write!(f, "1.3-draft{draft}"),
-                None => write!(f, "{other:#06x}"),
-            },
+            _ if self.is_tls13() => f.write_str("1.3"),
+            other => write!(f, "{other:#06x}"),
         }
     }
 }
@@ -414,12 +410,10 @@ mod tests {
 
     #[test]
     fn drafts_of_tls_1_3_are_tls_1_3() {
-        for (value, printed, draft) in
-            [(0x7f1c, "1.3-draft28", 28), (0xfb1a, "1.3-fb26", 26), (0xfb17, "1.3-fb23", 23)]
-        {
+        for (value, draft) in [(0x7f1c, 28), (0xfb1a, 26), (0xfb17, 23)] {
             let version = TlsVersion(value);
             assert!(version.is_tls13());
-            assert_eq!((version.to_string().as_str(), version.draft()), (printed, Some(draft)));
+            assert_eq!((version.to_string().as_str(), version.draft()), ("1.3", Some(draft)));
         }
         assert_eq!(TlsVersion::TLS_1_3.draft(), None);
         assert_eq!(TlsVersion(0x0a0a).to_string(), "0x0a0a");
