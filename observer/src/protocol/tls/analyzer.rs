@@ -22,9 +22,9 @@ const MAX_RECORDS: u32 = 64;
 /// renegotiations.
 const MAX_MESSAGES: u32 = 128;
 
-/// Pieces of data of a direction in which a record is looked for after a gap, or that are let pass after bytes that
-/// are no record.
-const MAX_SEARCHES: u32 = 64;
+/// Bytes of a direction in which a record is looked for after a gap, or that are let pass after bytes that are no
+/// record.
+const MAX_SEARCHED: usize = 64 << 10;
 
 /// Reads a TLS session.
 #[derive(Default)]
@@ -53,7 +53,7 @@ struct Side {
     gap: bool,
     /// The bytes stopped being TLS.
     malformed: bool,
-    searches: u32,
+    searched: usize,
     encrypted_records: u32,
     tls13: EncryptedSide,
 }
@@ -78,7 +78,7 @@ enum Current {
 impl Analyzer for TlsAnalyzer {
     fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
         let progress = if self.side(data.direction).malformed {
-            self.search(data.direction)
+            self.search(data.direction, data.bytes.len())
         } else {
             self.read(data, cx).unwrap_or_else(|error| self.malformed(data.direction, error, cx))
         };
@@ -97,7 +97,7 @@ impl Analyzer for TlsAnalyzer {
         }
         side.start = Start::Records;
         if side.malformed {
-            return self.search(gap.direction);
+            return self.search(gap.direction, usize::try_from(gap.len).unwrap_or(usize::MAX));
         }
         let in_handshake = !side.finished && !side.data && !side.gap;
         side.gap = true;
@@ -148,7 +148,7 @@ impl TlsAnalyzer {
         }
         let records = &mut self.side(direction).records;
         if records.is_lost() && !records.resume(input) {
-            return Ok(self.search(direction));
+            return Ok(self.search(direction, input.len()));
         }
         while let Some(piece) = self.side(direction).records.next(&mut input)? {
             match piece {
@@ -172,11 +172,11 @@ impl TlsAnalyzer {
         Progress::NeedMore
     }
 
-    /// Counts a piece of data in which nothing was found.
-    fn search(&mut self, direction: Direction) -> Progress {
+    /// Counts bytes in which nothing was found.
+    fn search(&mut self, direction: Direction, len: usize) -> Progress {
         let side = self.side(direction);
-        side.searches = side.searches.saturating_add(1);
-        if side.searches > MAX_SEARCHES { Progress::Done } else { Progress::NeedMore }
+        side.searched = side.searched.saturating_add(len);
+        if side.searched > MAX_SEARCHED { Progress::Done } else { Progress::NeedMore }
     }
 
     fn is_done(&self) -> bool {
