@@ -4,6 +4,8 @@
 
 mod analyze;
 mod query;
+mod requirements;
+mod rules;
 mod words;
 
 use std::error::Error;
@@ -67,6 +69,8 @@ enum Color {
 enum Command {
     Analyze(analyze::Arguments),
     Query(query::Arguments),
+    Requirements(requirements::Arguments),
+    Rules(rules::Arguments),
 }
 
 /// Parses the arguments, runs the command and says how it ended.
@@ -77,6 +81,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Analyze(command) => analyze::run(&command, arguments.output.quiet),
         Command::Query(command) => query::run(&command),
+        Command::Requirements(command) => requirements::run(&command),
+        Command::Rules(command) => rules::run(&command),
     };
     match result {
         Ok(code) => code,

@@ -15,7 +15,7 @@ declare_rule! {
     /// [CWE-319](https://cwe.mitre.org/data/definitions/319.html)
     CleartextFirstThenRedirect {
         id: "cleartext-first-then-redirect",
-        summary: "first request in cleartext, relying on a redirect to TLS",
+        summary: "first request in cleartext, then a redirect",
         severity: Medium,
         requirements: &[
             "cl-mss:5.4",

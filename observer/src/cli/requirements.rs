@@ -1,0 +1,94 @@
+//! `observer requirements`: the catalogue that verdicts refer to.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::USAGE;
+use super::rules::{Format, table, write_table};
+use crate::requirements::{self, Exercise, Requirement};
+use crate::rules;
+
+/// List the requirements: what traffic can show of each, and the rules that bear on it
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// One standard alone, e.g. cl-mss, masvs, asvs
+    #[arg(long, value_name = "STANDARD")]
+    standard: Option<String>,
+    /// The form of the list
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let wanted = arguments.standard.as_deref();
+    let standards = requirements::standards();
+    if let Some(unknown) = wanted.filter(|id| !standards.iter().any(|standard| standard.id == *id)) {
+        let known: Vec<&str> = standards.iter().map(|standard| standard.id).collect();
+        anstream::eprintln!("observer: no standard is called {unknown:?}; there are {}", known.join(", "));
+        return Ok(ExitCode::from(USAGE));
+    }
+    let rows = requirements::all().filter(|row| wanted.is_none_or(|id| row.standard.id == id));
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    match arguments.format {
+        Format::Json => write_json(rows, &mut out)?,
+        Format::Table => {
+            for (index, standard) in
+                standards.iter().filter(|standard| wanted.is_none_or(|id| standard.id == id)).enumerate()
+            {
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                writeln!(out, "{}, {}\n", standard.name, standard.version)?;
+                write_rows(requirements::all().filter(|row| row.standard == *standard), &mut out)?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_rows(rows: impl Iterator<Item = &'static Requirement>, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(&["REQUIREMENT", "LEVEL", "ASKS THAT", "TRAFFIC", "RULES"]);
+    for row in rows {
+        let rules: Vec<&str> = rules::bearing_on(row.id).map(|rule| rule.id).collect();
+        let rules = if rules.is_empty() { row.instead.to_owned() } else { rules.join(", ") };
+        table.add_row([row.id, row.level, row.gist, shown(row), &rules]);
+    }
+    write_table(&table, out)
+}
+
+/// What traffic shows of it, in a few words.
+fn shown(row: &Requirement) -> &'static str {
+    if rules::bearing_on(row.id).next().is_none() {
+        return "not observable; instead:";
+    }
+    match row.exercise {
+        Exercise::Payload => "every flow with payload",
+        Exercise::Handshake => "TLS handshakes",
+        Exercise::Chain => "certificates up to TLS 1.2",
+        Exercise::Pin => "certificates of hosts with pins in the policy",
+        Exercise::ClientCertificate => "handshakes with mutual TLS, or where the policy expects it",
+        Exercise::Request => "HTTP requests that can be read",
+        Exercise::Endpoint => "far ends, where the policy lists endpoints",
+        Exercise::None => "not observable; instead:",
+    }
+}
+
+fn write_json(rows: impl Iterator<Item = &'static Requirement>, out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<_> = rows
+        .map(|row| {
+            json!({
+                "id": row.id,
+                "standard": {"id": row.standard.id, "name": row.standard.name, "version": row.standard.version},
+                "level": row.level,
+                "gist": row.gist,
+                "bearing": row.bearing,
+                "instead": row.instead,
+                "rules": rules::bearing_on(row.id).map(|rule| rule.id).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)
+}
