@@ -108,8 +108,12 @@ impl Analyzer for Http1Analyzer {
             State::Head | State::Body(_) => {}
         }
         let mut owned = std::mem::take(&mut self.side(direction).buffer);
-        owned.extend_from_slice(if owned.is_empty() { &[] } else { bytes });
-        let input = if owned.is_empty() { bytes } else { owned.as_slice() };
+        let input = if owned.is_empty() {
+            bytes
+        } else {
+            owned.extend_from_slice(bytes);
+            owned.as_slice()
+        };
         match self.messages(direction, input, cx) {
             Ok((taken, Then::Continue)) => {
                 let side = self.side(direction);
@@ -203,7 +207,9 @@ impl Http1Analyzer {
                     }
                     let Some(end) = wire::head_end(rest, self.side(direction).scanned) else {
                         self.side(direction).scanned = rest.len();
-                        if wire::recognise(rest) == Probe::NoMatch {
+                        // The first bytes tell; a long line is not searched again with every piece of it.
+                        let first = rest.get(..cx.limits.probe_bytes).unwrap_or(rest);
+                        if wire::recognise(first) == Probe::NoMatch {
                             return Err(ParseError::invalid("start line", 0));
                         }
                         if rest.len() > cx.limits.message_bytes {
