@@ -65,6 +65,8 @@ pub struct FragmentCounts {
     pub contradictory: u64,
     /// Datagrams still waiting for fragments.
     pub waiting: u64,
+    /// Frames taken in ([`Skip::Fragment`]) whose datagram was given up or still waits.
+    pub lost_frames: u64,
 }
 
 impl FragmentCounts {
@@ -99,6 +101,8 @@ struct Partial {
     first_at: Timestamp,
     protocol: u8,
     wire_len: u32,
+    /// Frames taken in.
+    frames: u64,
     /// Known once the last fragment came.
     total: Option<u32>,
     /// Payload bytes covered, captured or not.
@@ -142,6 +146,7 @@ impl Fragments {
         self.bytes = self.bytes.saturating_sub(before).saturating_add(partial.held);
         if !added {
             self.counts.contradictory = self.counts.contradictory.saturating_add(1);
+            self.counts.lost_frames = self.counts.lost_frames.saturating_add(partial.frames);
             return Err(MALFORMED);
         }
         if partial.total == Some(partial.covered) {
@@ -149,6 +154,7 @@ impl Fragments {
             self.counts.reassembled = self.counts.reassembled.saturating_add(1);
             return Ok(datagram);
         }
+        partial.frames = partial.frames.saturating_add(1);
         while self.open.len() > FragmentCounts::MAX_DATAGRAMS || self.bytes > FragmentCounts::MAX_BYTES {
             if self.remove_oldest() {
                 self.counts.evicted = self.counts.evicted.saturating_add(1);
@@ -158,8 +164,12 @@ impl Fragments {
     }
 
     pub(super) fn counts(&self) -> FragmentCounts {
-        let waiting = self.open.values().filter(|partial| !partial.given_up).count();
-        FragmentCounts { waiting: waiting as u64, ..self.counts }
+        let mut counts = self.counts;
+        for partial in self.open.values().filter(|partial| !partial.given_up) {
+            counts.waiting = counts.waiting.saturating_add(1);
+            counts.lost_frames = counts.lost_frames.saturating_add(partial.frames);
+        }
+        counts
     }
 
     fn expire(&mut self, now: Timestamp) {
@@ -176,7 +186,12 @@ impl Fragments {
     /// Removes the oldest; whether it still had hope.
     fn remove_oldest(&mut self) -> bool {
         let oldest = self.order.first_key_value().map(|(_, key)| *key);
-        oldest.and_then(|key| self.remove(&key)).is_some_and(|partial| !partial.given_up)
+        let Some(partial) = oldest.and_then(|key| self.remove(&key)).filter(|partial| !partial.given_up)
+        else {
+            return false;
+        };
+        self.counts.lost_frames = self.counts.lost_frames.saturating_add(partial.frames);
+        true
     }
 
     fn remove(&mut self, key: &FragmentKey) -> Option<Partial> {
@@ -194,6 +209,7 @@ impl Partial {
             first_at,
             protocol: 0,
             wire_len: 0,
+            frames: 0,
             total: None,
             covered: 0,
             pieces: BTreeMap::new(),

@@ -16,7 +16,8 @@ pub enum Skip {
     Llc(u8),
     /// Carries no IP packet that can be read, by its name: `802.11 management`.
     NotIp(&'static str),
-    /// A part of a datagram that is not complete yet. No loss.
+    /// A part of a datagram that is not complete yet. A loss only if it never is: see
+    /// [`FragmentCounts::lost_frames`](super::FragmentCounts::lost_frames).
     Fragment,
     /// A header that is cut off by the capture's snaplen.
     Truncated(&'static str),
@@ -32,7 +33,8 @@ impl Skip {
         match self {
             Self::EtherType(number) => ether_type_name(*number).is_some(),
             Self::Ppp(number) => ppp_name(*number).is_some(),
-            Self::Llc(_) | Self::NotIp(_) | Self::Fragment => true,
+            Self::Llc(number) => llc_name(*number).is_some(),
+            Self::NotIp(_) | Self::Fragment => true,
             Self::LinkType(_) | Self::Truncated(_) | Self::Malformed(_) | Self::TooDeep => false,
         }
     }
@@ -59,7 +61,7 @@ impl fmt::Display for Skip {
                 None => write!(f, "llc {number:#04x}"),
             },
             Self::NotIp(name) => f.write_str(name),
-            Self::Fragment => f.write_str("ip fragment waiting for the rest"),
+            Self::Fragment => f.write_str("ip fragment without the rest"),
             Self::Truncated(layer) => write!(f, "truncated {layer}"),
             Self::Malformed(layer) => write!(f, "malformed {layer}"),
             Self::TooDeep => f.write_str("layers nested too deep"),
@@ -76,9 +78,11 @@ fn link_type_name(number: u16) -> Option<&'static str> {
         8 => "SLIP",
         10 => "FDDI",
         123 => "SunATM",
+        130..=137 | 164 | 167 | 168 | 174 | 178..=181 | 238 => "Juniper",
         147..=162 => "private use",
         165 => "BACnet MS/TP",
         177 => "Linux LAPD",
+        182 => "Frame Relay multilink",
         186 => "USB, FreeBSD",
         187 => "Bluetooth HCI H4",
         189 | 220 => "USB, Linux",

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::merge::ToMerge;
 use super::worker::{Work, WorkItem};
-use crate::decode::{Backing, Decoder, PacketRecord, Skip};
+use crate::decode::{Backing, Decoder, FragmentCounts, PacketRecord, Skip};
 use crate::flow::Clock;
 use crate::flow::key::FlowKey;
 use crate::report::Totals;
@@ -25,12 +25,21 @@ pub(super) struct Reader {
 pub(super) struct ReaderCounts {
     frames: u64,
     skipped: BTreeMap<Skip, u64>,
+    fragments: FragmentCounts,
     clock: Clock,
 }
 
 impl ReaderCounts {
-    pub(super) fn add_to(self, totals: &mut Totals) {
+    pub(super) fn add_to(mut self, totals: &mut Totals) {
         totals.frames = self.frames;
+        // Fragments of datagrams that were put together later are no loss.
+        self.skipped.remove(&Skip::Fragment);
+        if self.fragments.lost_frames > 0 {
+            self.skipped.insert(Skip::Fragment, self.fragments.lost_frames);
+        }
+        if self.fragments.evicted > 0 {
+            totals.dropped_by_limit.insert("fragmented datagrams".to_owned(), self.fragments.evicted);
+        }
         for (skip, count) in self.skipped {
             *totals.skipped.entry(skip.to_string()).or_default() += count;
         }
@@ -70,7 +79,12 @@ impl Reader {
                 break;
             }
         }
-        Ok(ReaderCounts { frames: self.frames, skipped: self.skipped, clock: self.clock })
+        Ok(ReaderCounts {
+            frames: self.frames,
+            skipped: self.skipped,
+            fragments: self.decoder.counts(),
+            clock: self.clock,
+        })
     }
 
     /// Decodes a batch and sends its packets to their workers; false when nobody listens.

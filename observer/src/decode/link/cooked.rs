@@ -31,6 +31,11 @@ impl Walk<'_> {
         self.ip(span.skip(usize::from(len).next_multiple_of(4), "pflog header")?, envelope)
     }
 
+    /// LINKTYPE_IPNET: a header of Solaris, of which all but the length varies.
+    pub(super) fn ipnet(&mut self, span: Span<'_>, envelope: Envelope<'_>) -> Result<(), Skip> {
+        self.ip(span.skip(24, "ipnet header")?, envelope)
+    }
+
     /// LINKTYPE_APPLE_IP_OVER_IEEE1394: two long addresses, then an EtherType.
     pub(super) fn firewire(&mut self, span: Span<'_>, envelope: Envelope<'_>) -> Result<(), Skip> {
         let ([high, low], payload) = span.skip(16, "firewire header")?.header::<2>("firewire header")?;

@@ -35,6 +35,18 @@ impl Walk<'_> {
         self.ether_type(u16::from_be_bytes([high, low]), payload, envelope)
     }
 
+    /// Ethernet with a switch chip's tag of `tag_len` bytes (LINKTYPE_DSA_TAG_*) after the addresses.
+    pub(super) fn switch_tagged(
+        &mut self,
+        tag_len: usize,
+        span: Span<'_>,
+        envelope: Envelope<'_>,
+    ) -> Result<(), Skip> {
+        let tagged = span.skip(12, LAYER)?.skip(tag_len, "switch tag")?;
+        let ([high, low], payload) = tagged.header::<2>(LAYER)?;
+        self.ether_type(u16::from_be_bytes([high, low]), payload, envelope)
+    }
+
     /// What the EtherType `number` announces.
     pub(in super::super) fn ether_type(
         &mut self,
@@ -56,6 +68,11 @@ impl Walk<'_> {
                 0x8926 | 0xf1c1 => 4,
                 // 802.1BR.
                 0x893f => 6,
+                // Cisco's metadata: version, length of the options in words of four bytes, at least one.
+                0x8909 => {
+                    let ([_, words], _) = span.header::<2>("cisco metadata")?;
+                    usize::from(words.max(1)).saturating_mul(4).saturating_add(2)
+                }
                 other => return Err(Skip::EtherType(other)),
             };
             let ([high, low], payload) = span.skip(tag_len, "vlan tag")?.header::<2>("vlan tag")?;

@@ -33,7 +33,7 @@ impl Walk<'_> {
             0 | 108 => self.loopback(span, envelope),
             9 | 50 => self.ppp(span, envelope),
             51 => self.pppoe(span, envelope),
-            100 => self.llc(span, envelope),
+            11 | 100 => self.llc(span, envelope),
             104 => self.cisco_hdlc(span, envelope),
             105 => self.wifi(span, false, envelope),
             109 => self.enc(span, envelope),
@@ -46,8 +46,11 @@ impl Walk<'_> {
             166 | 204 => self.ppp_with_direction(span, envelope),
             192 => self.ppi(span, envelope),
             219 => self.mpls(span, envelope, ()),
+            226 => self.ipnet(span, envelope),
             239 => self.nflog(span, envelope),
             276 => self.sll2(span, envelope),
+            281 | 284 => self.switch_tagged(4, span, envelope),
+            285 => self.switch_tagged(8, span, envelope),
             other => Err(Skip::LinkType(other)),
         }
     }

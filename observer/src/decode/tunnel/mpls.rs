@@ -13,6 +13,19 @@ use super::Tunnel;
 /// Labels in a stack.
 const MAX_LABELS: usize = 16;
 
+/// Bytes that Ethernet may pad a packet with.
+const MIN_FRAME: usize = 46;
+
+const LAYER: &str = "mpls label stack";
+
+/// What may lie under a label stack.
+#[derive(Clone, Copy)]
+enum Inner {
+    ControlWord,
+    Ethernet,
+    Ip,
+}
+
 impl Walk<'_> {
     /// A label stack and what is under it. Labels differ by direction, so that `ends` alone tell tunnels apart.
     pub(in super::super) fn mpls(
@@ -21,25 +34,39 @@ impl Walk<'_> {
         envelope: Envelope<'_>,
         ends: impl Hash,
     ) -> Result<(), Skip> {
-        const LAYER: &str = "mpls label stack";
         for _ in 0..MAX_LABELS {
             let ([_, _, bottom, _], below) = span.header::<4>(LAYER)?;
             span = below;
             if bottom & 1 == 1 {
                 let envelope = envelope.inside(Tunnel::Mpls, ends)?;
-                return match span.nibble() {
-                    // A MAC address may begin like an IP packet.
-                    Some(4 | 6) if is_ip(span, 46) || span.missing > 0 => self.ip(span, envelope),
-                    Some(4 | 6) => {
-                        let decoded = self.ip(span, envelope);
-                        if decoded.is_err() { self.ethernet(span, envelope) } else { decoded }
-                    }
-                    Some(0) => self.ethernet(span.skip(4, LAYER)?, envelope),
-                    Some(1) => Err(Skip::NotIp("mpls oam")),
-                    _ => self.ethernet(span, envelope),
-                };
+                return self.under_labels(span, envelope);
             }
         }
         Err(Skip::Malformed(LAYER))
+    }
+
+    /// What labels cover. A MAC address may begin like an IP packet or a control word, so that there is a second guess.
+    fn under_labels(&mut self, span: Span<'_>, envelope: Envelope<'_>) -> Result<(), Skip> {
+        let guesses = match span.nibble() {
+            Some(4 | 6) if is_ip(span, MIN_FRAME) => [Inner::Ip, Inner::Ethernet],
+            Some(4 | 6) => [Inner::Ethernet, Inner::Ip],
+            Some(0) => [Inner::ControlWord, Inner::Ethernet],
+            Some(1) => return Err(Skip::NotIp("mpls oam")),
+            _ => return self.ethernet(span, envelope),
+        };
+        let mut outcome = Err(Skip::Malformed(LAYER));
+        for guess in guesses {
+            let decoded = match guess {
+                Inner::Ip => self.ip(span, envelope),
+                Inner::Ethernet => self.ethernet(span, envelope),
+                Inner::ControlWord => span.skip(4, LAYER).and_then(|frame| self.ethernet(frame, envelope)),
+            };
+            match decoded {
+                Ok(()) | Err(Skip::Fragment) => return decoded,
+                Err(skip) if !outcome.as_ref().is_err_and(Skip::is_certain) => outcome = Err(skip),
+                Err(_less_certain) => {}
+            }
+        }
+        outcome
     }
 }

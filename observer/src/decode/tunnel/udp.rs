@@ -24,9 +24,9 @@ impl Walk<'_> {
         envelope: &Envelope<'_>,
     ) -> Option<Result<(), Skip>> {
         match (source, destination) {
-            (_, 4789 | 8472) => Some(self.vxlan(ip, payload, *envelope)),
-            (_, 4790) => Some(self.vxlan_gpe(ip, payload, *envelope)),
-            (_, 6081) => Some(self.geneve(ip, payload, *envelope)),
+            (4789 | 8472, _) | (_, 4789 | 8472) => Some(self.vxlan(ip, payload, *envelope)),
+            (4790, _) | (_, 4790) => Some(self.vxlan_gpe(ip, payload, *envelope)),
+            (6081, _) | (_, 6081) => Some(self.geneve(ip, payload, *envelope)),
             (2152, _) | (_, 2152) => Some(self.gtp_u(ip, payload, *envelope)),
             _ => {
                 let server = source == 3544 || destination == 3544;
@@ -51,14 +51,14 @@ impl Walk<'_> {
         let ([flags, 0, 0, next, n2, n1, n0, 0], packet) = span.header::<8>(LAYER)? else {
             return Err(Skip::Malformed(LAYER));
         };
-        // Version 0, I and P set.
-        if flags & 0b1111_1100 != 0b0000_1100 {
+        // Version 0 and I set; some writers state the next protocol without setting P.
+        if flags & 0b1111_1000 != 0b0000_1000 {
             return Err(Skip::Malformed(LAYER));
         }
         let inside = envelope.inside(Tunnel::Vxlan, (ip.ends(), n2, n1, n0))?;
         match next {
             1 | 2 => self.ip(packet, inside),
-            3 => self.ethernet(packet, inside),
+            0 | 3 => self.ethernet(packet, inside),
             5 => self.mpls(packet, inside, ()),
             _ => Err(Skip::Malformed(LAYER)),
         }
