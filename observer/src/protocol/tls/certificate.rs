@@ -39,7 +39,7 @@ pub struct ParsedCertificate {
     pub subject: String,
     /// The issuer's distinguished name, RFC 4514.
     pub issuer: String,
-    /// The serial number, lower-case hex.
+    /// The serial number, lower-case hex without leading zeros.
     pub serial: String,
     /// Valid from.
     pub not_before: Timestamp,

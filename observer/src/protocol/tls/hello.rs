@@ -280,3 +280,122 @@ pub(super) fn u16s(bytes: &[u8]) -> impl Iterator<Item = u16> {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(content.len()).unwrap();
+        [&kind.to_be_bytes()[..], &len.to_be_bytes(), content].concat()
+    }
+
+    fn block(extensions: &[Vec<u8>]) -> Vec<u8> {
+        let all = extensions.concat();
+        [&u16::try_from(all.len()).unwrap().to_be_bytes()[..], &all].concat()
+    }
+
+    fn client(extensions: &[u8]) -> Vec<u8> {
+        let mut body = vec![3, 3];
+        body.extend_from_slice(&[5; 32]);
+        body.extend_from_slice(&[0, 0, 8, 0x0a, 0x0a, 0x13, 0x01, 0x00, 0xff, 0x56, 0x00, 1, 0]);
+        body.extend_from_slice(extensions);
+        body
+    }
+
+    fn server(version: [u8; 2], random: [u8; 32], rest: &[u8]) -> Vec<u8> {
+        [&version[..], &random, rest].concat()
+    }
+
+    #[test]
+    fn a_broken_extension_costs_itself() {
+        let hello = client(&block(&[
+            extension(0x1a1a, &[]),
+            // A server name that claims more than there is.
+            extension(0, &[0, 200, 0, 0, 90, b'a']),
+            extension(16, &[0, 3, 2, b'h', b'2']),
+            extension(0x7777, &[1, 2, 3]),
+            extension(43, &[7, 0x2a, 0x2a, 3, 4, 3, 3, 9]),
+            extension(51, &[0, 9, 0x11, 0xec, 0, 1, 7, 0, 29, 0, 0]),
+        ]));
+        let hello = client_hello(&hello, 't').unwrap();
+        assert_eq!(hello.extensions, [0x1a1a, 0, 16, 0x7777, 43, 51]);
+        assert_eq!(hello.server_name, None);
+        assert_eq!(hello.alpn, ["h2"]);
+        assert_eq!(hello.offered_versions(), [TlsVersion::TLS_1_3, TlsVersion::TLS_1_2]);
+        assert_eq!(hello.key_share_groups, [NamedGroup(4588), NamedGroup(29)]);
+        assert!(hello.secure_renegotiation && hello.fallback_scsv);
+        assert!(hello.cipher_suites.first().is_some_and(|suite| suite.is_grease()));
+    }
+
+    #[test]
+    fn a_block_that_is_cut_short_yields_what_is_there() {
+        let mut bytes =
+            client(&block(&[extension(23, &[]), extension(35, &[1, 2, 3]), extension(41, &[0; 9])]));
+        bytes.truncate(bytes.len() - 4);
+        let hello = client_hello(&bytes, 't').unwrap();
+        assert_eq!(hello.extensions, [23, 35]);
+        assert_eq!((hello.extended_master_secret, hello.session_ticket), (true, Some(3)));
+        assert!(client_hello(&bytes[..40], 't').is_err());
+    }
+
+    #[test]
+    fn names_are_lower_case_and_ech_is_noticed() {
+        let name = [&[0, 12, 0, 0, 9][..], b"A.Example"].concat();
+        let hello = client(&block(&[extension(0, &name), extension(0xfe0d, &[0; 8])]));
+        let hello = client_hello(&hello, 't').unwrap();
+        assert_eq!(hello.server_name.as_deref(), Some("a.example"));
+        assert_eq!(hello.ech, ClientEch::Outer);
+        assert_eq!(hello.offered_versions(), [TlsVersion::TLS_1_2]);
+    }
+
+    #[test]
+    fn a_retry_is_told_by_its_random() {
+        let rest =
+            [&[0, 0x13, 0x02, 0][..], &block(&[extension(43, &[3, 4]), extension(51, &[0, 24])])].concat();
+        let answer = server_hello(&server([3, 3], HELLO_RETRY_REQUEST, &rest)).unwrap();
+        let ServerAnswer::Retry(retry) = answer else { panic!("{answer:?}") };
+        assert_eq!((retry.version, retry.group), (TlsVersion::TLS_1_3, Some(NamedGroup(24))));
+        let answer = server_hello(&server([3, 3], [1; 32], &rest)).unwrap();
+        assert!(matches!(answer, ServerAnswer::Hello(hello) if hello.legacy_version == TlsVersion::TLS_1_2));
+    }
+
+    #[test]
+    fn early_drafts_have_no_session_id() {
+        let rest = [&[0x13, 0x01][..], &block(&[extension(40, &[0, 29, 0, 1, 7])])].concat();
+        let ServerAnswer::Hello(hello) = server_hello(&server([0x7f, 0x12], [1; 32], &rest)).unwrap() else {
+            panic!("a retry")
+        };
+        assert_eq!(hello.version.draft(), Some(18));
+        assert_eq!((hello.cipher_suite, hello.group), (CipherSuite(0x1301), Some(NamedGroup(29))));
+    }
+
+    #[test]
+    fn a_downgrade_is_marked_in_the_random() {
+        let mut random = [1; 32];
+        random[24..].copy_from_slice(b"DOWNGRD\x01");
+        let ServerAnswer::Hello(hello) = server_hello(&server([3, 3], random, &[0, 0xc0, 0x2f, 0])).unwrap()
+        else {
+            panic!("a retry")
+        };
+        assert!(hello.downgrade_sentinel);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            kinds in proptest::collection::vec((0..60_u16, proptest::collection::vec(any::<u8>(), 0..20)), 0..8),
+        ) {
+            let _ = client_hello(&bytes, 't');
+            let _ = server_hello(&bytes);
+            let _ = draft_hello_retry_request(&bytes);
+            let extensions: Vec<_> = kinds.iter().map(|(kind, content)| extension(*kind, content)).collect();
+            let hello = client_hello(&client(&block(&extensions)), 't').unwrap();
+            let kinds: Vec<_> = kinds.iter().map(|(kind, _)| *kind).collect();
+            prop_assert_eq!(hello.extensions, kinds);
+        }
+    }
+}

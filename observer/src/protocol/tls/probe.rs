@@ -80,7 +80,7 @@ fn handshake_record(header: RecordHeader, body: &[u8], bytes: &[u8]) -> Probe {
                 Some(_) => followed_strictly(header, bytes),
             };
         }
-        kind::HELLO_REQUEST | kind::SERVER_HELLO_DONE => len == 0,
+        kind::HELLO_REQUEST | kind::SERVER_HELLO_DONE => len == 0 && header.len == 4,
         kind::CERTIFICATE => match body.get(4..7) {
             None => return Probe::NeedMore,
             Some(list) => {
@@ -187,6 +187,15 @@ mod tests {
         ] {
             assert_eq!(look(bytes), Probe::Match, "{what}");
         }
+    }
+
+    #[test]
+    fn what_may_be_an_encrypted_message_waits_for_the_next_record() {
+        let mut bytes = vec![22, 3, 3, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.resize(45, 7);
+        assert_eq!(look(&bytes), Probe::NeedMore);
+        assert_eq!(look(&[bytes.as_slice(), &[23, 3, 3, 0, 30]].concat()), Probe::Match);
+        assert_eq!(look(&[bytes.as_slice(), &[0, 0, 0, 0, 0]].concat()), Probe::NoMatch);
     }
 
     proptest! {

@@ -101,6 +101,34 @@ fn every_recorded_session_is_understood() {
 }
 
 #[test]
+fn fingerprints_are_those_that_others_compute() {
+    // JA4: as published for these browsers. JA3 and JA3S: `tshark -e tls.handshake.ja3 -e tls.handshake.ja3s`.
+    for (name, ja3, ja4, ja3s) in [
+        ("tls/chrome131-android.pcap", None, "t13d1516h2_8daaf6152771_02713d6af862", None),
+        ("tls/chrome136.pcap", None, "t13d1516h2_8daaf6152771_d8a2da3f94cd", None),
+        (
+            "tls/tls12-good.pcap",
+            Some("b1ab61eaed1b24bb7ad09712f7d1c120"),
+            "t12d0207h2_6d4732649639_a44c6288192a",
+            Some("0191d81a4ad7ee1a330a1e2c51d23ace"),
+        ),
+        (
+            "tls/java.pcap",
+            Some("0a0d72200639a7a39887b9d81a247310"),
+            "t13d371200_db35923f8641_7c76daad20ec",
+            Some("15af977ce25de452b96affa2addb1036"),
+        ),
+    ] {
+        let (session, _) = only(name);
+        let (client, server) =
+            (session.client_hello.as_ref().unwrap(), session.server_hello.as_ref().unwrap());
+        assert_eq!(client.value.ja4, ja4, "{name}");
+        assert!(ja3.is_none_or(|ja3| ja3 == client.value.ja3), "{name}: {}", client.value.ja3);
+        assert!(ja3s.is_none_or(|ja3s| ja3s == server.value.ja3s), "{name}: {}", server.value.ja3s);
+    }
+}
+
+#[test]
 fn any_split_gives_the_same_facts() {
     for name in [
         "tls/tls12-good.pcap",
