@@ -155,7 +155,9 @@ impl Fragments {
             return Ok(datagram);
         }
         partial.frames = partial.frames.saturating_add(1);
-        while self.open.len() > FragmentCounts::MAX_DATAGRAMS || self.bytes > FragmentCounts::MAX_BYTES {
+        while !self.order.is_empty()
+            && (self.open.len() > FragmentCounts::MAX_DATAGRAMS || self.bytes > FragmentCounts::MAX_BYTES)
+        {
             if self.remove_oldest() {
                 self.counts.evicted = self.counts.evicted.saturating_add(1);
             }

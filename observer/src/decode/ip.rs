@@ -3,6 +3,8 @@
 //! The version is taken from the header itself, whatever the layer below called it. Checksums are not looked at: a
 //! host that offloads them captures wrong ones.
 
+use std::ops::RangeInclusive;
+
 use etherparse::err::{ipv4, ipv6};
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
@@ -196,10 +198,11 @@ fn jumbo_len(next_header: u8, payload: Span<'_>) -> Option<usize> {
     }
 }
 
-/// Whether `span` is an IP packet beyond reasonable doubt, for layers that do not say what they carry: the lengths
-/// agree with the frame, up to `slack` bytes of padding, and an IPv4 header's checksum is right.
-pub(super) fn is_ip(span: Span<'_>, slack: usize) -> bool {
-    let fits = |stated: usize| stated <= span.wire_len() && span.wire_len().saturating_sub(stated) <= slack;
+/// Whether `span` is an IP packet beyond reasonable doubt, for layers that do not say what they carry: the bytes after
+/// its stated end are as many as `padding` allows, and an IPv4 header's checksum is right.
+pub(super) fn is_ip(span: Span<'_>, padding: RangeInclusive<usize>) -> bool {
+    let fits =
+        |stated: usize| span.wire_len().checked_sub(stated).is_some_and(|after| padding.contains(&after));
     if let Ok(header) = Ipv4HeaderSlice::from_slice(span.bytes) {
         return header.slice().len() <= usize::from(header.total_len())
             && fits(usize::from(header.total_len()))

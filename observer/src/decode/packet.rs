@@ -110,7 +110,8 @@ pub struct Packet<'a> {
     pub frame: FrameNumber,
     /// When that frame was captured.
     pub timestamp: Timestamp,
-    /// Where.
+    /// Where: the capture's interface; where the link layer names an interface of the capturing host (SLL2, PKTAP),
+    /// that one is stirred into the upper 16 bits. Equal for the same place, no index into anything.
     pub interface: InterfaceIndex,
     /// Who sends what to whom.
     pub five_tuple: FiveTuple,
@@ -120,9 +121,9 @@ pub struct Packet<'a> {
     pub tunnels: TunnelPath,
     /// The transport header and payload.
     pub segment: Segment<'a>,
-    /// Bytes on the link, headers included.
+    /// Bytes on the link as the capture counts them, headers included; of all its frames for a reassembled packet.
     pub wire_len: u32,
-    /// Whose it is, where the capture says so.
+    /// Whose it is, where the capture says so; the frame's own word goes before the file's.
     pub owner: Option<Arc<RecordedOwner>>,
 }
 

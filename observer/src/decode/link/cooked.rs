@@ -78,7 +78,7 @@ impl Walk<'_> {
             (_, 0x0001) => Err(Skip::EtherType(0x8137)),
             (_, 0x0004) => self.llc(span, envelope),
             // Modems and tunnels may leave out the protocol.
-            (_, 0x0000 | 0x00f5..=0x00ff) if is_ip(span, 0) => self.ip(span, envelope),
+            (_, 0x0000 | 0x00f5..=0x00ff) if is_ip(span, 0..=0) => self.ip(span, envelope),
             (_, number) => self.ether_type(number, span, envelope),
         }
     }

@@ -1,5 +1,7 @@
 //! Ethernet, its tags, and what an EtherType or an LLC header announces.
 
+use std::ops::RangeInclusive;
+
 use super::super::ip::is_ip;
 use super::super::span::Span;
 use super::super::walk::{Envelope, Walk};
@@ -8,8 +10,8 @@ use super::super::{Skip, Tunnel};
 /// Tags before the packet: two are common (IEEE 802.1ad), more are made by tests.
 const MAX_TAGS: usize = 8;
 
-/// Bytes that Ethernet may add after a raw packet: PCAPdroid counts its header, padding and trailer in.
-const RAW_SLACK: usize = 64;
+/// What PCAPdroid counts as a part of a record that it left out for lack of room: Ethernet header, padding, trailer.
+const LEFT_OUT: RangeInclusive<usize> = 46..=49;
 
 const LAYER: &str = "ethernet header";
 
@@ -23,7 +25,7 @@ impl Walk<'_> {
         {
             return self.ip(span.skip(14, LAYER)?, envelope);
         }
-        if matches!(span.nibble(), Some(4 | 6)) && is_ip(span, RAW_SLACK) {
+        if matches!(span.nibble(), Some(4 | 6)) && (is_ip(span, 0..=0) || is_ip(span, LEFT_OUT)) {
             return self.ip(span, envelope);
         }
         self.ethernet(span, envelope)

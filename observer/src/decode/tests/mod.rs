@@ -1,5 +1,6 @@
 //! Frames built by hand, a file a group of layers, and what holds for all of them.
 
+mod captures;
 mod fragments;
 mod links;
 mod owners;

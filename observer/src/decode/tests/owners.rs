@@ -76,6 +76,15 @@ fn pcapdroid_bare_packets_under_ethernet() {
 }
 
 #[test]
+fn an_address_that_begins_like_ip_is_an_address() {
+    for first in [0x45, 0x60] {
+        let mut frame = ethernet(0x0806, &[0; 46]);
+        frame[..6].copy_from_slice(&[first, 0, 0, 60, 0, 10]);
+        assert_eq!(decode(1, &frame).unwrap_err().to_string(), "arp");
+    }
+}
+
+#[test]
 fn equal_trailers_share_one_owner() {
     let mut decoder = Decoder::default();
     let record = pcapdroid(&hello(), 10_123, b"Shop");

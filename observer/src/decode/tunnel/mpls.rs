@@ -14,7 +14,7 @@ use super::Tunnel;
 const MAX_LABELS: usize = 16;
 
 /// Bytes that Ethernet may pad a packet with.
-const MIN_FRAME: usize = 46;
+const MAX_PADDING: usize = 46;
 
 const LAYER: &str = "mpls label stack";
 
@@ -48,7 +48,7 @@ impl Walk<'_> {
     /// What labels cover. A MAC address may begin like an IP packet or a control word, so that there is a second guess.
     fn under_labels(&mut self, span: Span<'_>, envelope: Envelope<'_>) -> Result<(), Skip> {
         let guesses = match span.nibble() {
-            Some(4 | 6) if is_ip(span, MIN_FRAME) => [Inner::Ip, Inner::Ethernet],
+            Some(4 | 6) if is_ip(span, 0..=MAX_PADDING) => [Inner::Ip, Inner::Ethernet],
             Some(4 | 6) => [Inner::Ethernet, Inner::Ip],
             Some(0) => [Inner::ControlWord, Inner::Ethernet],
             Some(1) => return Err(Skip::NotIp("mpls oam")),
