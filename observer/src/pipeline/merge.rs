@@ -1,7 +1,7 @@
 //! The merge: what ended, in order, joined with names and owners, to the rules and the sinks.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -11,7 +11,7 @@ use crate::assess::{Assessor, Losses};
 use crate::attribution::{AppDirectory, owner_of};
 use crate::flow::{ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
-use crate::protocol::{dns, tls};
+use crate::protocol::{Fact, dns, tls};
 use crate::report::{Run, Totals};
 use crate::source::{FrameNumber, InputSummary, Metadata};
 use crate::time::Tick;
@@ -74,6 +74,7 @@ pub(super) struct Merge {
     apps: AppDirectory,
     assessor: Assessor,
     names: dns::NameMemory,
+    malformed: BTreeMap<&'static str, u64>,
     flows: u64,
     unattributed: (u64, u64),
 }
@@ -86,6 +87,7 @@ impl Merge {
             apps,
             assessor,
             names: dns::NameMemory::default(),
+            malformed: BTreeMap::new(),
             flows: 0,
             unattributed: (0, 0),
         }
@@ -134,6 +136,9 @@ impl Merge {
         (totals.unattributed_flows, totals.unattributed_bytes) = self.unattributed;
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
+        for (protocol, count) in &self.malformed {
+            *totals.malformed.entry((*protocol).to_owned()).or_default() += count;
+        }
         let losses = Losses { dropped_frames: totals.dropped_by_kernel, frames: totals.frames };
         let assessment = self.assessor.finish(losses);
         for (name, count) in &assessment.dropped_by_limit {
@@ -184,6 +189,11 @@ impl Merge {
             let bytes = ended.flow.counts.iter().map(|counts| counts.bytes).sum::<u64>();
             self.unattributed =
                 (self.unattributed.0.saturating_add(1), self.unattributed.1.saturating_add(bytes));
+        }
+        for observation in ended.observations.iter() {
+            if let Fact::Malformed { protocol, .. } = &observation.fact {
+                *self.malformed.entry(protocol).or_default() += 1;
+            }
         }
         let domain = domain_of(&ended.flow, &ended.observations, ended.tls.as_deref(), &self.names);
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
