@@ -188,6 +188,11 @@ impl FileSource {
         self.first.as_ref()?.frames.first().map(|frame| frame.timestamp)
     }
 
+    /// Whether it has handed out everything, or has nothing.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended && self.first.is_none()
+    }
+
     /// Whether it can be opened a second time.
     pub(super) fn reopens(&self) -> bool {
         self.input.reopens

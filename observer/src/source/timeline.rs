@@ -69,8 +69,15 @@ impl Timeline {
                 state: State::Closed,
                 progress: (0, source.progress().1),
             };
-            // What has no frame in its first blocks may still have metadata and, later, frames.
             let begins = source.begins();
+            if source.is_done() {
+                part.summary = source.summary().clone();
+                part.progress = source.progress();
+                part.state = State::Ended;
+                timeline.parts.push(part);
+                continue;
+            }
+            // What has no frame in its first blocks may still have metadata and, later, frames.
             if !source.reopens() || begins.is_none() {
                 part.state = State::Open(Box::new(Reading::new(source)));
             }
