@@ -100,67 +100,62 @@ impl TrustStore {
     ) -> Option<ChainStatus> {
         let leaf = chain.first()?;
         let parsed = leaf.parsed.as_ref()?;
-        let weak = weaknesses(chain, policy);
-        let (path, path_dates) = self.path(chain, parsed, at, !weak.is_empty());
-        let dates = Dates::of(parsed, at).or(path_dates);
+        let (path, followed) = self.path(chain, parsed, at);
+        // What is on no path was sent in vain: a cross-signed root, for example.
+        let all: Vec<usize> = (0..chain.len()).collect();
+        let weak = weaknesses(chain, followed.as_ref().map_or(&all, |followed| &followed.used), policy);
+        let path_dates = followed.and_then(|followed| followed.dates);
+        let dates = Dates::of(parsed, at).or(path_dates).filter(|_| at >= CREDIBLE);
         Some(ChainStatus { path, dates, name: name_matches(leaf, parsed, host), weak })
     }
 
-    /// How far the chain leads, whatever the dates; and what is wrong with the dates of an intermediate.
+    /// Where the chain leads, whatever the dates, and what was followed to a trusted root.
     fn path(
         &self,
         chain: &[Arc<Certificate>],
         leaf: &ParsedCertificate,
         at: Timestamp,
-        weak: bool,
-    ) -> (PathStatus, Option<Dates>) {
-        let mut dates = None;
+    ) -> (PathStatus, Option<Followed>) {
         let failure = match self.verify(chain, at) {
-            Ok(()) => return (PathStatus::Trusted, None),
-            Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => {
-                // The dates are a fact of their own: is the path sound at a time that they allow?
-                let times = chain.iter().filter_map(|certificate| certificate.parsed.as_ref());
-                let times = times.flat_map(|parsed| [parsed.not_before, parsed.not_after]);
-                let outcomes: Vec<Option<Error>> =
-                    times.take(MAX_RETRIES).map(|time| self.verify(chain, time).err()).collect();
-                if outcomes.contains(&None) {
-                    let mut others = chain.iter().skip(1);
-                    dates = others.find_map(|certificate| Dates::of(certificate.parsed.as_ref()?, at));
-                    None
-                } else {
-                    let about_dates = |error: &Error| {
-                        matches!(error, Error::CertExpired { .. } | Error::CertNotValidYet { .. })
-                    };
-                    let mut failures = outcomes.into_iter().flatten();
-                    match failures.find(|error| !about_dates(error)) {
-                        Some(failure) => Some(failure),
-                        // At no time are all of them valid, so nothing is known of the rest.
-                        None if leaf.self_issued => Some(Error::UnknownIssuer),
-                        None => {
-                            let reason = "at no time are all certificates of the chain valid".to_owned();
-                            return (PathStatus::Unknown { reason }, None);
-                        }
+            Ok(used) => return (PathStatus::Trusted, Some(Followed { used, dates: None })),
+            Err(error) => error,
+        };
+        let failure = if is_about_dates(&failure) {
+            // The dates are a fact of their own: is the path sound at a time that they allow?
+            let parsed = chain.iter().filter_map(|certificate| certificate.parsed.as_ref());
+            let times = parsed.flat_map(|parsed| [parsed.not_before, parsed.not_after]);
+            let mut other = None;
+            for time in times.take(MAX_RETRIES) {
+                match self.verify(chain, time) {
+                    Ok(used) => {
+                        let dates = used
+                            .iter()
+                            .filter(|index| **index > 0)
+                            .find_map(|index| Dates::of(chain.get(*index)?.parsed.as_ref()?, at));
+                        return (PathStatus::Trusted, Some(Followed { used, dates }));
                     }
+                    Err(error) if !is_about_dates(&error) => other = Some(error),
+                    Err(_) => {}
                 }
             }
-            Err(error) => Some(error),
-        };
-        let Some(failure) = failure else { return (PathStatus::Trusted, dates) };
-        let status = if leaf.self_issued {
-            PathStatus::SelfSigned
-        } else if weak || !matches!(failure, Error::UnknownIssuer) {
-            // Its own weakness, or a form that webpki does not read, says nothing of who issued it.
-            match failure {
-                Error::UnknownIssuer if weak => self.by_name(chain),
-                failure => PathStatus::Unknown { reason: words(&failure) },
-            }
+            other
         } else {
-            self.by_name(chain)
+            Some(failure)
         };
-        (status, dates)
+        let status = match failure {
+            _ if leaf.self_issued => PathStatus::SelfSigned,
+            Some(Error::UnknownIssuer) => by_name(chain),
+            // A form that no current client follows says nothing of who issued it.
+            Some(failure) => PathStatus::Unknown { reason: words(&failure) },
+            None => PathStatus::Unknown {
+                reason: "at no time are all certificates of the chain valid".to_owned(),
+            },
+        };
+        (status, None)
     }
 
-    fn verify(&self, chain: &[Arc<Certificate>], at: Timestamp) -> Result<(), Error> {
+    /// Builds a path at a time; says which certificates of the chain are on it.
+    fn verify(&self, chain: &[Arc<Certificate>], at: Timestamp) -> Result<Vec<usize>, Error> {
         let mut certificates =
             chain.iter().map(|certificate| CertificateDer::from(certificate.der.as_slice()));
         let leaf = certificates.next().ok_or(Error::UnknownIssuer)?;
@@ -177,20 +172,60 @@ impl TrustStore {
             None,
             None,
         )
-        .map(|_path| ())
+        .map(|path| {
+            let used: Vec<CertificateDer<'_>> =
+                path.intermediate_certificates().map(|certificate| certificate.der()).collect();
+            let on_path = |(index, certificate): (usize, &Arc<Certificate>)| {
+                let der = certificate.der.as_slice();
+                (index == 0 || used.iter().any(|used| used.as_ref() == der)).then_some(index)
+            };
+            chain.iter().enumerate().filter_map(on_path).collect()
+        })
     }
+}
 
-    /// Where a chain without a valid path ends: at a known root by name, at an unknown root, or too early.
-    fn by_name(&self, chain: &[Arc<Certificate>]) -> PathStatus {
-        let last = chain.iter().rev().find_map(|certificate| certificate.parsed.as_ref());
-        let issuer = last.map(|parsed| parsed.issuer.clone()).unwrap_or_default();
-        let ends_in_root = last.is_some_and(|parsed| parsed.self_issued);
-        if ends_in_root || chain.len() > 1 {
-            PathStatus::Untrusted { issuer }
-        } else {
-            PathStatus::Incomplete { issuer }
-        }
+/// What was followed to a trusted root.
+struct Followed {
+    /// Places in the chain, the leaf's first.
+    used: Vec<usize>,
+    /// What is wrong with the dates of an intermediate.
+    dates: Option<Dates>,
+}
+
+/// Capture clocks before this time (the year 2000) were never set: they say nothing of dates.
+const CREDIBLE: Timestamp = Timestamp(946_684_800_000_000_000);
+
+fn is_about_dates(error: &Error) -> bool {
+    matches!(error, Error::CertExpired { .. } | Error::CertNotValidYet { .. })
+}
+
+/// Where a chain without a valid path ends: at an unknown root, or too early.
+fn by_name(chain: &[Arc<Certificate>]) -> PathStatus {
+    let last = chain.iter().rev().find_map(|certificate| certificate.parsed.as_ref());
+    let issuer = last.map(|parsed| parsed.issuer.clone()).unwrap_or_default();
+    let claims_public = chain.first().is_some_and(|leaf| claims_public(leaf));
+    if chain.len() > 1 {
+        PathStatus::Untrusted { issuer, claims_public }
+    } else {
+        PathStatus::Incomplete { issuer }
     }
+}
+
+/// Whether the leaf has what public authorities put into theirs, and private ones seldom do: a policy of the CA/Browser
+/// Forum (2.23.140.1.2) or timestamps of Certificate Transparency (RFC 6962 §3.3). A claim, no proof.
+fn claims_public(leaf: &Certificate) -> bool {
+    use x509_parser::extensions::ParsedExtension;
+    use x509_parser::prelude::FromDer as _;
+    let Ok((_, certificate)) = x509_parser::certificate::X509Certificate::from_der(&leaf.der) else {
+        return false;
+    };
+    certificate.extensions().iter().any(|extension| match extension.parsed_extension() {
+        ParsedExtension::CertificatePolicies(policies) => {
+            policies.iter().any(|policy| policy.policy_id.to_id_string().starts_with("2.23.140.1."))
+        }
+        ParsedExtension::SCT(_) => true,
+        _ => false,
+    })
 }
 
 /// Times at which a path is tried again when the dates are wrong: two of each certificate of a usual chain.
@@ -237,6 +272,8 @@ pub enum PathStatus {
     Untrusted {
         /// The issuer of the last certificate.
         issuer: String,
+        /// Whether the leaf looks like one of a public authority, whose root may have left the store since.
+        claims_public: bool,
     },
     /// It cannot be told, because a certificate is too weak or too old to be followed.
     Unknown {
@@ -287,12 +324,11 @@ pub struct WeakCertificate {
 }
 
 /// Keys below the policy, and signatures with MD5 or SHA-1; a root's own signature proves nothing and is passed over.
-fn weaknesses(chain: &[Arc<Certificate>], policy: &TlsPolicy) -> Vec<WeakCertificate> {
+fn weaknesses(chain: &[Arc<Certificate>], used: &[usize], policy: &TlsPolicy) -> Vec<WeakCertificate> {
     let mut found = Vec::new();
-    for (index, parsed) in chain
-        .iter()
-        .enumerate()
-        .filter_map(|(index, certificate)| Some((index, certificate.parsed.as_ref()?)))
+    let parsed = chain.iter().enumerate().filter(|(index, _)| used.contains(index));
+    for (index, parsed) in
+        parsed.filter_map(|(index, certificate)| Some((index, certificate.parsed.as_ref()?)))
     {
         let mut say =
             |weakness: String| found.push(WeakCertificate { subject: parsed.subject.clone(), weakness });

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::observation::{Flow, Observation, Protection};
 use crate::protocol::http1;
 use crate::protocol::tls;
+use crate::protocol::unrecognised;
 
 /// Ports of services that devices use to find each other, the time and their address: never an app's fault.
 ///
@@ -83,6 +84,16 @@ const MAX_SHOWN: usize = 120;
 
 /// The sort of findings about connectivity checks: the platform's, unless an owner says otherwise.
 pub(crate) const CONNECTIVITY_CHECK: &str = "connectivity-check";
+
+/// Bytes below which text cannot be told from chance.
+const MIN_TEXT: usize = 16;
+
+/// The text at the start of a flow that no protocol claims: enough of it, and from the start.
+pub(crate) fn unknown_text(flow: &Flow) -> Option<(&Observation, &unrecognised::Fact)> {
+    let (observation, fact) = flow.unrecognised()?;
+    let text = fact.likeness == unrecognised::Likeness::Text && fact.sampled >= MIN_TEXT;
+    (text && !flow.flow.info.midstream).then_some((observation, fact))
+}
 
 /// Hosts and paths by which platforms find out whether there is a captive portal; in the clear, by design.
 const CONNECTIVITY_CHECKS: &[(&str, &str)] = &[

@@ -2,7 +2,7 @@
 
 use super::accepted;
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{Confidence, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule};
 use crate::time::Timestamp;
 use crate::trust::Dates;
 
@@ -10,11 +10,12 @@ declare_rule! {
     /// ## What it observes
     /// The dates of the chain that the server sent up to TLS 1.2, at the time of the capture.
     /// ## Fails when
-    /// The leaf, or an intermediate without which no path exists, has expired or is not yet valid, and the client went on.
+    /// The leaf, or an intermediate without which no path exists, has expired or is not yet valid, which is
+    /// medium, and the client went on.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may have verified afterwards:
-    /// it is not reported. Revocation is not checked. A device whose clock is wrong
-    /// captures at a wrong time, too.
+    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// have verified afterwards: it is not reported. Revocation is not checked. A device whose clock is wrong
+    /// captures at a wrong time, too; times before the year 2000 are not believed.
     /// ## References
     /// [RFC 5280 §4.1.2.5](https://datatracker.ietf.org/doc/html/rfc5280#section-4.1.2.5),
     /// [CWE-298](https://cwe.mitre.org/data/definitions/298.html)
@@ -58,7 +59,14 @@ impl Rule for AcceptedExpired {
             ),
             None => return,
         };
-        report(accepted.finding(self.info(), flow, message).kind(kind));
+        let finding = accepted.finding(self.info(), flow, message).kind(kind);
+        report(match accepted.status.dates {
+            // More often than a certificate of the future it is a clock of the past.
+            Some(Dates::NotYetValid { .. }) => {
+                finding.severity(Severity::Medium).confidence(Confidence::Firm)
+            }
+            _ => finding,
+        });
     }
 }
 

@@ -2,17 +2,19 @@
 
 use super::accepted;
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
+use crate::rules::{Confidence, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
     /// The names of the leaf up to TLS 1.2, and the name that the ClientHello asks for.
     /// ## Fails when
-    /// The leaf is not for that name, and the client went on. The subject's common name does not count.
+    /// The leaf is not for that name, and the client went on. The subject's common name does not count; a
+    /// leaf that has the name there and nowhere else is medium. Where the ClientHello states an address,
+    /// which RFC 6066 forbids, it is tentative: the client may compare with a name.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may have verified afterwards:
-    /// it is not reported. Revocation is not checked. A ClientHello without
-    /// a server name says nothing of what the client compares with.
+    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// have verified afterwards: it is not reported. Revocation is not checked. A ClientHello without a
+    /// server name says nothing of what the client compares with.
     /// ## References
     /// [RFC 9525 §6](https://datatracker.ietf.org/doc/html/rfc9525#section-6),
     /// [CWE-297](https://cwe.mitre.org/data/definitions/297.html)
@@ -58,8 +60,14 @@ impl Rule for AcceptedNameMismatch {
             facts::list(&accepted.names)
         };
         let message = format!("the client asked for {asked} and accepted a certificate for {names}");
-        report(
-            accepted.finding(self.info(), flow, message).detail("server_name", asked).detail("san", names),
-        );
+        let by_subject = accepted.names.is_empty() && accepted.has_common_name(&asked);
+        let is_address = asked.parse::<std::net::IpAddr>().is_ok();
+        let finding =
+            accepted.finding(self.info(), flow, message).detail("server_name", asked).detail("san", names);
+        report(match (by_subject, is_address) {
+            (true, _) => finding.severity(Severity::Medium).confidence(Confidence::Firm),
+            (false, true) => finding.confidence(Confidence::Tentative),
+            (false, false) => finding,
+        });
     }
 }

@@ -9,14 +9,15 @@ declare_rule! {
     /// ## What it observes
     /// The chain that the server sent up to TLS 1.2, and whether the client sent application data after it.
     /// ## Fails when
-    /// The leaf issued itself, is not among the trusted authorities (Mozilla's and those of `--ca`), and the client went on.
+    /// The leaf issued itself, is not among the trusted authorities (Mozilla's and those of `--ca`), and the
+    /// client went on.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may have verified afterwards:
-    /// it is not reported. Revocation is not checked. An app that pins exactly this certificate is safe: name its key in the policy's pins
-    /// or the certificate with `--ca`.
+    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// have verified afterwards: it is not reported. Revocation is not checked. An app that pins exactly this
+    /// certificate is safe: name its key in the policy's pins or the certificate with `--ca`.
     /// ## References
-    /// [RFC 5280 §6](https://datatracker.ietf.org/doc/html/rfc5280#section-6),
-    /// MASWE-0027 (MASWE 1), [CWE-295](https://cwe.mitre.org/data/definitions/295.html)
+    /// [RFC 5280 §6](https://datatracker.ietf.org/doc/html/rfc5280#section-6), MASWE-0027 (MASWE 1),
+    /// [CWE-295](https://cwe.mitre.org/data/definitions/295.html)
     AcceptedSelfSigned {
         id: "accepted-self-signed",
         summary: "self-signed certificate accepted",

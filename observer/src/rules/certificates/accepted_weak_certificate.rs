@@ -8,14 +8,16 @@ declare_rule! {
     /// ## What it observes
     /// Keys and signatures of the chain that the server sent up to TLS 1.2.
     /// ## Fails when
-    /// A key is shorter than the policy allows (RSA 2048 bits, elliptic curves 224), or a signature other than a root's own uses MD5 or
-    /// SHA-1, and the client went on.
+    /// A key is shorter than the policy allows (RSA 2048 bits, elliptic curves 224), or a signature other
+    /// than a root's own uses MD5 or SHA-1, and the client went on.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may have verified afterwards:
-    /// it is not reported. Revocation is not checked. A leaf that issued itself is looked at, too.
+    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// have verified afterwards: it is not reported. Revocation is not checked. A leaf that issued itself is
+    /// looked at, too.
     /// ## References
-    /// [RFC 9325 §4.5](https://datatracker.ietf.org/doc/html/rfc9325#section-4.5),
-    /// [RFC 9155](https://datatracker.ietf.org/doc/html/rfc9155), [CWE-326](https://cwe.mitre.org/data/definitions/326.html)
+    /// [RFC 9325 §4.5](https://datatracker.ietf.org/doc/html/rfc9325#section-4.5), [RFC
+    /// 9155](https://datatracker.ietf.org/doc/html/rfc9155),
+    /// [CWE-326](https://cwe.mitre.org/data/definitions/326.html)
     AcceptedWeakCertificate {
         id: "accepted-weak-certificate",
         summary: "certificate with a weak key or signature accepted",

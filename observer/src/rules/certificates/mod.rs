@@ -38,6 +38,13 @@ struct Accepted<'a> {
 }
 
 impl Accepted<'_> {
+    /// Whether the leaf's subject has this common name.
+    fn has_common_name(&self, name: &str) -> bool {
+        self.subject.split(',').any(|part| {
+            part.trim().strip_prefix("CN=").is_some_and(|common| common.eq_ignore_ascii_case(name))
+        })
+    }
+
     fn finding(&self, rule: &'static RuleInfo, flow: &Flow, message: String) -> Finding {
         Finding::new(rule, flow, self.chain, message)
             .also((flow.id, self.data))

@@ -6,8 +6,8 @@ declare_rule! {
     /// ## What it observes
     /// Readable HTTP/1 requests and the redirects that answer them.
     /// ## Fails when
-    /// A request leaves in cleartext and is redirected to `https`: who controls the path answers first and keeps the app in the
-    /// clear (stripping).
+    /// A request leaves in cleartext and is redirected to `https`: who controls the path answers first and
+    /// keeps the app in the clear (stripping).
     /// ## Blind spots
     /// Redirects by scripts or pages; responses that the capture lost.
     /// ## References

@@ -6,14 +6,13 @@ declare_rule! {
     /// ## What it observes
     /// All flows of an app with one host, by name, over the run.
     /// ## Fails when
-    /// Some carry TLS and others are readable: TLS is possible and not enforced. Where every readable request was only
-    /// redirected to TLS it is low, and cleartext-first-then-redirect says more.
+    /// Some carry TLS and others are readable: TLS is possible and not enforced. Where every readable request
+    /// was only redirected to TLS it is low, and cleartext-first-then-redirect says more.
     /// ## Blind spots
-    /// Hosts without a name; flows beyond the number that is remembered of a host; names that share an address, where the name
-    /// comes from DNS (less confidence).
+    /// Hosts without a name; flows beyond the number that is remembered of a host; names that share an
+    /// address, where the name comes from DNS (less confidence).
     /// ## References
-    /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2),
-    /// MASWE-0026 (MASWE 1)
+    /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2), MASWE-0026 (MASWE 1)
     MixedProtectionHost {
         id: "mixed-protection-host",
         summary: "one host reached both with and without TLS",

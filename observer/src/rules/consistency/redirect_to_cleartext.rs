@@ -6,11 +6,11 @@ declare_rule! {
     /// ## What it observes
     /// The Location of redirects in HTTP/1 responses that can be read.
     /// ## Fails when
-    /// It is an absolute `http` URL of another host, or of a host that the app also reaches over TLS: the server itself leads the app
-    /// away from TLS.
+    /// It is an absolute `http` URL of another host, or of a host that the app also reaches over TLS: the
+    /// server itself leads the app away from TLS.
     /// ## Blind spots
-    /// Redirects inside TLS, which are the worse ones, cannot be read. A redirect within one cleartext host adds nothing to
-    /// cleartext-http.
+    /// Redirects inside TLS, which are the worse ones, cannot be read. A redirect within one cleartext host
+    /// adds nothing to cleartext-http.
     /// ## References
     /// [RFC 6797 §7.2](https://datatracker.ietf.org/doc/html/rfc6797#section-7.2),
     /// [CWE-319](https://cwe.mitre.org/data/definitions/319.html)
@@ -43,7 +43,7 @@ impl Rule for RedirectToCleartext {
         for endpoint in &app.endpoints {
             for digest in &endpoint.flows {
                 for redirect in digest.redirects.iter().filter(|redirect| !redirect.secure) {
-                    let elsewhere = endpoint.host.as_deref() != Some(redirect.host.as_str());
+                    let elsewhere = endpoint.name() != redirect.host;
                     if !elsewhere && !speaks_tls(app, &redirect.host) {
                         continue;
                     }

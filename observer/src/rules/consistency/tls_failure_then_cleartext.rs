@@ -8,10 +8,11 @@ declare_rule! {
     /// ## What it observes
     /// An app's failed TLS handshakes, and its readable flows to the same host or address soon after.
     /// ## Fails when
-    /// A readable flow begins within the policy's `fallback_seconds` (30 by default) of the failure: whoever disturbs the handshake
-    /// gets the data in the clear.
+    /// A readable flow begins within the policy's `fallback_seconds` (30 by default) of the failure: whoever
+    /// disturbs the handshake gets the data in the clear.
     /// ## Blind spots
-    /// Coincidence: the flow may have begun without regard to the failure, hence an inference. Fallback after a longer time.
+    /// Coincidence: the flow may have begun without regard to the failure, hence an inference. Fallback after
+    /// a longer time.
     /// ## References
     /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2),
     /// [CWE-757](https://cwe.mitre.org/data/definitions/757.html)

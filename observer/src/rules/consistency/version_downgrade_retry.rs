@@ -9,16 +9,17 @@ use crate::rules::{
 
 declare_rule! {
     /// ## What it observes
-    /// The highest version that an app offers a host, over its handshakes with it; the fallback signalling suite.
+    /// The highest version that an app offers a host, over its handshakes with it; the fallback signalling
+    /// suite.
     /// ## Fails when
-    /// A handshake fails and the next one within the policy's `fallback_seconds` (30 by default) offers less, or says with
-    /// `TLS_FALLBACK_SCSV` that it is such a retry: whoever disturbs handshakes chooses the version. It is high where the retry
-    /// succeeds with a version older than TLS 1.2.
+    /// A handshake fails and the next one within the policy's `fallback_seconds` (30 by default) offers less,
+    /// or says with `TLS_FALLBACK_SCSV` that it is such a retry: whoever disturbs handshakes chooses the
+    /// version. It is high where the retry succeeds with a version older than TLS 1.2.
     /// ## Blind spots
     /// A second stack of the app that speaks to the same host; retries after a longer time.
     /// ## References
-    /// [RFC 7507 §1](https://datatracker.ietf.org/doc/html/rfc7507#section-1),
-    /// [RFC 9325 §3.1.3](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.3),
+    /// [RFC 7507 §1](https://datatracker.ietf.org/doc/html/rfc7507#section-1), [RFC 9325
+    /// §3.1.3](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.3),
     /// [CWE-757](https://cwe.mitre.org/data/definitions/757.html)
     VersionDowngradeRetry {
         id: "version-downgrade-retry",

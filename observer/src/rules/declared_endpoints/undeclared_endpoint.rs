@@ -7,11 +7,11 @@ declare_rule! {
     /// ## What it observes
     /// The far end of every flow with payload, and the policy's list of endpoints.
     /// ## Fails when
-    /// The list is not empty and does not hold the far end, by name or address and port. Name service, time and discovery are not
-    /// judged.
+    /// The list is not empty and does not hold the far end, by name or address and port. Name service, time
+    /// and discovery are not judged.
     /// ## Blind spots
-    /// A far end that is only known by address is compared by address; a name that the app resolved before the capture began
-    /// does not help.
+    /// A far end that is only known by address is compared by address; a name that the app resolved before
+    /// the capture began does not help.
     /// ## References
     /// NIAP FDP_NET_EXT.1.1; NIST SP 800-190 §4.4.2
     UndeclaredEndpoint {

@@ -7,10 +7,11 @@ declare_rule! {
     /// ## What it observes
     /// The policy's exceptions, and the time of the capture's last frame.
     /// ## Fails when
-    /// An exception fits a finding and its last day lies before that time. The finding counts, and the exception is reported beside
-    /// it: it is to be renewed with a reason, or removed.
+    /// An exception fits a finding and its last day lies before that time. The finding counts, and the
+    /// exception is reported beside it: it is to be renewed with a reason, or removed.
     /// ## Blind spots
-    /// Exceptions that fit no finding are not reported: the capture does not show whether they are still needed.
+    /// Exceptions that fit no finding are not reported: the capture does not show whether they are still
+    /// needed.
     /// ## References
     /// NIST SP 800-53 CA-5 (plans of action with dates)
     PolicyExpiredException {

@@ -14,7 +14,7 @@ declare_rule! {
     /// [CWE-319](https://cwe.mitre.org/data/definitions/319.html)
     ClientCertificateCleartextOnly {
         id: "client-certificate-cleartext-only",
-        summary: "cleartext only where the policy expects mutual TLS",
+        summary: "cleartext only where mutual TLS is expected",
         severity: High,
         requirements: &[
             "cl-mss:5.9",

@@ -6,16 +6,17 @@ use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, Severity,
 
 declare_rule! {
     /// ## What it observes
-    /// The server's wish for a client certificate and the client's answer: read up to TLS 1.2, inferred from the lengths of
-    /// encrypted records in TLS 1.3.
+    /// The server's wish for a client certificate and the client's answer: read up to TLS 1.2, inferred from
+    /// the lengths of encrypted records in TLS 1.3.
     /// ## Fails when
-    /// The client answers with an empty list. It is low, because servers may ask without need; medium where the server
-    /// then ends the handshake, and high where the policy expects mutual TLS.
+    /// The client answers with an empty list. It is low, because servers may ask without need; medium where
+    /// the server then ends the handshake, and high where the policy expects mutual TLS.
     /// ## Blind spots
-    /// Resumed sessions rest on an earlier handshake. The inference takes an encrypted record of the length of an empty list for one.
+    /// Resumed sessions rest on an earlier handshake. The inference takes an encrypted record of the length
+    /// of an empty list for one.
     /// ## References
-    /// [RFC 5246 §7.4.6](https://datatracker.ietf.org/doc/html/rfc5246#section-7.4.6),
-    /// [RFC 9846 §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
+    /// [RFC 5246 §7.4.6](https://datatracker.ietf.org/doc/html/rfc5246#section-7.4.6), [RFC 9846
+    /// §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
     ClientCertificateDeclined {
         id: "client-certificate-declined",
         summary: "client certificate asked for and not sent",

@@ -6,15 +6,17 @@ use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, declare_r
 
 declare_rule! {
     /// ## What it observes
-    /// What became of the client's certificate: read up to TLS 1.2, inferred from the lengths of encrypted records in TLS 1.3.
+    /// What became of the client's certificate: read up to TLS 1.2, inferred from the lengths of encrypted
+    /// records in TLS 1.3.
     /// ## Fails when
-    /// The policy names the host under `[[mtls]]`, the handshake was completed, and the client sent no certificate because the
-    /// server did not ask, or did not send one as far as can be inferred.
+    /// The policy names the host under `[[mtls]]`, the handshake was completed, and the client sent no
+    /// certificate because the server did not ask, or did not send one as far as can be inferred.
     /// ## Blind spots
-    /// Resumed sessions rest on an earlier handshake and are not judged. A certificate that is asked for after the handshake.
+    /// Resumed sessions rest on an earlier handshake and are not judged. A certificate that is asked for
+    /// after the handshake.
     /// ## References
-    /// [RFC 8705 §2](https://datatracker.ietf.org/doc/html/rfc8705#section-2),
-    /// [RFC 9846 §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
+    /// [RFC 8705 §2](https://datatracker.ietf.org/doc/html/rfc8705#section-2), [RFC 9846
+    /// §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
     ClientCertificateMissing {
         id: "client-certificate-missing",
         summary: "no client certificate where the policy expects one",

@@ -5,12 +5,13 @@ use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, declare_r
 
 declare_rule! {
     /// ## What it observes
-    /// The keys of the chain that the server sent up to TLS 1.2, and the pins that the policy names for the host.
+    /// The keys of the chain that the server sent up to TLS 1.2, and the pins that the policy names for the
+    /// host.
     /// ## Fails when
     /// None of the keys is pinned, and the client went on with application data.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. Hosts without a pin in the policy are not judged. That all keys matched does not show that the
-    /// app refuses others: only an interception can.
+    /// TLS 1.3 encrypts the chain. Hosts without a pin in the policy are not judged. That all keys matched
+    /// does not show that the app refuses others: only an interception can.
     /// ## References
     /// [MASTG-TEST-0244](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0244/),
     /// MASWE-0028 (MASWE 1), [RFC 7469 §2.6](https://datatracker.ietf.org/doc/html/rfc7469#section-2.6)

@@ -8,8 +8,8 @@ declare_rule! {
     /// ## What it observes
     /// HTTP/1 requests with `Upgrade: websocket` that are readable on the network, and their responses.
     /// ## Fails when
-    /// The server switches protocols (101) outside of TLS: all messages of the session are readable. While no response was
-    /// captured, the request alone counts, with less confidence.
+    /// The server switches protocols (101) outside of TLS: all messages of the session are readable. While no
+    /// response was captured, the request alone counts, with less confidence.
     /// ## Blind spots
     /// WebSockets over HTTP/2 without TLS (RFC 8441).
     /// ## References

@@ -8,15 +8,15 @@ declare_rule! {
     /// ## What it observes
     /// The first bytes of TCP flows that no protocol claims and that are not text.
     /// ## Fails when
-    /// Such a flow leaves the device and looks like noise: its protection, if it has any, is not TLS and cannot be judged. It is noted for the reviewer
-    /// and never counted as protected.
+    /// Such a flow leaves the device and looks like noise: its protection, if it has any, is not TLS and
+    /// cannot be judged. It is noted for the reviewer and never counted as protected.
     /// ## Blind spots
-    /// It may be a compressed, a binary or a self-made encrypted protocol. Binary protocols with much structure, and flows of
-    /// a few bytes, are not noted; they count as opaque all the same. UDP is not judged here: what protects it (QUIC, DTLS,
-    /// SRTP, WireGuard) is opaque by design. Flows whose start was not captured are not judged.
+    /// It may be a compressed, a binary or a self-made encrypted protocol. Binary protocols with much
+    /// structure, and flows of a few bytes, are not noted; they count as opaque all the same. UDP is not
+    /// judged here: what protects it (QUIC, DTLS, SRTP, WireGuard) is opaque by design. Flows whose start was
+    /// not captured are not judged.
     /// ## References
-    /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2),
-    /// MASWE-0026 (MASWE 1)
+    /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2), MASWE-0026 (MASWE 1)
     NonTlsEncryption {
         id: "non-tls-encryption",
         summary: "opaque TCP flow that is not TLS",

@@ -8,13 +8,14 @@ declare_rule! {
     /// ## What it observes
     /// The suite that the ServerHello chose.
     /// ## Fails when
-    /// It does not encrypt (NULL), or nobody is authenticated (anonymous Diffie-Hellman): the record layer is there, the
-    /// protection is not.
+    /// It does not encrypt (NULL), or nobody is authenticated (anonymous Diffie-Hellman): the record layer is
+    /// there, the protection is not.
     /// ## Blind spots
-    /// Handshakes that the capture does not hold. Suites that are offered and not chosen: see weak-cipher-offered.
+    /// Handshakes that the capture does not hold. Suites that are offered and not chosen: see
+    /// weak-cipher-offered.
     /// ## References
-    /// [RFC 9325 §4.1](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1),
-    /// [RFC 9150](https://datatracker.ietf.org/doc/html/rfc9150),
+    /// [RFC 9325 §4.1](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1), [RFC
+    /// 9150](https://datatracker.ietf.org/doc/html/rfc9150),
     /// [CWE-327](https://cwe.mitre.org/data/definitions/327.html)
     NullOrAnonymousCipher {
         id: "null-or-anonymous-cipher",

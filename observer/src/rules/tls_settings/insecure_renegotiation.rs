@@ -6,15 +6,17 @@ use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule,
 
 declare_rule! {
     /// ## What it observes
-    /// `renegotiation_info` or its signalling suite in ClientHello and ServerHello up to TLS 1.2, and renegotiations.
+    /// `renegotiation_info` or its signalling suite in ClientHello and ServerHello up to TLS 1.2, and
+    /// renegotiations.
     /// ## Fails when
-    /// The client offers it and the server does not answer it; or a session is renegotiated although one side does not have it,
-    /// which is high: what an attacker sent before is then taken for the client's.
+    /// The client offers it and the server does not answer it; or a session is renegotiated although one side
+    /// does not have it, which is high: what an attacker sent before is then taken for the client's.
     /// ## Blind spots
-    /// Whether the server permits renegotiation at all shows only when somebody renegotiates. TLS 1.3 has none.
+    /// Whether the server permits renegotiation at all shows only when somebody renegotiates. TLS 1.3 has
+    /// none.
     /// ## References
-    /// [RFC 5746 §3](https://datatracker.ietf.org/doc/html/rfc5746#section-3),
-    /// [RFC 9325 §3.5](https://datatracker.ietf.org/doc/html/rfc9325#section-3.5)
+    /// [RFC 5746 §3](https://datatracker.ietf.org/doc/html/rfc5746#section-3), [RFC 9325
+    /// §3.5](https://datatracker.ietf.org/doc/html/rfc9325#section-3.5)
     InsecureRenegotiation {
         id: "insecure-renegotiation",
         summary: "renegotiation without its protection",

@@ -7,13 +7,15 @@ declare_rule! {
     /// ## What it observes
     /// `server_name` in the ClientHello, and the host's name from DNS.
     /// ## Fails when
-    /// It is absent although the capture holds a DNS answer with a name for the address. Without such an answer it is noted as
-    /// info: the app may have been given an address. Clients without it often do not compare names either.
+    /// It is absent although the capture holds a DNS answer with a name for the address. Without such an
+    /// answer it is noted as info: the app may have been given an address. Clients without it often do not
+    /// compare names either.
     /// ## Blind spots
-    /// Names that were resolved before the capture began, or over an encrypted resolver. Encrypted ClientHellos have an outer name.
+    /// Names that were resolved before the capture began, or over an encrypted resolver. Encrypted
+    /// ClientHellos have an outer name.
     /// ## References
-    /// [RFC 9325 §3.7](https://datatracker.ietf.org/doc/html/rfc9325#section-3.7),
-    /// [RFC 6066 §3](https://datatracker.ietf.org/doc/html/rfc6066#section-3)
+    /// [RFC 9325 §3.7](https://datatracker.ietf.org/doc/html/rfc9325#section-3.7), [RFC 6066
+    /// §3](https://datatracker.ietf.org/doc/html/rfc6066#section-3)
     MissingSni {
         id: "missing-sni",
         summary: "ClientHello without a server name",

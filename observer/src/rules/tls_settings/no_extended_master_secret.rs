@@ -8,13 +8,13 @@ declare_rule! {
     /// ## What it observes
     /// `extended_master_secret` in ClientHello and ServerHello up to TLS 1.2.
     /// ## Fails when
-    /// The server chose TLS 1.0 to 1.2 and one of the two lacks it: sessions can then be synchronised across connections
-    /// (triple handshake).
+    /// The server chose TLS 1.0 to 1.2 and one of the two lacks it: sessions can then be synchronised across
+    /// connections (triple handshake).
     /// ## Blind spots
     /// TLS 1.3 always binds its keys to the handshake.
     /// ## References
-    /// [RFC 7627 §5](https://datatracker.ietf.org/doc/html/rfc7627#section-5),
-    /// [RFC 9325 §3.5](https://datatracker.ietf.org/doc/html/rfc9325#section-3.5)
+    /// [RFC 7627 §5](https://datatracker.ietf.org/doc/html/rfc7627#section-5), [RFC 9325
+    /// §3.5](https://datatracker.ietf.org/doc/html/rfc9325#section-3.5)
     NoExtendedMasterSecret {
         id: "no-extended-master-secret",
         summary: "session without the extended master secret",

@@ -11,8 +11,8 @@ declare_rule! {
     /// ## Blind spots
     /// Handshakes that the capture does not hold; what the server accepts from other clients.
     /// ## References
-    /// [RFC 8996](https://datatracker.ietf.org/doc/html/rfc8996),
-    /// [RFC 9325 §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1),
+    /// [RFC 8996](https://datatracker.ietf.org/doc/html/rfc8996), [RFC 9325
+    /// §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1),
     /// [MASTG-TEST-0218](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0218/)
     TlsVersionNegotiated {
         id: "tls-version-negotiated",

@@ -5,15 +5,17 @@ use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule,
 
 declare_rule! {
     /// ## What it observes
-    /// The versions in the ClientHello: `supported_versions`, and without it `legacy_version`, which is the highest on offer.
+    /// The versions in the ClientHello: `supported_versions`, and without it `legacy_version`, which is the
+    /// highest on offer.
     /// ## Fails when
-    /// `supported_versions` lists a version older than TLS 1.2; or the highest version on offer is older, which is medium; or the
-    /// ClientHello comes in the form of SSL 2.0.
+    /// `supported_versions` lists a version older than TLS 1.2; or the highest version on offer is older,
+    /// which is medium; or the ClientHello comes in the form of SSL 2.0.
     /// ## Blind spots
-    /// A ClientHello without `supported_versions` names only its highest version: how low it goes cannot be seen.
+    /// A ClientHello without `supported_versions` names only its highest version: how low it goes cannot be
+    /// seen.
     /// ## References
-    /// [RFC 8996 §4](https://datatracker.ietf.org/doc/html/rfc8996#section-4),
-    /// [RFC 9325 §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1)
+    /// [RFC 8996 §4](https://datatracker.ietf.org/doc/html/rfc8996#section-4), [RFC 9325
+    /// §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1)
     TlsVersionOffered {
         id: "tls-version-offered",
         summary: "deprecated TLS or SSL version offered",

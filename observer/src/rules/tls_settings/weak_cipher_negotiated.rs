@@ -7,14 +7,16 @@ declare_rule! {
     /// ## What it observes
     /// The suite that the ServerHello chose, held against the TLS policy (RFC 9325 with RFC 10015).
     /// ## Fails when
-    /// The policy discourages it: NULL, anonymous, EXPORT, DES, RC4, 3DES and IDEA are high or critical; RSA key transport,
-    /// finite-field and static Diffie-Hellman are medium; what is a matter of taste (CBC, short tags) is noted as info.
+    /// The policy discourages it: NULL, anonymous, EXPORT, DES, RC4, 3DES and IDEA are high or critical; RSA
+    /// key transport, finite-field and static Diffie-Hellman are medium; what is a matter of taste (CBC,
+    /// short tags) is noted as info.
     /// ## Blind spots
-    /// Handshakes that the capture does not hold; what the server accepts from other clients. Whether CBC is used with
-    /// encrypt-then-MAC (RFC 7366) is not looked at.
+    /// Handshakes that the capture does not hold; what the server accepts from other clients. Whether CBC is
+    /// used with encrypt-then-MAC (RFC 7366) is not looked at.
     /// ## References
-    /// [RFC 9325 §4.1, §4.2](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1), RFC 10015,
-    /// [RFC 7465](https://datatracker.ietf.org/doc/html/rfc7465), [CWE-327](https://cwe.mitre.org/data/definitions/327.html)
+    /// [RFC 9325 §4.1, §4.2](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1), RFC 10015, [RFC
+    /// 7465](https://datatracker.ietf.org/doc/html/rfc7465),
+    /// [CWE-327](https://cwe.mitre.org/data/definitions/327.html)
     WeakCipherNegotiated {
         id: "weak-cipher-negotiated",
         summary: "weak cipher suite negotiated",

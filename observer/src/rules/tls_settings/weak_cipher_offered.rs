@@ -5,11 +5,11 @@ use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule,
 
 declare_rule! {
     /// ## What it observes
-    /// The suites in the ClientHello, held against the TLS policy (RFC 9325 with RFC 10015). GREASE values and signalling suites
-    /// are no suites.
+    /// The suites in the ClientHello, held against the TLS policy (RFC 9325 with RFC 10015). GREASE values
+    /// and signalling suites are no suites.
     /// ## Fails when
-    /// The list holds suites without encryption or authentication, or with broken ciphers (low), or without forward secrecy
-    /// (info). A server may choose them; that it did is another finding.
+    /// The list holds suites without encryption or authentication, or with broken ciphers (low), or without
+    /// forward secrecy (info). A server may choose them; that it did is another finding.
     /// ## Blind spots
     /// CBC suites are not reported while they are only offered: nearly every client has them for old servers.
     /// ## References

@@ -5,7 +5,8 @@ use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule}
 
 declare_rule! {
     /// ## What it observes
-    /// The group of the key exchange: `key_share` in TLS 1.3, the curve or the prime in ServerKeyExchange before.
+    /// The group of the key exchange: `key_share` in TLS 1.3, the curve or the prime in ServerKeyExchange
+    /// before.
     /// ## Fails when
     /// The prime has fewer than 2048 bits, which is high below 1024, or the curve fewer than 224.
     /// ## Blind spots

@@ -9,8 +9,8 @@ declare_rule! {
     /// ## Fails when
     /// Its hash is MD5, which is high, or SHA-1.
     /// ## Blind spots
-    /// Before TLS 1.2 the hash is fixed (MD5 with SHA-1): the version itself is the finding. In TLS 1.3 the signature is encrypted.
-    /// Schemes that are only offered are not judged.
+    /// Before TLS 1.2 the hash is fixed (MD5 with SHA-1): the version itself is the finding. In TLS 1.3 the
+    /// signature is encrypted. Schemes that are only offered are not judged.
     /// ## References
     /// [RFC 9155 §4](https://datatracker.ietf.org/doc/html/rfc9155#section-4),
     /// [CWE-327](https://cwe.mitre.org/data/definitions/327.html)
