@@ -138,6 +138,7 @@ class Lab:
                 namespace, "ethtool", "-K", device, "tso", "off", "gso", "off", "gro", "off", "tx", "off", check=True
             )
             run("ip", "-n", namespace, "link", "set", device, "up")
+        self._neighbours()
         for number in HOSTS.values():
             for address in (f"198.51.100.{number}/32", f"2001:db8:100::{number}/128"):
                 run("ip", "-n", NET, "addr", "add", address, "dev", "lo", *self._nodad(address))
@@ -146,6 +147,13 @@ class Lab:
         settings = Path(f"/etc/netns/{PHONE}")
         settings.mkdir(parents=True, exist_ok=True)
         (settings / "resolv.conf").write_text(f"nameserver {GATEWAY_V4}\noptions timeout:1 attempts:2\n")
+
+    def _neighbours(self):
+        """Tells both ends of the wire the other's IPv6 neighbour: without link-local addresses, finding it is slow."""
+        ends = ((PHONE, "wlan0", PHONE_V6), (NET, "up0", GATEWAY_V6))
+        for (side, device, _), (other, other_device, address) in (ends, ends[::-1]):
+            shown = run("ip", "-n", other, "-br", "link", "show", other_device, text=True).stdout.split()
+            run("ip", "-n", side, "neigh", "replace", address, "lladdr", shown[2], "dev", device)
 
     @staticmethod
     def _nodad(address):
