@@ -16,10 +16,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from . import capfile
-from .catalogue import CAPTURES
-
 from . import (  # noqa: F401  each module declares its captures when imported
+    capfile,
     certificates,
     consistency,
     containers,
@@ -33,9 +31,12 @@ from . import (  # noqa: F401  each module declares its captures when imported
     owners,
     tcp,
     tls,
+    tls_shapes,
+    tls_stacks,
     tunnels,
     unknown,
 )
+from .catalogue import CAPTURES
 
 HERE = Path(__file__).resolve().parent.parent
 WORK = Path(os.environ.get("RECORDER_DIR", HERE.parent / "target" / "recorder"))
@@ -144,7 +145,8 @@ def matches(path, display_filter):
     """Whether tshark selects any frame of a file."""
     result = subprocess.run(
         ["tshark", "-o", "tcp.reassemble_out_of_order:TRUE", "-r", path, "-Y", display_filter],
-        capture_output=True, text=True,
+        capture_output=True,
+        text=True,
     )
     # A file that is cut on purpose makes tshark complain after it has read what there is.
     return bool(result.stdout.strip())
@@ -197,7 +199,9 @@ def record(names):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(lab.out.read_bytes())
             frames, link = capfile.summary(target)
-            print(f"{change}  {entry.file}: {frames} frames, {target.stat().st_size} bytes, {link}", flush=True)
+            print(
+                f"{change}  {entry.file}: {frames} frames, {target.stat().st_size} bytes, {link}", flush=True
+            )
         lab.pki.publish_root(ROOTS)
     write_index()
     if failed:

@@ -11,8 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 LINK_TYPES = {
-    0: "NULL", 1: "EN10MB", 9: "PPP", 101: "RAW", 105: "IEEE802_11", 108: "LOOP", 113: "LINUX_SLL",
-    127: "IEEE802_11_RADIOTAP", 149: "USER2", 228: "IPV4", 229: "IPV6", 239: "NFLOG", 258: "PKTAP", 276: "LINUX_SLL2",
+    0: "NULL",
+    1: "EN10MB",
+    9: "PPP",
+    101: "RAW",
+    105: "IEEE802_11",
+    108: "LOOP",
+    113: "LINUX_SLL",
+    127: "IEEE802_11_RADIOTAP",
+    149: "USER2",
+    228: "IPV4",
+    229: "IPV6",
+    239: "NFLOG",
+    258: "PKTAP",
+    276: "LINUX_SLL2",
 }
 NUMBERS = {name: number for number, name in LINK_TYPES.items()}
 
@@ -67,9 +79,12 @@ def read(path) -> list[Frame]:
 
 def _pcap(data):
     magics = {
-        b"\xd4\xc3\xb2\xa1": ("<", 1000, 16), b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
-        b"\x4d\x3c\xb2\xa1": ("<", 1, 16), b"\xa1\xb2\x3c\x4d": (">", 1, 16),
-        b"\x34\xcd\xb2\xa1": ("<", 1000, 24), b"\xa1\xb2\xcd\x34": (">", 1000, 24),
+        b"\xd4\xc3\xb2\xa1": ("<", 1000, 16),
+        b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
+        b"\x4d\x3c\xb2\xa1": ("<", 1, 16),
+        b"\xa1\xb2\x3c\x4d": (">", 1, 16),
+        b"\x34\xcd\xb2\xa1": ("<", 1000, 24),
+        b"\xa1\xb2\xcd\x34": (">", 1000, 24),
     }
     if data[:4] not in magics or len(data) < 24:
         return
@@ -81,7 +96,10 @@ def _pcap(data):
         if at + header + length > len(data) or length > 1 << 20:
             return
         yield Frame(
-            seconds * 10**9 + fraction * unit, data[at + header : at + header + length], link & 0xFFFF, original
+            seconds * 10**9 + fraction * unit,
+            data[at + header : at + header + length],
+            link & 0xFFFF,
+            original,
         )
         at += header + length
 
@@ -141,7 +159,11 @@ def pcap(frames, *, order="<", nanoseconds=False, link=None, snaplen=262144, kuz
         seconds, rest = divmod(frame.time, 10**9)
         parts.append(
             struct.pack(
-                order + "IIII", seconds, rest if nanoseconds else rest // 1000, len(frame.data), frame.original
+                order + "IIII",
+                seconds,
+                rest if nanoseconds else rest // 1000,
+                len(frame.data),
+                frame.original,
             )
         )
         if kuznetzov:
@@ -167,7 +189,8 @@ class Pcapng:
     def options(self, *options):
         """Options as (code, bytes); ended when there are any."""
         packed = b"".join(
-            struct.pack(self.order + "HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in options
+            struct.pack(self.order + "HH", code, len(value)) + value + bytes(-len(value) % 4)
+            for code, value in options
         )
         return packed + bytes(4) if options else b""
 

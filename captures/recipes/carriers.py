@@ -13,7 +13,7 @@ import struct
 import subprocess
 import threading
 
-from .lab import GATEWAY_V4, NET, PHONE, PHONE_V4, enter, run
+from .network import GATEWAY_V4, NET, PHONE, PHONE_V4, enter, run
 
 TUNNEL_V4 = {PHONE: "10.215.174.1", NET: "10.215.174.254"}
 TUNNEL_V6 = {PHONE: "fd00:216::1", NET: "fd00:216::fe"}
@@ -148,7 +148,9 @@ def through(lab, carrier, mtu=1400, phone_v6=None):
     try:
         for side in (PHONE, NET):
             ready = threading.Event()
-            thread = threading.Thread(target=_carry, args=(side, carrier, stop, ready, mtu, phone_v6), daemon=True)
+            thread = threading.Thread(
+                target=_carry, args=(side, carrier, stop, ready, mtu, phone_v6), daemon=True
+            )
             thread.start()
             threads.append(thread)
             if not ready.wait(5):

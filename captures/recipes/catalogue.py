@@ -3,8 +3,8 @@
 Importing this module needs nothing but Python's standard library, so that the manifest can be checked anywhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 CAPTURES: dict[str, "Capture"] = {}
 
@@ -31,8 +31,9 @@ class Capture:
         return f"{self.record.__module__.rsplit('.', 1)[-1]}.{self.record.__name__}"
 
 
-def capture(file, shows, *, tools=(), how="recorded", fires=(), silent=(), expect=(), forbid=(),
-            derived=False):
+def capture(
+    file, shows, *, tools=(), how="recorded", fires=(), silent=(), expect=(), forbid=(), derived=False
+):
     """Declares that the decorated function records `file`.
 
     `how` is "recorded" (real clients and servers, as the wire had it), "converted" (a recording rewritten into another
@@ -44,7 +45,16 @@ def capture(file, shows, *, tools=(), how="recorded", fires=(), silent=(), expec
         if file in CAPTURES:
             raise ValueError(f"{file} is declared twice")
         CAPTURES[file] = Capture(
-            file, shows, record, list(tools), how, sorted(fires), sorted(silent), list(expect), list(forbid), derived
+            file,
+            shows,
+            record,
+            list(tools),
+            how,
+            sorted(fires),
+            sorted(silent),
+            list(expect),
+            list(forbid),
+            derived,
         )
         return record
 

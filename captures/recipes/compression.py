@@ -42,7 +42,9 @@ def deflated():
         if self._writeState.encContext:
             if not hasattr(self, "lab_deflate"):
                 self.lab_deflate = zlib.compressobj()
-            data = self.lab_deflate.compress(bytes(message.write())) + self.lab_deflate.flush(zlib.Z_SYNC_FLUSH)
+            data = self.lab_deflate.compress(bytes(message.write())) + self.lab_deflate.flush(
+                zlib.Z_SYNC_FLUSH
+            )
             message = Message(message.contentType, bytearray(data))
         yield from send(self, message)
 
@@ -57,8 +59,10 @@ def deflated():
 
     with contextlib.ExitStack() as patches:
         for owner, name, function in (
-            (ClientHello, "create", create_hello), (ServerHello, "write", write_hello),
-            (ServerHello, "parse", parse_hello), (RecordLayer, "sendRecord", send_record),
+            (ClientHello, "create", create_hello),
+            (ServerHello, "write", write_hello),
+            (ServerHello, "parse", parse_hello),
+            (RecordLayer, "sendRecord", send_record),
             (RecordLayer, "recvRecord", receive_record),
         ):
             patches.enter_context(mock.patch.object(owner, name, function))

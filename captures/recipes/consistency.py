@@ -3,8 +3,12 @@
 from .catalogue import capture
 
 RULES = [
-    "cleartext-first-then-redirect", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext",
-    "tls-failure-then-cleartext", "version-downgrade-retry",
+    "cleartext-first-then-redirect",
+    "cleartext-on-tls-port",
+    "mixed-protection-host",
+    "redirect-to-cleartext",
+    "tls-failure-then-cleartext",
+    "version-downgrade-retry",
 ]
 
 
@@ -127,7 +131,7 @@ def failure_then_other_host(lab):
 def failure_then_tls(lab):
     lab.nginx(lab.https("shop.test"))
     with lab.recording():
-        lab.phone("curl", "-sS", "https://shop.test/", fails=True)
+        lab.phone("curl", "-sS", "--tlsv1.2", "https://shop.test/", fails=True)
         lab.curl("https://shop.test/")
 
 
@@ -203,7 +207,10 @@ def retry_same_version(lab):
     shows="Two sessions with one host, TLS 1.3 and then 1.2, both without a failure.",
     tools=["curl", "nginx", "dnsmasq"],
     silent=[*RULES, "tls-version-negotiated"],
-    expect=["tls.handshake.type == 2 && tls.handshake.extensions.supported_version == 0x0304", "tls.handshake.type == 11"],
+    expect=[
+        "tls.handshake.type == 2 && tls.handshake.extensions.supported_version == 0x0304",
+        "tls.handshake.type == 11",
+    ],
 )
 def two_versions(lab):
     lab.nginx(lab.https("shop.test"))
@@ -218,7 +225,7 @@ def two_versions(lab):
     tools=["curl", "nginx", "dnsmasq"],
     fires=["cleartext-first-then-redirect", "cleartext-http"],
     silent=["redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
-    expect=["http.location contains \"https://\"", "tls.handshake.extensions_server_name == redirect.test"],
+    expect=['http.location contains "https://"', "tls.handshake.extensions_server_name == redirect.test"],
 )
 def redirect_to_tls(lab):
     lab.nginx(
@@ -255,7 +262,8 @@ def redirect_to_cleartext(lab):
 )
 def tls_then_cleartext(lab):
     lab.nginx(
-        lab.https("redirect.test", body="return 302 http://redirect.test/plain;"), lab.plain_http("redirect.test")
+        lab.https("redirect.test", body="return 302 http://redirect.test/plain;"),
+        lab.plain_http("redirect.test"),
     )
     with lab.recording():
         lab.curl("-L", "https://redirect.test/start")
@@ -284,7 +292,7 @@ def hsts_remembered(lab):
     tools=["curl", "nginx", "dnsmasq"],
     fires=["cleartext-http"],
     silent=["cleartext-first-then-redirect", "mixed-protection-host", "redirect-to-cleartext"],
-    expect=["http.location", "http.request.uri == \"/home\""],
+    expect=["http.location", 'http.request.uri == "/home"'],
 )
 def redirect_relative(lab):
     options = "absolute_redirect off; location /home { return 200 'home\\n'; }"

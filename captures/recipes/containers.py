@@ -44,7 +44,11 @@ rewritten(
     "Classic pcap with nanoseconds, big-endian.",
     lambda frames: pcap(frames, nanoseconds=True, order=">"),
 )
-rewritten("kuznetzov.pcap", "Alexey Kuznetzov's pcap, with eight more bytes a record.", lambda frames: pcap(frames, kuznetzov=True))
+rewritten(
+    "kuznetzov.pcap",
+    "Alexey Kuznetzov's pcap, with eight more bytes a record.",
+    lambda frames: pcap(frames, kuznetzov=True),
+)
 rewritten(
     "fcs-bits.pcap",
     "Classic pcap whose link type word says, in its upper bits, that frames may end in a checksum.",
@@ -52,7 +56,11 @@ rewritten(
     # tshark takes the checksum's length at its word.
     expect=(),
 )
-rewritten("snaplen-zero.pcap", "Classic pcap whose header says a snaplen of 0, which means no limit.", lambda frames: pcap(frames, snaplen=0))
+rewritten(
+    "snaplen-zero.pcap",
+    "Classic pcap whose header says a snaplen of 0, which means no limit.",
+    lambda frames: pcap(frames, snaplen=0),
+)
 rewritten("named-wrong.pcapng", "Classic pcap under the name of a pcapng.", pcap)
 
 # Compressed
@@ -68,7 +76,13 @@ rewritten(
 )
 rewritten("compressed.pcap.zst", "Classic pcap in zstd.", tool("zstd", "-q", "-19", "--check"))
 rewritten("compressed.pcap.lz4", "Classic pcap in an lz4 frame.", tool("lz4", "-q", "-9"))
-rewritten("compressed.pcapng.gz", "pcapng in gzip.", lambda frames: subprocess.run(["gzip", "-9", "-n"], input=plain(frames), capture_output=True, check=True).stdout)
+rewritten(
+    "compressed.pcapng.gz",
+    "pcapng in gzip.",
+    lambda frames: (
+        subprocess.run(["gzip", "-9", "-n"], input=plain(frames), capture_output=True, check=True).stdout
+    ),
+)
 
 # pcapng
 
@@ -88,7 +102,12 @@ def two_sections(frames):
     first = Pcapng("<").section((4, b"first")).interface(1, (2, b"wlan0"))
     for frame in frames[:half]:
         first.packet(frame)
-    second = Pcapng(">").section((4, b"second")).interface(101, (2, b"unused")).interface(1, (2, b"wlan0"), (9, b"\x09"))
+    second = (
+        Pcapng(">")
+        .section((4, b"second"))
+        .interface(101, (2, b"unused"))
+        .interface(1, (2, b"wlan0"), (9, b"\x09"))
+    )
     for frame in frames[half:]:
         second.packet(frame, interface=1, unit=1)
     return first.data + second.data
@@ -130,7 +149,13 @@ def obsolete_packets(frames):
     for number, frame in enumerate(frames):
         stamp = frame.time // 1000
         head = struct.pack(
-            "<HHIIII", 0, 3 if number == 5 else 0, stamp >> 32, stamp & 0xFFFFFFFF, len(frame.data), frame.original
+            "<HHIIII",
+            0,
+            3 if number == 5 else 0,
+            stamp >> 32,
+            stamp & 0xFFFFFFFF,
+            len(frame.data),
+            frame.original,
         )
         out.block(2, head + frame.data)
     return out.data
@@ -147,7 +172,11 @@ def all_blocks(frames):
     for number, frame in enumerate(frames):
         options = [(1, b"the first"), (1, b"two comments")] if number == 0 else []
         if number == 1:
-            options = [(2988, struct.pack("<I", 99999) + b"custom text"), (4, struct.pack("<Q", 7)), (3, b"\x02\x00\x00\x00\x00")]
+            options = [
+                (2988, struct.pack("<I", 99999) + b"custom text"),
+                (4, struct.pack("<Q", 7)),
+                (3, b"\x02\x00\x00\x00\x00"),
+            ]
         out.packet(frame, *options)
         if number == 3:
             out.block(0x0DECAF00, b"a block of no known type")
@@ -171,11 +200,22 @@ def unknown_length(frames):
 rewritten("little-endian.pcapng", "pcapng, little-endian.", plain)
 rewritten("big-endian.pcapng", "pcapng, big-endian.", lambda frames: plain(frames, ">"))
 rewritten("two-sections.pcapng", "pcapng with a little-endian and a big-endian section.", two_sections)
-rewritten("two-link-types.pcapng", "pcapng with an Ethernet and a RAW interface in turn, and two resolutions.", link_types)
+rewritten(
+    "two-link-types.pcapng",
+    "pcapng with an Ethernet and a RAW interface in turn, and two resolutions.",
+    link_types,
+)
 rewritten("time-offset.pcapng", "pcapng with if_tsoffset: timestamps that count from 2026-01-01.", offset)
-rewritten("simple-packets.pcapng", "pcapng of Simple Packet Blocks, which have no timestamps.", simple_packets)
+rewritten(
+    "simple-packets.pcapng", "pcapng of Simple Packet Blocks, which have no timestamps.", simple_packets
+)
 rewritten("obsolete-packets.pcapng", "pcapng of obsolete Packet Blocks.", obsolete_packets)
-rewritten("all-blocks.pcapng", "pcapng with names, statistics, comments, custom and unknown blocks and options.", all_blocks, [HELLO, 'frame.comment == "two comments"'])
+rewritten(
+    "all-blocks.pcapng",
+    "pcapng with names, statistics, comments, custom and unknown blocks and options.",
+    all_blocks,
+    [HELLO, 'frame.comment == "two comments"'],
+)
 rewritten("section-length.pcapng", "pcapng whose section header gives the section's length.", unknown_length)
 
 
@@ -195,7 +235,10 @@ def secrets(file, shows, late):
         keys = lab.dir / "keys.txt"
         keys.unlink(missing_ok=True)
         with lab.recording(file=lab.temporary("wire.pcap")) as wire:
-            lab.curl("https://shop.test/", env={"SSLKEYLOGFILE": str(keys), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+            lab.curl(
+                "https://shop.test/",
+                env={"SSLKEYLOGFILE": str(keys), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            )
         text = keys.read_bytes()
         block = struct.pack("<II", 0x544C534B, len(text)) + text
         out = Pcapng().section().interface(1)
@@ -211,7 +254,9 @@ def secrets(file, shows, late):
 
 
 secrets("secrets-first.pcapng", "pcapng with the session's keys before its packets.", False)
-secrets("secrets-last.pcapng", "pcapng with the session's keys after its packets, as PCAPdroid writes them.", True)
+secrets(
+    "secrets-last.pcapng", "pcapng with the session's keys after its packets, as PCAPdroid writes them.", True
+)
 
 
 @capture(
@@ -226,10 +271,14 @@ secrets("secrets-last.pcapng", "pcapng with the session's keys after its packets
 )
 def merged_out_of_order(lab):
     lab.run(
-        "mergecap", "-a", "-w", lab.out, *sorted(
+        "mergecap",
+        "-a",
+        "-w",
+        lab.out,
+        *sorted(
             (lab.captures / name for name in (SOURCE, "http/cleartext-get.pcap")),
             key=lambda path: -capfile.read(path)[0].time,
-        )
+        ),
     )
 
 
@@ -254,6 +303,8 @@ for half, part in (("first", 0), ("second", 1)):
     rewritten(
         f"rotated-{part + 1}.pcap",
         f"The {half} of two files of one recording: a TLS session begins in the first and ends in the second.",
-        lambda frames, part=part: pcap(frames[: len(frames) // 2] if part == 0 else frames[len(frames) // 2 :]),
+        lambda frames, part=part: pcap(
+            frames[: len(frames) // 2] if part == 0 else frames[len(frames) // 2 :]
+        ),
         expect=[HELLO] if part == 0 else (),
     )

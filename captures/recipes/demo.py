@@ -41,7 +41,7 @@ def serve(lab):
         lab.https("shop.test"),
         lab.https("img.shop.test", body=f"root {lab.dir}/www;"),
         lab.https("api.shop.test"),
-        lab.plain_http("api.shop.test", body='return 200 \'{"items":[]}\\n\';'),
+        lab.plain_http("api.shop.test", body="return 200 '{\"items\":[]}\\n';"),
         lab.https("chat.test"),
         lab.https("sync.chat.test", lab.pki.leaf("sync", ["sync.chat.test"], self_signed=True)),
         lab.https("weather.test", protocols="TLSv1", options='ssl_ciphers "ALL:@SECLEVEL=0";'),
@@ -54,16 +54,26 @@ def session(lab):
     """What the phone does, app by app."""
     root = lab.pki.root
     steps = (
-        lambda: lab.curl("-A", "Mozilla/5.0 (X11; Linux x86_64)", f"http://{PROBE}/generate_204", uid=NETWORK_STACK),
+        lambda: lab.curl(
+            "-A", "Mozilla/5.0 (X11; Linux x86_64)", f"http://{PROBE}/generate_204", uid=NETWORK_STACK
+        ),
         lambda: lab.python(CHROME, root, "https://shop.test/", "https://img.shop.test/banner", uid=SHOP),
-        lambda: lab.curl("-A", "okhttp/4.12.0", "-d", "user=alice", "https://api.shop.test/v1/login", uid=SHOP),
+        lambda: lab.curl(
+            "-A", "okhttp/4.12.0", "-d", "user=alice", "https://api.shop.test/v1/login", uid=SHOP
+        ),
         lambda: lab.curl(
             "-A", "okhttp/4.12.0", "http://api.shop.test/v1/cart?access_token=9f86d081884c7d65", uid=SHOP
         ),
         lambda: lab.curl("-6", "https://chat.test/messages", uid=CHAT),
         lambda: lab.curl("-k", "--tls-max", "1.2", "-d", "contacts=42", "https://sync.chat.test/", uid=CHAT),
         lambda: lab.curl(
-            "--tls-max", "1.0", "--ciphers", "DEFAULT:@SECLEVEL=0", "https://weather.test/today", uid=WEATHER
+            "--tlsv1.0",
+            "--tls-max",
+            "1.0",
+            "--ciphers",
+            "DEFAULT:@SECLEVEL=0",
+            "https://weather.test/today",
+            uid=WEATHER,
         ),
         lambda: lab.phone("node", "-e", NODE, root, uid=NEWS),
     )
@@ -79,8 +89,12 @@ def session(lab):
     tools=["curl", "curl_cffi chrome131_android", "node", "nginx", "dnsmasq", "netfilter log"],
     how="converted",
     fires=[
-        "accepted-self-signed", "cleartext-http", "cleartext-secret-in-url", "mixed-protection-host",
-        "tls-version-negotiated", "weak-cipher-negotiated",
+        "accepted-self-signed",
+        "cleartext-http",
+        "cleartext-secret-in-url",
+        "mixed-protection-host",
+        "tls-version-negotiated",
+        "weak-cipher-negotiated",
     ],
     silent=["accepted-expired", "cleartext-unknown", "non-tls-encryption", "version-downgrade-retry"],
     expect=[
@@ -95,7 +109,11 @@ def session(lab):
 )
 def demo(lab):
     serve(lab)
-    with lab.android_resolver(NETD), lab.owners() as log, lab.recording(file=lab.temporary("wire.pcap")) as wire:
+    with (
+        lab.android_resolver(NETD),
+        lab.owners() as log,
+        lab.recording(file=lab.temporary("wire.pcap")) as wire,
+    ):
         session(lab)
     packets = dialects.without_ethernet(capfile.read(wire))
     ownership = dialects.Ownership(dialects.owners_of(capfile.read(log)))

@@ -1,7 +1,7 @@
 """DNS over UDP and TCP: the names behind the addresses."""
 
 from .catalogue import capture
-from .lab import GATEWAY_V6
+from .network import GATEWAY_V6
 
 QUIET = ["cleartext-http", "cleartext-unknown", "non-tls-encryption"]
 
@@ -77,7 +77,10 @@ def shared_address(lab):
     shows="A name that does not exist, and one without an AAAA record.",
     tools=["dig", "dnsmasq"],
     silent=QUIET,
-    expect=["dns.flags.rcode == 3", "dns.flags.response == 1 && dns.count.answers == 0 && dns.flags.rcode == 0"],
+    expect=[
+        "dns.flags.rcode == 3",
+        "dns.flags.response == 1 && dns.count.answers == 0 && dns.flags.rcode == 0",
+    ],
 )
 def not_found(lab):
     with lab.recording():

@@ -5,7 +5,7 @@ import struct
 
 from . import carriers, clients
 from .catalogue import capture
-from .lab import PHONE, v4, v6
+from .network import PHONE, v4, v6
 
 QUIET = ["cleartext-unknown", "missing-sni", "non-tls-encryption"]
 
@@ -57,7 +57,13 @@ def fragments(packet, size):
     for at in range(0, len(body), size):
         part = body[at : at + size]
         more = 0x2000 if at + size < len(body) else 0
-        made = header[:2] + struct.pack(">H", 20 + len(part)) + header[4:6] + struct.pack(">H", more | at // 8) + header[8:10]
+        made = (
+            header[:2]
+            + struct.pack(">H", 20 + len(part))
+            + header[4:6]
+            + struct.pack(">H", more | at // 8)
+            + header[8:10]
+        )
         words = struct.unpack(">10H", made + bytes(2) + header[12:20])
         total = sum(words)
         total = (total & 0xFFFF) + (total >> 16)
@@ -90,8 +96,16 @@ def fragmented(name, shows, arrange):
 
 
 fragmented("fragments", "TCP segments in IPv4 fragments of 256 bytes.", lambda parts: parts)
-fragmented("fragments-reversed", "TCP segments in IPv4 fragments that arrive last part first.", lambda parts: parts[::-1])
-fragmented("fragments-duplicated", "TCP segments in IPv4 fragments, each of which arrives twice.", lambda parts: [p for p in parts for _ in (0, 1)])
+fragmented(
+    "fragments-reversed",
+    "TCP segments in IPv4 fragments that arrive last part first.",
+    lambda parts: parts[::-1],
+)
+fragmented(
+    "fragments-duplicated",
+    "TCP segments in IPv4 fragments, each of which arrives twice.",
+    lambda parts: [p for p in parts for _ in (0, 1)],
+)
 
 
 @capture(

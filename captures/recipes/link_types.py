@@ -4,7 +4,7 @@ import struct
 
 from . import capfile, carriers
 from .catalogue import capture
-from .lab import NET, PACKETS, PHONE
+from .network import NET, PACKETS, PHONE
 
 QUIET = ["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"]
 HELLO = "tls.handshake.extensions_server_name == shop.test"
@@ -45,7 +45,11 @@ def cooked(name, number, shows):
 
 
 cooked("linux-sll", "LINUX_SLL", "LINUX_SLL, as tcpdump -i any writes it on older systems.")
-cooked("linux-sll2", "LINUX_SLL2", "LINUX_SLL2, as tcpdump -i any writes it now, with the interface of each packet.")
+cooked(
+    "linux-sll2",
+    "LINUX_SLL2",
+    "LINUX_SLL2, as tcpdump -i any writes it now, with the interface of each packet.",
+)
 
 
 @capture(
@@ -123,7 +127,11 @@ def rewritten(name, link, shows, change, expect=()):
         frames = capfile.read(source)
         if name in ("ipv4", "ipv6"):
             # These link types hold one version of IP and no other.
-            frames = [frame for frame in frames if frame.data[12:14] == (b"\x08\x00" if name == "ipv4" else b"\x86\xdd")]
+            frames = [
+                frame
+                for frame in frames
+                if frame.data[12:14] == (b"\x08\x00" if name == "ipv4" else b"\x86\xdd")
+            ]
         number = capfile.NUMBERS[link]
         lab.out.write_bytes(capfile.pcap([frame.with_data(change(frame.data), number) for frame in frames]))
 
@@ -141,8 +149,18 @@ def wifi(data):
     return header + b"\xaa\xaa\x03\x00\x00\x00" + data[12:]
 
 
-rewritten("null", "NULL", "NULL, as a loopback device on macOS gives it.", lambda d: struct.pack("<I", family(d)) + d[14:])
-rewritten("loop", "LOOP", "LOOP, as a loopback device on OpenBSD gives it.", lambda d: struct.pack(">I", family(d)) + d[14:])
+rewritten(
+    "null",
+    "NULL",
+    "NULL, as a loopback device on macOS gives it.",
+    lambda d: struct.pack("<I", family(d)) + d[14:],
+)
+rewritten(
+    "loop",
+    "LOOP",
+    "LOOP, as a loopback device on OpenBSD gives it.",
+    lambda d: struct.pack(">I", family(d)) + d[14:],
+)
 rewritten("ipv4", "IPV4", "IPV4: nothing but IPv4 packets.", lambda d: d[14:])
 rewritten("ipv6", "IPV6", "IPV6: nothing but IPv6 packets.", lambda d: d[14:])
 rewritten(
@@ -151,7 +169,9 @@ rewritten(
     "PPP, as a modem's interface gives it.",
     lambda d: b"\xff\x03" + (b"\x00\x21" if d[12:14] == b"\x08\x00" else b"\x00\x57") + d[14:],
 )
-rewritten("ieee802-11", "IEEE802_11", "802.11 data frames without a radio header.", wifi, ["wlan.fc.type == 2"])
+rewritten(
+    "ieee802-11", "IEEE802_11", "802.11 data frames without a radio header.", wifi, ["wlan.fc.type == 2"]
+)
 rewritten(
     "radiotap",
     "IEEE802_11_RADIOTAP",

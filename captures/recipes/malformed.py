@@ -19,8 +19,8 @@ def broken(file, shows, write, source=SOURCE, silent=(), fires=()):
         shows=shows,
         tools=["curl", "nginx"],
         how="converted",
-        fires=list(fires),
-        silent=list(silent),
+        fires=fires,
+        silent=silent,
         derived=True,
     )
     def record(lab):
@@ -52,9 +52,19 @@ def block_at(data, number):
 broken("empty.pcap", "Nothing at all.", lambda frames: b"")
 broken("header-only.pcap", "A classic pcap without a record.", lambda frames: pcap(frames)[:24])
 broken("header-cut.pcap", "Half of a classic pcap's header.", lambda frames: pcap(frames)[:13])
-broken("text.pcap", "A text file under the name of a capture.", lambda frames: b"This is not a capture.\n" * 20)
-broken("cut-in-record.pcap", "A classic pcap cut in the middle of a record's data.", lambda frames: pcap(frames)[:-30])
-broken("cut-in-head.pcap", "A classic pcap cut in the middle of a record's head.", lambda frames: pcap(frames)[: record_at(frames, 12) + 9])
+broken(
+    "text.pcap", "A text file under the name of a capture.", lambda frames: b"This is not a capture.\n" * 20
+)
+broken(
+    "cut-in-record.pcap",
+    "A classic pcap cut in the middle of a record's data.",
+    lambda frames: pcap(frames)[:-30],
+)
+broken(
+    "cut-in-head.pcap",
+    "A classic pcap cut in the middle of a record's head.",
+    lambda frames: pcap(frames)[: record_at(frames, 12) + 9],
+)
 broken(
     "huge-length.pcap",
     "One record in the middle claims four gigabytes; sound records follow it.",
@@ -70,7 +80,9 @@ broken(
 broken(
     "noise-between.pcap",
     "A hundred bytes of noise between two records; sound records follow.",
-    lambda frames: pcap(frames)[: record_at(frames, 8)] + bytes(range(1, 101)) + pcap(frames)[record_at(frames, 8) :],
+    lambda frames: (
+        pcap(frames)[: record_at(frames, 8)] + bytes(range(1, 101)) + pcap(frames)[record_at(frames, 8) :]
+    ),
 )
 broken(
     "zero-length-records.pcap",
@@ -107,16 +119,25 @@ broken(
 broken(
     "option-overrun.pcapng",
     "A packet's option claims to be longer than its block.",
-    lambda frames: Pcapng().section().interface(1).packet(frames[0], (1, b"fine")).data.replace(
-        struct.pack("<HH", 1, 4) + b"fine", struct.pack("<HH", 1, 4000) + b"fine"
-    ) + plain(frames)[28 + 20 :],
+    lambda frames: (
+        Pcapng()
+        .section()
+        .interface(1)
+        .packet(frames[0], (1, b"fine"))
+        .data.replace(struct.pack("<HH", 1, 4) + b"fine", struct.pack("<HH", 1, 4000) + b"fine")
+        + plain(frames)[28 + 20 :]
+    ),
 )
 broken(
     "captured-overrun.pcapng",
     "A packet block claims more captured bytes than it holds.",
     lambda frames: patched(plain(frames), block_at(plain(frames), 7) + 20, struct.pack("<I", 60000)),
 )
-broken("byte-order-magic.pcapng", "A section header whose byte-order magic is neither order.", lambda frames: patched(plain(frames), 8, b"\x1a\x1a\x1a\x1a"))
+broken(
+    "byte-order-magic.pcapng",
+    "A section header whose byte-order magic is neither order.",
+    lambda frames: patched(plain(frames), 8, b"\x1a\x1a\x1a\x1a"),
+)
 
 
 def _gzip(data):
@@ -130,19 +151,76 @@ def _gzip(data):
 
 def changed(change):
     """Applies `change(number, data)` to each frame's bytes."""
-    return lambda frames: pcap([frame.with_data(change(number, frame.data)) for number, frame in enumerate(frames)])
+    return lambda frames: pcap(
+        [frame.with_data(change(number, frame.data)) for number, frame in enumerate(frames)]
+    )
 
 
-broken("ip-length.pcap", "IPv4 headers that claim 65535 bytes, or four.", changed(lambda n, d: patched(d, 16, (b"\xff\xff", b"\x00\x04")[n % 2])), "http/cleartext-get.pcap")
-broken("ip-header-length.pcap", "IPv4 headers with a header length of 0, or beyond the packet.", changed(lambda n, d: patched(d, 14, (b"\x40", b"\x4f")[n % 2])), "http/cleartext-get.pcap")
-broken("tcp-data-offset.pcap", "TCP headers with a data offset of 0, or beyond the packet.", changed(lambda n, d: patched(d, 46, (b"\x00", b"\xf0")[n % 2]) if d[23] == 6 else d), "http/cleartext-get.pcap")
-broken("tcp-options.pcap", "TCP options with a length of 0, which never ends.", changed(lambda n, d: patched(d, 54, b"\x08\x00") if d[23] == 6 else d), "http/cleartext-get.pcap", ["cleartext-unknown"], ["cleartext-http"])
-broken("udp-length.pcap", "UDP lengths of 0 and beyond the packet.", changed(lambda n, d: patched(d, 38, (b"\x00\x00", b"\xff\xff")[n % 2])), "dns/a-aaaa-https.pcap")
-broken("cut-frames.pcap", "Each frame is cut one byte shorter than the one before, down to nothing.", lambda frames: pcap([frame.with_data(frame.data[: max(0, 74 - number * 4)]) for number, frame in enumerate(frames)]))
-broken("vlan-tower.pcap", "Forty VLAN tags in one frame.", changed(lambda n, d: d[:12] + b"\x81\x00\x00\x05" * 40 + d[12:]), "http/cleartext-get.pcap")
-broken("dns-compression-loop.pcap", "A DNS name whose compression pointer points at itself.", changed(lambda n, d: patched(d, 54, b"\xc0\x0c")), "dns/a-aaaa-https.pcap", ["cleartext-unknown"])
-broken("dns-counts.pcap", "DNS headers that claim 65535 answers.", changed(lambda n, d: patched(d, 48, b"\xff\xff")), "dns/a-aaaa-https.pcap", ["cleartext-unknown"])
-broken("ipv6-extension-loop.pcap", "An IPv6 packet of sixty extension headers.", lambda frames: pcap([_extended(frame) for frame in frames if frame.data[12:14] == b"\x86\xdd"]), "tls/ipv6.pcap")
+broken(
+    "ip-length.pcap",
+    "IPv4 headers that claim 65535 bytes, or four.",
+    changed(lambda n, d: patched(d, 16, (b"\xff\xff", b"\x00\x04")[n % 2])),
+    "http/cleartext-get.pcap",
+)
+broken(
+    "ip-header-length.pcap",
+    "IPv4 headers with a header length of 0, or beyond the packet.",
+    changed(lambda n, d: patched(d, 14, (b"\x40", b"\x4f")[n % 2])),
+    "http/cleartext-get.pcap",
+)
+broken(
+    "tcp-data-offset.pcap",
+    "TCP headers with a data offset of 0, or beyond the packet.",
+    changed(lambda n, d: patched(d, 46, (b"\x00", b"\xf0")[n % 2]) if d[23] == 6 else d),
+    "http/cleartext-get.pcap",
+)
+broken(
+    "tcp-options.pcap",
+    "TCP options with a length of 0, which never ends.",
+    changed(lambda n, d: patched(d, 54, b"\x08\x00") if d[23] == 6 else d),
+    "http/cleartext-get.pcap",
+    ["cleartext-unknown"],
+    ["cleartext-http"],
+)
+broken(
+    "udp-length.pcap",
+    "UDP lengths of 0 and beyond the packet.",
+    changed(lambda n, d: patched(d, 38, (b"\x00\x00", b"\xff\xff")[n % 2])),
+    "dns/a-aaaa-https.pcap",
+)
+broken(
+    "cut-frames.pcap",
+    "Each frame is cut one byte shorter than the one before, down to nothing.",
+    lambda frames: pcap(
+        [frame.with_data(frame.data[: max(0, 74 - number * 4)]) for number, frame in enumerate(frames)]
+    ),
+)
+broken(
+    "vlan-tower.pcap",
+    "Forty VLAN tags in one frame.",
+    changed(lambda n, d: d[:12] + b"\x81\x00\x00\x05" * 40 + d[12:]),
+    "http/cleartext-get.pcap",
+)
+broken(
+    "dns-compression-loop.pcap",
+    "A DNS name whose compression pointer points at itself.",
+    changed(lambda n, d: patched(d, 54, b"\xc0\x0c")),
+    "dns/a-aaaa-https.pcap",
+    ["cleartext-unknown"],
+)
+broken(
+    "dns-counts.pcap",
+    "DNS headers that claim 65535 answers.",
+    changed(lambda n, d: patched(d, 48, b"\xff\xff")),
+    "dns/a-aaaa-https.pcap",
+    ["cleartext-unknown"],
+)
+broken(
+    "ipv6-extension-loop.pcap",
+    "An IPv6 packet of sixty extension headers.",
+    lambda frames: pcap([_extended(frame) for frame in frames if frame.data[12:14] == b"\x86\xdd"]),
+    "tls/ipv6.pcap",
+)
 
 
 def _extended(frame):
@@ -158,19 +236,47 @@ def hello_damage(change):
     def write(frames):
         out = []
         for frame in frames:
-            header = 14 + 20 + (frame.data[46] >> 4) * 4 if frame.data[12:14] == b"\x08\x00" and frame.data[23] == 6 else 0
-            is_hello = header and frame.data[header : header + 1] == b"\x16" and frame.data[header + 5 : header + 6] == b"\x01"
+            header = (
+                14 + 20 + (frame.data[46] >> 4) * 4
+                if frame.data[12:14] == b"\x08\x00" and frame.data[23] == 6
+                else 0
+            )
+            is_hello = (
+                header
+                and frame.data[header : header + 1] == b"\x16"
+                and frame.data[header + 5 : header + 6] == b"\x01"
+            )
             out.append(frame.with_data(change(frame.data, header)) if is_hello else frame)
         return pcap(out)
 
     return write
 
 
-broken("tls-record-length.pcap", "A ClientHello's record claims 65535 bytes.", hello_damage(lambda d, at: patched(d, at + 3, b"\xff\xff")))
-broken("tls-record-empty.pcap", "A ClientHello's record claims no bytes at all.", hello_damage(lambda d, at: patched(d, at + 3, b"\x00\x00")))
-broken("tls-hello-length.pcap", "A ClientHello claims sixteen megabytes.", hello_damage(lambda d, at: patched(d, at + 6, b"\xff\xff\xff")))
-broken("tls-session-id-length.pcap", "A ClientHello whose session identifier claims 255 bytes.", hello_damage(lambda d, at: patched(d, at + 43, b"\xff")))
-broken("tls-version.pcap", "A ClientHello's record of version 9.9.", hello_damage(lambda d, at: patched(d, at + 1, b"\x09\x09")))
+broken(
+    "tls-record-length.pcap",
+    "A ClientHello's record claims 65535 bytes.",
+    hello_damage(lambda d, at: patched(d, at + 3, b"\xff\xff")),
+)
+broken(
+    "tls-record-empty.pcap",
+    "A ClientHello's record claims no bytes at all.",
+    hello_damage(lambda d, at: patched(d, at + 3, b"\x00\x00")),
+)
+broken(
+    "tls-hello-length.pcap",
+    "A ClientHello claims sixteen megabytes.",
+    hello_damage(lambda d, at: patched(d, at + 6, b"\xff\xff\xff")),
+)
+broken(
+    "tls-session-id-length.pcap",
+    "A ClientHello whose session identifier claims 255 bytes.",
+    hello_damage(lambda d, at: patched(d, at + 43, b"\xff")),
+)
+broken(
+    "tls-version.pcap",
+    "A ClientHello's record of version 9.9.",
+    hello_damage(lambda d, at: patched(d, at + 1, b"\x09\x09")),
+)
 
 
 @capture(
@@ -182,7 +288,7 @@ broken("tls-version.pcap", "A ClientHello's record of version 9.9.", hello_damag
 )
 def tls_hello_cut(lab):
     from . import clients
-    from .lab import v4
+    from .network import v4
 
     lab.nginx(lab.https("shop.test"))
 
@@ -212,7 +318,7 @@ def tls_hello_cut(lab):
 )
 def http_endless_head(lab):
     from . import clients
-    from .lab import v4
+    from .network import v4
 
     lab.nginx(lab.plain_http("shop.test"))
 
@@ -239,6 +345,10 @@ def certificate_noise(lab):
     out = []
     for frame in frames:
         at = frame.data.find(b"\x30\x82", 66)
-        spoiled = frame.data[:at] + b"\x99" * 40 + frame.data[at + 40 :] if at > 0 and b"\x0b\x00" in frame.data[66:] else frame.data
+        spoiled = (
+            frame.data[:at] + b"\x99" * 40 + frame.data[at + 40 :]
+            if at > 0 and b"\x0b\x00" in frame.data[66:]
+            else frame.data
+        )
         out.append(frame.with_data(spoiled))
     lab.out.write_bytes(pcap(out))

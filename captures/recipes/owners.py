@@ -8,7 +8,6 @@ import struct
 
 from . import capfile, dialects
 from .catalogue import capture
-from .dialects import RAW
 
 SHOP, CHAT, SYSTEM = 10123, 10145, 1073
 APPS = {
@@ -27,7 +26,9 @@ RULES = {"fires": ["cleartext-http"], "silent": ["cleartext-unknown", "mixed-pro
 
 def session(lab):
     """Shop over TLS 1.3, Chat without TLS, and the system's own probe; look-ups go out as the resolver's user, root."""
-    lab.nginx(lab.https("shop.test"), lab.plain_http("chat.test"), lab.plain_http("connectivitycheck.gstatic.com"))
+    lab.nginx(
+        lab.https("shop.test"), lab.plain_http("chat.test"), lab.plain_http("connectivitycheck.gstatic.com")
+    )
     with lab.android_resolver(0), lab.owners() as log, lab.recording(file=lab.temporary("wire.pcap")) as wire:
         lab.curl("-4", "http://connectivitycheck.gstatic.com/generate_204", uid=SYSTEM)
         lab.curl("-4", "https://shop.test/", uid=SHOP)
@@ -139,7 +140,9 @@ def ptcpdump(frames, ownership):
     out = capfile.Pcapng()
     out.section((1, b"ptcpdump: https://github.com/mozillazg/ptcpdump"), (3, b"linux"), (4, b"ptcpdump 0.37"))
     out.interface(1, (2, b"dummy"), (9, b"\x09"))
-    out.interface(1, (1, b"ifIndex: 2, netNsInode: 4026531840, netNsPath: /proc/1/ns/net"), (2, b"wlan0"), (9, b"\x09"))
+    out.interface(
+        1, (1, b"ifIndex: 2, netNsInode: 4026531840, netNsPath: /proc/1/ns/net"), (2, b"wlan0"), (9, b"\x09")
+    )
     for frame in frames:
         uid, outgoing = ownership.of(frame.data[14:])
         options = [(2, struct.pack("<I", 2 if outgoing else 1))]
@@ -217,14 +220,45 @@ def pktap(version, number):
             flags = 2 if outgoing else 1
             if version == 1:
                 header = struct.pack(
-                    "<III24sIIIIi20sIHHi20s", 156, 1, 1, b"en0", flags, 2, 14, 0, pid, name.encode(), 0, 6, 0, -1, b""
+                    "<III24sIIIIi20sIHHi20s",
+                    156,
+                    1,
+                    1,
+                    b"en0",
+                    flags,
+                    2,
+                    14,
+                    0,
+                    pid,
+                    name.encode(),
+                    0,
+                    6,
+                    0,
+                    -1,
+                    b"",
                 )
                 header += bytes(156 - len(header))
             else:
                 # Offsets of the two UUIDs, the interface's name, and the two command names; 0 for what is not there.
                 names = b"en0\x00" + name.encode()[:19] + b"\x00"
                 header = struct.pack(
-                    "<BBBBBBHHHHHIIIiiI", 40 + len(names), 0, 0, 40, 44, 0, 1, 14, 0, 6, 6, 2, 0, 0, pid, -1,
+                    "<BBBBBBHHHHHIIIiiI",
+                    40 + len(names),
+                    0,
+                    0,
+                    40,
+                    44,
+                    0,
+                    1,
+                    14,
+                    0,
+                    6,
+                    6,
+                    2,
+                    0,
+                    0,
+                    pid,
+                    -1,
                     flags | 0x80000,
                 )
                 header += names
@@ -234,8 +268,18 @@ def pktap(version, number):
     return write
 
 
-dialect("ptcpdump.pcapng", "ptcpdump: comments of `Key: value` lines with process, thread, user and parent.", ptcpdump, ['frame.comment contains "PID: 4321"'])
-dialect("rustnet.pcapng", "RustNet: comments of `key=value` words.", rustnet, ['frame.comment contains "process=shop"'])
+dialect(
+    "ptcpdump.pcapng",
+    "ptcpdump: comments of `Key: value` lines with process, thread, user and parent.",
+    ptcpdump,
+    ['frame.comment contains "PID: 4321"'],
+)
+dialect(
+    "rustnet.pcapng",
+    "RustNet: comments of `key=value` words.",
+    rustnet,
+    ['frame.comment contains "process=shop"'],
+)
 dialect("process-ids.pcapng", "pcapng's own option 8: process and thread numbers.", process_ids)
 dialect("darwin.pcapng", "Apple's tcpdump: process blocks, and options that point at them.", darwin)
 dialect("pktap-v1.pcap", "PKTAP version 1, link type 258.", pktap(1, 258), ["pktap.pid == 4321"])

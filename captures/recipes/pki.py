@@ -101,7 +101,9 @@ class Pki:
             CONFIG.format(dir=self.dir) + LEAF.format(names=names, purpose=purpose, extra_usage=usage)
         )
         common_name = hosts[0] if hosts else name
-        self._issue(identity, config, "leaf", common_name, None if self_signed else issuer, digest, start, end, 365)
+        self._issue(
+            identity, config, "leaf", common_name, None if self_signed else issuer, digest, start, end, 365
+        )
         chain = identity.certificate.read_text()
         if issuer == "intermediate" and send_chain and not self_signed:
             chain += (self.dir / "intermediate.pem").read_text()
@@ -120,7 +122,8 @@ class Pki:
         """The SHA-256 of every leaf's public key in base64, as browsers pin them."""
         for certificate in sorted(self.dir.glob("server-*.chain.pem")):
             public = self._openssl("x509", "-in", certificate, "-noout", "-pubkey").stdout
-            der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=public, capture_output=True)
+            command = ["openssl", "pkey", "-pubin", "-outform", "der"]
+            der = subprocess.run(command, input=public, capture_output=True, check=True)
             yield base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
 
     def publish_root(self, bundle: Path):
@@ -135,7 +138,9 @@ class Pki:
         identity = Identity(self.dir / f"{name}.pem", self.dir / f"{name}.key", self.dir / f"{name}.pem")
         self._key(identity.key, "ec")
         section = "intermediate" if issuer else "root"
-        self._issue(identity, self.dir / "openssl.cnf", section, common_name, issuer, "sha256", None, None, 3650)
+        self._issue(
+            identity, self.dir / "openssl.cnf", section, common_name, issuer, "sha256", None, None, 3650
+        )
 
     def _key(self, path, kind):
         if kind.startswith("rsa"):
@@ -148,17 +153,42 @@ class Pki:
         request = identity.key.with_suffix(".csr")
         subject = f"/O=Observer Lab/CN={common_name}"
         self._openssl(
-            "req", "-new", "-sha256", "-key", identity.key, "-subj", subject, "-out", request, "-config", config
+            "req",
+            "-new",
+            "-sha256",
+            "-key",
+            identity.key,
+            "-subj",
+            subject,
+            "-out",
+            request,
+            "-config",
+            config,
         )
         signer = (
             ["-cert", self.dir / f"{issuer}.pem", "-keyfile", self.dir / f"{issuer}.key"]
             if issuer
             else ["-selfsign", "-keyfile", identity.key]
         )
-        dates = (["-startdate", start] if start else []) + (["-enddate", end] if end else ["-days", str(days)])
+        dates = (["-startdate", start] if start else []) + (
+            ["-enddate", end] if end else ["-days", str(days)]
+        )
         self._openssl(
-            "ca", "-batch", "-notext", "-config", config, "-extensions", section, "-md", digest,
-            *signer, *dates, "-in", request, "-out", identity.certificate,
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            config,
+            "-extensions",
+            section,
+            "-md",
+            digest,
+            *signer,
+            *dates,
+            "-in",
+            request,
+            "-out",
+            identity.certificate,
         )
 
     def _openssl(self, *arguments):

@@ -6,7 +6,7 @@ import time
 
 from . import carriers, clients
 from .catalogue import capture
-from .lab import NET, PHONE, v4
+from .network import NET, PHONE, v4
 
 LINES = [b"GET /part-%d HTTP/1.1\r\nHost: shop.test\r\n\r\n" % number for number in range(3)]
 
@@ -19,8 +19,8 @@ def has_payload(packet):
     return len(packet) > header + (packet[header + 12] >> 4) * 4
 
 
-def ask_big(lab, *options):
-    """Fetches twelve kilobytes without TLS, and a page with it, across a wire with faults."""
+def serve_big(lab):
+    """Serves thirteen kilobytes without TLS, and a page with it."""
     (lab.dir / "www").mkdir(exist_ok=True)
     (lab.dir / "www" / "big").write_bytes(b"".join(b"line %05d of a long answer\n" % n for n in range(460)))
     lab.nginx(lab.plain_http("shop.test", body=""), lab.https("api.shop.test"))
@@ -38,11 +38,10 @@ def faulty(name, shows, policy_of, expect, silent=("cleartext-unknown", "non-tls
         expect=[*expect, "http.response.code == 200", "tls.handshake.type == 2"],
     )
     def record(lab):
-        ask_big(lab)
-        with carriers.through(lab, carriers.Direct(policy_of())):
-            with lab.recording("tun0"):
-                lab.curl("-4", "http://shop.test/big")
-                lab.curl("-4", "https://api.shop.test/")
+        serve_big(lab)
+        with carriers.through(lab, carriers.Direct(policy_of())), lab.recording("tun0"):
+            lab.curl("-4", "http://shop.test/big")
+            lab.curl("-4", "https://api.shop.test/")
 
     record.__name__ = name.replace("-", "_")
 
@@ -82,7 +81,12 @@ faulty(
     reordering,
     ["tcp.analysis.out_of_order || tcp.analysis.lost_segment || tcp.analysis.retransmission"],
 )
-faulty("duplicated", "Every packet of the server arrives twice.", duplicating, ["tcp.analysis.duplicate_ack || tcp.analysis.retransmission || tcp.analysis.spurious_retransmission"])
+faulty(
+    "duplicated",
+    "Every packet of the server arrives twice.",
+    duplicating,
+    ["tcp.analysis.duplicate_ack || tcp.analysis.retransmission || tcp.analysis.spurious_retransmission"],
+)
 faulty(
     "retransmitted",
     "The first and the fourth segment with data of either side are lost and sent again.",
@@ -103,7 +107,7 @@ faulty(
 def gap(lab):
     from . import capfile
 
-    ask_big(lab)
+    serve_big(lab)
     with lab.recording(file=lab.temporary("whole.pcap")) as whole:
         lab.curl("-4", "http://shop.test/big")
     frames = capfile.read(whole)
@@ -178,7 +182,7 @@ def unanswered(lab):
     tools=["python socket", "nginx"],
     fires=["cleartext-http"],
     silent=["cleartext-unknown"],
-    expect=["http.request.uri == \"/part-2\""],
+    expect=['http.request.uri == "/part-2"'],
     forbid=["tcp.flags.fin == 1", "tcp.flags.reset == 1"],
 )
 def half_open(lab):
@@ -221,7 +225,7 @@ def port_reused(lab):
 
     with lab.recording():
         for line in LINES[:2]:
-            lab.on_phone(lambda: ask(line))
+            lab.on_phone(lambda line=line: ask(line))
         lab.on_phone(ask_tls)
 
 

@@ -5,7 +5,7 @@ import struct
 from . import carriers
 from .carriers import Ethernet, Ip, Udp, ethertype
 from .catalogue import capture
-from .lab import GATEWAY_V4, NET, PHONE, PHONE_V4, run
+from .network import GATEWAY_V4, NET, PHONE, PHONE_V4, run
 
 INNER_MACS = bytes.fromhex("020000000002020000000001")
 ANY = "not arp and not icmp6"
@@ -68,8 +68,13 @@ inside(
     "Geneve (RFC 8926) with an option, and Ethernet inside.",
     Udp(
         6081,
-        lambda p: struct.pack(">BBHI", 2, 0, 0x6558, 42 << 8) + struct.pack(">HBBI", 0x0102, 3, 1, 7)
-        + INNER_MACS + struct.pack(">H", ethertype(p)) + p,
+        lambda p: (
+            struct.pack(">BBHI", 2, 0, 0x6558, 42 << 8)
+            + struct.pack(">HBBI", 0x0102, 3, 1, 7)
+            + INNER_MACS
+            + struct.pack(">H", ethertype(p))
+            + p
+        ),
         lambda d: d[30:],
     ),
     ["geneve.vni == 42"],
@@ -85,7 +90,9 @@ inside(
     "GTP-U with a PDU session container, as in 5G.",
     Udp(
         2152,
-        lambda p: struct.pack(">BBHI", 0x34, 0xFF, len(p) + 8, 0xC0FFEE) + bytes([0, 0, 0, 0x85, 1, 0x10, 9, 0]) + p,
+        lambda p: (
+            struct.pack(">BBHI", 0x34, 0xFF, len(p) + 8, 0xC0FFEE) + bytes([0, 0, 0, 0x85, 1, 0x10, 9, 0]) + p
+        ),
         lambda d: d[16:],
     ),
     ["gtp.ext_hdr.pdu_ses_con.pdu_type == 1"],
@@ -166,7 +173,18 @@ def vxlan(lab):
             run("ip", "-n", side, *words.split())
             run("ip", "-n", side, "addr", "add", f"{carriers.TUNNEL_V4[side]}/24", "dev", "vxlan42")
             run("ip", "-n", side, "link", "set", "vxlan42", "mtu", "1400", "up")
-        run("ip", "-n", PHONE, "route", "replace", "198.51.100.0/24", "via", carriers.TUNNEL_V4[NET], "dev", "vxlan42")
+        run(
+            "ip",
+            "-n",
+            PHONE,
+            "route",
+            "replace",
+            "198.51.100.0/24",
+            "via",
+            carriers.TUNNEL_V4[NET],
+            "dev",
+            "vxlan42",
+        )
         with lab.recording(packets="udp or tcp"):
             lab.curl("-4", "https://shop.test/")
             lab.curl("-4", "http://news.test/")

@@ -5,7 +5,7 @@ import time
 
 from . import clients
 from .catalogue import capture
-from .lab import v4
+from .network import v4
 
 RULES = ["cleartext-http", "cleartext-unknown", "non-tls-encryption"]
 
@@ -44,7 +44,9 @@ def others(*fires):
 )
 def line_protocol(lab):
     lines = [b"HI 3 user=alice device=phone\n"]
-    lines += [b"SAY room=lobby text=this is message number %d, and everybody can read it\n" % n for n in range(12)]
+    lines += [
+        b"SAY room=lobby text=this is message number %d, and everybody can read it\n" % n for n in range(12)
+    ]
     conversation(lab, "chat.test", 7000, lines, lambda data: b"OK " + data)
 
 
@@ -57,7 +59,10 @@ def line_protocol(lab):
     expect=['tcp.payload contains "latitude"'],
 )
 def json_lines(lab):
-    lines = [b'{"seq":%d,"latitude":52.5163,"longitude":13.3777,"battery":81,"screen":"on"}\n' % n for n in range(10)]
+    lines = [
+        b'{"seq":%d,"latitude":52.5163,"longitude":13.3777,"battery":81,"screen":"on"}\n' % n
+        for n in range(10)
+    ]
     conversation(lab, "weather.test", 9000, lines, lambda data: b'{"ok":true,"seen":%d}\n' % len(data))
 
 

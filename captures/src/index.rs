@@ -88,7 +88,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/not-yet-rejected.pcap",
-        frames: 14,
+        frames: 13,
         link_type: "EN10MB",
         shows: "curl meets a certificate that is not yet valid under TLS 1.2 and ends the handshake with an alert.",
         fires: &[],
@@ -112,7 +112,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/rsa1024-rejected.pcap",
-        frames: 14,
+        frames: 13,
         link_type: "EN10MB",
         shows: "curl at OpenSSL's normal security level refuses a certificate with a 1024-bit RSA key with an alert.",
         fires: &[],
@@ -128,7 +128,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/self-signed-accepted-tls13.pcap",
-        frames: 20,
+        frames: 22,
         link_type: "EN10MB",
         shows: "curl -k takes a self-signed certificate under TLS 1.3, which hides it: nothing can be claimed.",
         fires: &[],
@@ -152,7 +152,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/self-signed-rejected.pcap",
-        frames: 14,
+        frames: 13,
         link_type: "EN10MB",
         shows: "curl meets a self-signed certificate under TLS 1.2 and ends the handshake with an alert.",
         fires: &[],
@@ -168,7 +168,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/sha1-rejected.pcap",
-        frames: 16,
+        frames: 15,
         link_type: "EN10MB",
         shows: "curl at OpenSSL's normal security level refuses a certificate that is signed with SHA-1 with an alert.",
         fires: &[],
@@ -232,7 +232,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/wrong-name-accepted-tls13.pcap",
-        frames: 20,
+        frames: 21,
         link_type: "EN10MB",
         shows: "curl -k takes another host's certificate under TLS 1.3, which hides it.",
         fires: &[],
@@ -248,7 +248,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/wrong-name-rejected-alert.pcap",
-        frames: 11,
+        frames: 13,
         link_type: "EN10MB",
         shows: "openssl s_client checks the name while it verifies: someone-else.test's certificate is answered with an alert.",
         fires: &[],
@@ -304,7 +304,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "consistency/failure-then-cleartext.pcap",
-        frames: 27,
+        frames: 28,
         link_type: "EN10MB",
         shows: "curl refuses shop.test's self-signed certificate and then fetches the same page without TLS.",
         fires: &["cleartext-http", "tls-failure-then-cleartext"],
@@ -328,7 +328,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "consistency/hsts-remembered.pcap",
-        frames: 21,
+        frames: 20,
         link_type: "EN10MB",
         shows: "curl remembers redirect.test's HSTS: asked for http:// it goes straight to TLS.",
         fires: &[],
@@ -400,7 +400,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "consistency/two-versions.pcap",
-        frames: 40,
+        frames: 39,
         link_type: "EN10MB",
         shows: "Two sessions with one host, TLS 1.3 and then 1.2, both without a failure.",
         fires: &[],
@@ -408,7 +408,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/all-blocks.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng with names, statistics, comments, custom and unknown blocks and options.",
         fires: &[],
@@ -416,7 +416,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/big-endian.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap, big-endian.",
         fires: &[],
@@ -424,7 +424,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/big-endian.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng, big-endian.",
         fires: &[],
@@ -432,7 +432,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed-members.pcap.gz",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap in gzip, in two members one after the other.",
         fires: &[],
@@ -440,7 +440,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcap.gz",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap in gzip.",
         fires: &[],
@@ -448,7 +448,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcap.lz4",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap in an lz4 frame.",
         fires: &[],
@@ -456,7 +456,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcap.zst",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap in zstd.",
         fires: &[],
@@ -464,7 +464,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcapng.gz",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng in gzip.",
         fires: &[],
@@ -472,7 +472,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/fcs-bits.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap whose link type word says, in its upper bits, that frames may end in a checksum.",
         fires: &[],
@@ -480,7 +480,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/kuznetzov.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Alexey Kuznetzov's pcap, with eight more bytes a record.",
         fires: &[],
@@ -488,7 +488,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/little-endian.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng, little-endian.",
         fires: &[],
@@ -496,7 +496,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/merged-out-of-order.pcapng",
-        frames: 34,
+        frames: 37,
         link_type: "EN10MB",
         shows: "Two recordings appended without sorting: the clock goes back by some seconds in the middle.",
         fires: &["cleartext-http"],
@@ -504,7 +504,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/named-wrong.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap under the name of a pcapng.",
         fires: &[],
@@ -512,7 +512,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/nanoseconds-big-endian.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap with nanoseconds, big-endian.",
         fires: &[],
@@ -520,7 +520,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/nanoseconds.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap with nanoseconds.",
         fires: &[],
@@ -528,7 +528,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/obsolete-packets.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng of obsolete Packet Blocks.",
         fires: &[],
@@ -536,7 +536,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/rotated-1.pcap",
-        frames: 10,
+        frames: 11,
         link_type: "EN10MB",
         shows: "The first of two files of one recording: a TLS session begins in the first and ends in the second.",
         fires: &[],
@@ -544,7 +544,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/rotated-2.pcap",
-        frames: 10,
+        frames: 12,
         link_type: "EN10MB",
         shows: "The second of two files of one recording: a TLS session begins in the first and ends in the second.",
         fires: &[],
@@ -552,7 +552,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/secrets-first.pcapng",
-        frames: 20,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng with the session's keys before its packets.",
         fires: &[],
@@ -560,7 +560,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/secrets-last.pcapng",
-        frames: 22,
+        frames: 20,
         link_type: "EN10MB",
         shows: "pcapng with the session's keys after its packets, as PCAPdroid writes them.",
         fires: &[],
@@ -568,7 +568,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/section-length.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng whose section header gives the section's length.",
         fires: &[],
@@ -576,7 +576,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/simple-packets.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng of Simple Packet Blocks, which have no timestamps.",
         fires: &[],
@@ -584,7 +584,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/snaplen-zero.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Classic pcap whose header says a snaplen of 0, which means no limit.",
         fires: &[],
@@ -592,7 +592,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/time-offset.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng with if_tsoffset: timestamps that count from 2026-01-01.",
         fires: &[],
@@ -600,7 +600,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/two-link-types.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB+RAW",
         shows: "pcapng with an Ethernet and a RAW interface in turn, and two resolutions.",
         fires: &[],
@@ -608,7 +608,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/two-sections.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "pcapng with a little-endian and a big-endian section.",
         fires: &[],
@@ -616,7 +616,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/years-apart.pcap",
-        frames: 40,
+        frames: 46,
         link_type: "EN10MB",
         shows: "A page over TLS, and the same again eleven years later in the same file.",
         fires: &[],
@@ -624,7 +624,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "demo.pcapng",
-        frames: 172,
+        frames: 176,
         link_type: "RAW",
         shows: "A phone with four apps, as PCAPdroid writes it: Shop sends a token in the clear, Chat takes a self-signed certificate, Weather speaks TLS 1.0, News does nothing wrong.",
         fires: &["accepted-self-signed", "cleartext-http", "cleartext-secret-in-url", "mixed-protection-host", "tls-version-negotiated", "weak-cipher-negotiated"],
@@ -720,7 +720,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "http/basic-auth-tls.pcap",
-        frames: 20,
+        frames: 22,
         link_type: "EN10MB",
         shows: "curl sends a password with HTTP Basic authentication, a token and a cookie, all inside TLS 1.3.",
         fires: &[],
@@ -768,7 +768,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "http/connect-refused.pcap",
-        frames: 16,
+        frames: 15,
         link_type: "EN10MB",
         shows: "tinyproxy refuses a CONNECT to a port that it does not allow.",
         fires: &[],
@@ -776,7 +776,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "http/connect-tls.pcap",
-        frames: 21,
+        frames: 24,
         link_type: "EN10MB",
         shows: "curl opens a tunnel with CONNECT through tinyproxy and speaks TLS 1.3 inside it.",
         fires: &[],
@@ -848,7 +848,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "http/http2-prior-knowledge.pcap",
-        frames: 19,
+        frames: 18,
         link_type: "EN10MB",
         shows: "curl speaks HTTP/2 without TLS, from the preface on.",
         fires: &[],
@@ -968,7 +968,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "ip/destination-options.pcap",
-        frames: 20,
+        frames: 17,
         link_type: "EN10MB",
         shows: "IPv6 packets with a destination options header between IPv6 and TCP.",
         fires: &[],
@@ -984,7 +984,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "ip/fragments-reversed.pcap",
-        frames: 44,
+        frames: 45,
         link_type: "RAW",
         shows: "TCP segments in IPv4 fragments that arrive last part first.",
         fires: &["cleartext-http"],
@@ -1016,7 +1016,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/any-duplicates.pcap",
-        frames: 36,
+        frames: 32,
         link_type: "LINUX_SLL2",
         shows: "tcpdump -i any on a router sees each packet twice: on a port of its bridge, and on the bridge.",
         fires: &[],
@@ -1024,7 +1024,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/any-vpn.pcap",
-        frames: 40,
+        frames: 44,
         link_type: "LINUX_SLL2",
         shows: "tcpdump -i any on a phone with a VPN sees each packet in the tunnel device and again inside the tunnel.",
         fires: &[],
@@ -1040,7 +1040,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/ieee802-11.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "IEEE802_11",
         shows: "802.11 data frames without a radio header.",
         fires: &[],
@@ -1048,7 +1048,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/ipv4.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "IPV4",
         shows: "IPV4: nothing but IPv4 packets.",
         fires: &[],
@@ -1056,7 +1056,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/ipv6.pcap",
-        frames: 18,
+        frames: 16,
         link_type: "IPV6",
         shows: "IPV6: nothing but IPv6 packets.",
         fires: &[],
@@ -1064,7 +1064,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/linux-sll.pcap",
-        frames: 20,
+        frames: 21,
         link_type: "LINUX_SLL",
         shows: "LINUX_SLL, as tcpdump -i any writes it on older systems.",
         fires: &[],
@@ -1080,7 +1080,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/loop.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "LOOP",
         shows: "LOOP, as a loopback device on OpenBSD gives it.",
         fires: &[],
@@ -1096,7 +1096,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/nflog.pcap",
-        frames: 22,
+        frames: 20,
         link_type: "NFLOG",
         shows: "NFLOG, as AFWall and PCAPdroid's root mode can give it: the uid is in the record of each outgoing packet.",
         fires: &[],
@@ -1104,7 +1104,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/null.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "NULL",
         shows: "NULL, as a loopback device on macOS gives it.",
         fires: &[],
@@ -1112,7 +1112,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/ppp.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "PPP",
         shows: "PPP, as a modem's interface gives it.",
         fires: &[],
@@ -1120,7 +1120,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/radiotap.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "IEEE802_11_RADIOTAP",
         shows: "802.11 data frames after a radiotap header of 8 bytes.",
         fires: &[],
@@ -1128,7 +1128,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/raw.pcap",
-        frames: 18,
+        frames: 19,
         link_type: "RAW",
         shows: "RAW, as a VPN app's TUN device gives it.",
         fires: &[],
@@ -1160,7 +1160,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/captured-overrun.pcapng",
-        frames: 19,
+        frames: 22,
         link_type: "EN10MB",
         shows: "A packet block claims more captured bytes than it holds.",
         fires: &[],
@@ -1176,7 +1176,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/cut-frames.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Each frame is cut one byte shorter than the one before, down to nothing.",
         fires: &[],
@@ -1192,7 +1192,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/cut-in-record.pcap",
-        frames: 19,
+        frames: 22,
         link_type: "EN10MB",
         shows: "A classic pcap cut in the middle of a record's data.",
         fires: &[],
@@ -1200,7 +1200,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/cut.pcapng",
-        frames: 19,
+        frames: 22,
         link_type: "EN10MB",
         shows: "A pcapng cut in the middle of a block.",
         fires: &[],
@@ -1240,7 +1240,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/gzip-cut.pcap.gz",
-        frames: 14,
+        frames: 16,
         link_type: "EN10MB",
         shows: "A gzip file that ends early.",
         fires: &[],
@@ -1296,7 +1296,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/ipv6-extension-loop.pcap",
-        frames: 18,
+        frames: 16,
         link_type: "EN10MB",
         shows: "An IPv6 packet of sixty extension headers.",
         fires: &[],
@@ -1304,7 +1304,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/no-interface.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "Packets of an interface that was never described.",
         fires: &[],
@@ -1320,7 +1320,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/option-overrun.pcapng",
-        frames: 21,
+        frames: 24,
         link_type: "EN10MB",
         shows: "A packet's option claims to be longer than its block.",
         fires: &[],
@@ -1360,7 +1360,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-hello-length.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "A ClientHello claims sixteen megabytes.",
         fires: &[],
@@ -1368,7 +1368,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-record-empty.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "A ClientHello's record claims no bytes at all.",
         fires: &[],
@@ -1376,7 +1376,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-record-length.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "A ClientHello's record claims 65535 bytes.",
         fires: &[],
@@ -1384,7 +1384,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-session-id-length.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "A ClientHello whose session identifier claims 255 bytes.",
         fires: &[],
@@ -1392,7 +1392,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-version.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "A ClientHello's record of version 9.9.",
         fires: &[],
@@ -1400,7 +1400,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/trailing-length.pcapng",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "A block whose two lengths differ.",
         fires: &[],
@@ -1432,7 +1432,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/zero-length-records.pcap",
-        frames: 40,
+        frames: 46,
         link_type: "EN10MB",
         shows: "Records without data between the others.",
         fires: &[],
@@ -1440,7 +1440,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/declined-boringssl.pcap",
-        frames: 26,
+        frames: 24,
         link_type: "EN10MB",
         shows: "BoringSSL declines under TLS 1.3: an empty Certificate and its Finished in one record of 61 or 77 bytes.",
         fires: &["client-certificate-declined"],
@@ -1448,7 +1448,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/declined-tls13.pcap",
-        frames: 23,
+        frames: 22,
         link_type: "EN10MB",
         shows: "The server asks under TLS 1.3 and curl declines: an encrypted record of 25 bytes before its Finished.",
         fires: &["client-certificate-declined"],
@@ -1464,7 +1464,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/hello-retry.pcap",
-        frames: 36,
+        frames: 33,
         link_type: "EN10MB",
         shows: "A client certificate under TLS 1.3 after a HelloRetryRequest.",
         fires: &[],
@@ -1512,7 +1512,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/sent-boringssl.pcap",
-        frames: 25,
+        frames: 24,
         link_type: "EN10MB",
         shows: "BoringSSL sends a client certificate under TLS 1.3, its whole flight in one record.",
         fires: &[],
@@ -1520,7 +1520,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/sent-tls13.pcap",
-        frames: 23,
+        frames: 25,
         link_type: "EN10MB",
         shows: "curl sends a client certificate under TLS 1.3: only the lengths of the records tell.",
         fires: &[],
@@ -1528,7 +1528,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/sent.pcap",
-        frames: 19,
+        frames: 21,
         link_type: "EN10MB",
         shows: "The server asks for a client certificate under TLS 1.2, and curl sends one.",
         fires: &[],
@@ -1536,7 +1536,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "owners/darwin.pcapng",
-        frames: 43,
+        frames: 42,
         link_type: "EN10MB",
         shows: "Apple's tcpdump: process blocks, and options that point at them.",
         fires: &["cleartext-http"],
@@ -1560,7 +1560,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "owners/pcapdroid-root.pcapng",
-        frames: 44,
+        frames: 42,
         link_type: "RAW",
         shows: "PCAPdroid's pcapng as its root mode writes it: an interface name, and the direction of each packet.",
         fires: &["cleartext-http"],
@@ -1576,7 +1576,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "owners/pcapdroid.pcap",
-        frames: 44,
+        frames: 42,
         link_type: "EN10MB",
         shows: "PCAPdroid's classic pcap: a made-up Ethernet header and a trailer with uid and app name; one name is cut.",
         fires: &["cleartext-http"],
@@ -1600,7 +1600,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "owners/pktap-v1.pcap",
-        frames: 42,
+        frames: 43,
         link_type: "PKTAP",
         shows: "PKTAP version 1, link type 258.",
         fires: &["cleartext-http"],
@@ -1608,7 +1608,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "owners/pktap-v2.pcap",
-        frames: 42,
+        frames: 43,
         link_type: "PKTAP",
         shows: "PKTAP version 2, link type 258.",
         fires: &["cleartext-http"],
@@ -1624,7 +1624,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "owners/ptcpdump.pcapng",
-        frames: 44,
+        frames: 42,
         link_type: "EN10MB",
         shows: "ptcpdump: comments of `Key: value` lines with process, thread, user and parent.",
         fires: &["cleartext-http"],
@@ -1640,7 +1640,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "owners/two-users.pcapng",
-        frames: 28,
+        frames: 30,
         link_type: "RAW",
         shows: "PCAPdroid's pcapng: the same app under the phone's owner (10123) and in a work profile (1010123).",
         fires: &["cleartext-http"],
@@ -1648,7 +1648,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tcp/duplicated.pcap",
-        frames: 91,
+        frames: 90,
         link_type: "RAW",
         shows: "Every packet of the server arrives twice.",
         fires: &["cleartext-http"],
@@ -1720,7 +1720,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tcp/retransmitted.pcap",
-        frames: 51,
+        frames: 50,
         link_type: "RAW",
         shows: "The first and the fourth segment with data of either side are lost and sent again.",
         fires: &["cleartext-http"],
@@ -1752,31 +1752,31 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/chrome131-android.pcap",
-        frames: 20,
+        frames: 22,
         link_type: "EN10MB",
         shows: "The ClientHello of Chrome 131 on Android: GREASE and an encrypted ClientHello that is GREASE, too.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/chrome136.pcap",
-        frames: 24,
+        frames: 23,
         link_type: "EN10MB",
         shows: "The ClientHello of Chrome 136: a post-quantum key share makes it longer than a segment.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/chrome99-android.pcap",
-        frames: 22,
+        frames: 23,
         link_type: "EN10MB",
         shows: "The ClientHello of Chrome 99 on Android: GREASE, compressed certificates, and TLS 1.3.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/chromium.pcap",
-        frames: 163,
+        frames: 162,
         link_type: "EN10MB",
         shows: "Chromium, headless, opens https://shop.test/ and finds its icon missing.",
         fires: &[],
@@ -1794,7 +1794,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         name: "tls/cipher-anonymous-dh.pcap",
         frames: 21,
         link_type: "EN10MB",
-        shows: "openssl negotiates anonymous Diffie-Hellman: encrypted, and nobody knows with whom.",
+        shows: "openssl negotiates anonymous Diffie-Hellman over 1024 bits: encrypted, and nobody knows with whom.",
         fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group"],
         silent: &["tls-version-negotiated"],
     },
@@ -1864,7 +1864,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/compressed.pcap",
-        frames: 17,
+        frames: 19,
         link_type: "EN10MB",
         shows: "tlslite-ng, taught to compress, negotiates DEFLATE under TLS 1.2 with itself.",
         fires: &["tls-compression"],
@@ -1880,7 +1880,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/early-data.pcap",
-        frames: 42,
+        frames: 40,
         link_type: "EN10MB",
         shows: "openssl s_client resumes a TLS 1.3 session and sends early data before the server has spoken.",
         fires: &[],
@@ -1888,7 +1888,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/gnutls-tls12.pcap",
-        frames: 18,
+        frames: 17,
         link_type: "EN10MB",
         shows: "gnutls-cli and gnutls-serv under TLS 1.2 with all that belongs to it.",
         fires: &[],
@@ -1896,11 +1896,11 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/gnutls.pcap",
-        frames: 18,
+        frames: 17,
         link_type: "EN10MB",
         shows: "gnutls-cli and gnutls-serv under TLS 1.3: each encrypted handshake message in a record of its own.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/group-dh1024.pcap",
@@ -1928,7 +1928,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/hello-in-many-records.pcap",
-        frames: 17,
+        frames: 20,
         link_type: "EN10MB",
         shows: "A ClientHello in records of 64 bytes, all in one segment; nginx reads it without complaint.",
         fires: &[],
@@ -1952,11 +1952,11 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/ipv6.pcap",
-        frames: 22,
+        frames: 20,
         link_type: "EN10MB",
         shows: "curl fetches https://shop.test/ over IPv6 and TLS 1.3.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/java-rejects.pcap",
@@ -1972,11 +1972,11 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "Java's HTTP client fetches https://shop.test/ over TLS 1.3; JSSE pads its records.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/midstream.pcap",
-        frames: 17,
+        frames: 16,
         link_type: "EN10MB",
         shows: "The recording begins in the middle of a TLS 1.3 session: records of application data, no handshake.",
         fires: &[],
@@ -1984,7 +1984,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/no-extended-master-secret.pcap",
-        frames: 17,
+        frames: 18,
         link_type: "EN10MB",
         shows: "gnutls-cli and gnutls-serv agree on TLS 1.2 without the extended master secret.",
         fires: &["no-extended-master-secret"],
@@ -2020,7 +2020,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "Node fetches https://shop.test/ over TLS 1.3.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/on-port-80.pcap",
@@ -2064,10 +2064,10 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/safari18-0-ios.pcap",
-        frames: 22,
+        frames: 23,
         link_type: "EN10MB",
-        shows: "The ClientHello of Safari 18 on iOS.",
-        fires: &[],
+        shows: "The ClientHello of Safari 18 on iOS, which offers TLS 1.0 and 1.1, too.",
+        fires: &["tls-version-offered"],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
@@ -2090,13 +2090,13 @@ pub(crate) const CAPTURES: &[Capture] = &[
         name: "tls/sslv2-hello.pcap",
         frames: 12,
         link_type: "EN10MB",
-        shows: "A ClientHello in SSL 2.0's format that offers TLS 1.2: OpenSSL still answers it, and the client leaves.",
+        shows: "A ClientHello in SSL 2.0's format that offers TLS 1.2: OpenSSL answers with a static RSA suite, and the client leaves.",
         fires: &["weak-cipher-negotiated"],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
     },
     Capture {
         name: "tls/sslv3-rc4.pcap",
-        frames: 15,
+        frames: 17,
         link_type: "EN10MB",
         shows: "tlslite-ng speaks SSL 3.0 with RC4 to itself, as phones of 2010 did.",
         fires: &["tls-version-negotiated", "weak-cipher-negotiated"],
@@ -2104,7 +2104,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/tiny-segments.pcap",
-        frames: 31,
+        frames: 32,
         link_type: "EN10MB",
         shows: "A TLS 1.2 session in which neither side sends more than 200 bytes in a segment.",
         fires: &[],
@@ -2136,11 +2136,11 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/tls13-good.pcap",
-        frames: 20,
+        frames: 23,
         link_type: "EN10MB",
         shows: "curl looks up shop.test and fetches https://shop.test/ over TLS 1.3: nothing is wrong with it.",
         fires: &[],
-        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/version-refused.pcap",
@@ -2152,7 +2152,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/versions-offered.pcap",
-        frames: 21,
+        frames: 20,
         link_type: "EN10MB",
         shows: "curl offers TLS 1.0 and 1.1 beside 1.3, and nginx chooses 1.3.",
         fires: &["tls-version-offered"],
@@ -2184,7 +2184,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/gre-ipv6.pcap",
-        frames: 36,
+        frames: 38,
         link_type: "EN10MB",
         shows: "GRE with IPv6 inside.",
         fires: &["cleartext-http"],
@@ -2192,7 +2192,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/gre-key.pcap",
-        frames: 32,
+        frames: 38,
         link_type: "EN10MB",
         shows: "GRE with checksum, key and sequence number.",
         fires: &["cleartext-http"],
@@ -2200,7 +2200,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/gre.pcap",
-        frames: 34,
+        frames: 32,
         link_type: "EN10MB",
         shows: "GRE (RFC 2784) with IPv4 inside.",
         fires: &["cleartext-http"],
@@ -2216,7 +2216,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/gtp-u.pcap",
-        frames: 32,
+        frames: 34,
         link_type: "EN10MB",
         shows: "GTP-U, as a phone's packets travel through the core of a mobile network.",
         fires: &["cleartext-http"],
@@ -2240,7 +2240,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/pppoe.pcap",
-        frames: 33,
+        frames: 32,
         link_type: "EN10MB",
         shows: "PPPoE session frames, as behind a DSL router.",
         fires: &["cleartext-http"],
@@ -2248,7 +2248,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/qinq.pcap",
-        frames: 32,
+        frames: 34,
         link_type: "EN10MB",
         shows: "Ethernet with two VLAN tags (802.1ad).",
         fires: &["cleartext-http"],
@@ -2320,7 +2320,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "unknown/server-silent.pcap",
-        frames: 7,
+        frames: 6,
         link_type: "EN10MB",
         shows: "A client connects, says nothing and leaves.",
         fires: &[],

@@ -1,0 +1,169 @@
+"""TLS as different stacks speak it: browsers, Java, Node, GnuTLS."""
+
+from .catalogue import capture
+from .tls import SOUND, TLS13, gnutls
+
+
+def impersonated(profile, shows, expect, fires=()):
+    """curl-impersonate's BoringSSL, which says what a browser says."""
+
+    @capture(
+        f"tls/{profile.replace('_', '-')}.pcap",
+        shows=shows,
+        tools=[f"curl_cffi {profile}", "nginx", "dnsmasq"],
+        fires=fires,
+        silent=[rule for rule in SOUND if rule not in fires],
+        expect=[TLS13, *expect],
+    )
+    def record(lab):
+        lab.nginx(lab.https("shop.test"))
+        script = (
+            "import sys; from curl_cffi import requests; "
+            f"requests.get('https://shop.test/', impersonate='{profile}', verify=sys.argv[1], timeout=10)"
+        )
+        with lab.recording():
+            lab.python(script, lab.pki.root)
+
+    record.__name__ = profile
+
+
+impersonated(
+    "chrome99_android",
+    "The ClientHello of Chrome 99 on Android: GREASE, compressed certificates, and TLS 1.3.",
+    ["tls.handshake.type == 1 && tls.handshake.extension.type == 27"],
+)
+impersonated(
+    "chrome131_android",
+    "The ClientHello of Chrome 131 on Android: GREASE and an encrypted ClientHello that is GREASE, too.",
+    ["tls.handshake.type == 1 && tls.handshake.extension.type == 65037"],
+)
+impersonated(
+    "chrome136",
+    "The ClientHello of Chrome 136: a post-quantum key share makes it longer than a segment.",
+    ["tls.handshake.extensions_key_share_group == 4588"],
+)
+impersonated(
+    "safari18_0_ios",
+    "The ClientHello of Safari 18 on iOS, which offers TLS 1.0 and 1.1, too.",
+    ["tls.handshake.type == 1"],
+    fires=["tls-version-offered"],
+)
+
+
+@capture(
+    "tls/gnutls.pcap",
+    shows="gnutls-cli and gnutls-serv under TLS 1.3: each encrypted handshake message in a record of its own.",
+    tools=["gnutls-cli", "gnutls-serv"],
+    silent=SOUND,
+    expect=[TLS13],
+)
+def gnutls_tls13(lab):
+    gnutls(lab, "NORMAL:-VERS-ALL:+VERS-TLS1.3", host="shop.test", key="ec")
+
+
+@capture(
+    "tls/node.pcap",
+    shows="Node fetches https://shop.test/ over TLS 1.3.",
+    tools=["node", "nginx", "dnsmasq"],
+    silent=SOUND,
+    expect=[TLS13],
+)
+def node(lab):
+    lab.nginx(lab.https("shop.test"))
+    script = (
+        "require('https').get({host: 'shop.test', ca: require('fs').readFileSync(process.argv[1]), agent: false},"
+        " (response) => response.resume())"
+    )
+    with lab.recording():
+        lab.phone("node", "-e", script, lab.pki.root)
+
+
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+import java.nio.file.*;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
+import javax.net.ssl.*;
+
+public class Fetch {
+    public static void main(String[] arguments) throws Exception {
+        KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null, null);
+        if (arguments[1].length() > 0) {
+            try (var stream = Files.newInputStream(Path.of(arguments[1]))) {
+                store.setCertificateEntry("root", CertificateFactory.getInstance("X.509").generateCertificate(stream));
+            }
+        } else {
+            store = null;
+        }
+        TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        trust.init(store);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(null, trust.getTrustManagers(), null);
+        HttpClient client = HttpClient.newBuilder().sslContext(context).version(HttpClient.Version.HTTP_1_1).build();
+        HttpRequest request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
+        System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).statusCode());
+    }
+}
+"""
+
+
+def java(lab, *arguments, **options):
+    """Java's own HTTP client on its own TLS stack."""
+    source = lab.dir / "Fetch.java"
+    source.write_text(JAVA)
+    lab.phone("java", "-Xshare:auto", source, *arguments, **options)
+
+
+@capture(
+    "tls/java.pcap",
+    shows="Java's HTTP client fetches https://shop.test/ over TLS 1.3; JSSE pads its records.",
+    tools=["java", "nginx", "dnsmasq"],
+    silent=SOUND,
+    expect=[TLS13],
+)
+def java_tls13(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        java(lab, "https://shop.test/", lab.pki.root)
+
+
+@capture(
+    "tls/java-rejects.pcap",
+    shows="Java does not trust the server's authority under TLS 1.3, and its alert is encrypted.",
+    tools=["java", "nginx", "dnsmasq"],
+    silent=["accepted-untrusted-chain", "tls-failure-then-cleartext"],
+    expect=[TLS13],
+    forbid=["tls.alert_message.desc"],
+)
+def java_rejects(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        java(lab, "https://shop.test/", "", fails=True)
+
+
+@capture(
+    "tls/node-rejects.pcap",
+    shows="Node does not trust the server's authority under TLS 1.3 and hangs up without a word.",
+    tools=["node", "nginx", "dnsmasq"],
+    silent=["accepted-untrusted-chain", "tls-failure-then-cleartext"],
+    expect=[TLS13],
+)
+def node_rejects(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        lab.phone("node", "-e", "require('https').get('https://shop.test/')", fails=True)
+
+
+@capture(
+    "tls/chromium.pcap",
+    shows="Chromium, headless, opens https://shop.test/ and finds its icon missing.",
+    tools=["chromium", "nginx", "dnsmasq"],
+    silent=["cleartext-http", "missing-sni", "tls-version-negotiated", "weak-cipher-negotiated"],
+    expect=[TLS13, "tls.handshake.extensions_server_name == shop.test"],
+)
+def chromium(lab):
+    lab.nginx(lab.https("shop.test", body="return 200 '<!doctype html><title>Lab</title><p>Good day.';"))
+    with lab.recording(packets="host 198.51.100.10 or host 2001:db8:100::10 or udp port 53"):
+        lab.chromium("https://shop.test/")
