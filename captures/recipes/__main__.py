@@ -137,7 +137,13 @@ def check():
     ours = {"recipes", "src", "tests"}
     for path in sorted(HERE.rglob("*")):
         top = path.relative_to(HERE).parts[0]
-        if path.is_file() and top not in ours and path not in listed and path.parent != HERE:
+        if (
+            path.is_file()
+            and top not in ours
+            and not top.startswith(".")
+            and path not in listed
+            and path.parent != HERE
+        ):
             yield f"{path.relative_to(HERE)} is not in the manifest"
 
 

@@ -77,6 +77,10 @@ fn no_capture_is_unlisted() {
     for entry in fs::read_dir(captures::root()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        // What tools leave behind, and what git hides.
+        if name.starts_with('.') {
+            continue;
+        }
         if path.is_dir() && !matches!(name.as_str(), "src" | "tests" | "recipes" | "target") {
             files_below(&path, &mut found);
         } else if path.is_file() && !matches!(name.as_str(), "Cargo.toml" | "MANIFEST.toml" | "README.md") {
