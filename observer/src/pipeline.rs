@@ -15,12 +15,11 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use crate::assess::Assessor;
-use crate::attribution::AppDirectory;
+use crate::attribution::{AppDirectory, Sidecar};
 use crate::flow::FlowLimits;
 use crate::observation::{FlowSink, SinkError};
 use crate::policy::Policy;
-use crate::report::{Run, Totals};
+use crate::report::Run;
 use crate::source::{Source, SourceError};
 use crate::trust::TrustStore;
 
@@ -44,7 +43,12 @@ pub struct Options {
     pub trust: Arc<TrustStore>,
     /// The device's apps, as far as known before the capture.
     pub apps: AppDirectory,
+    /// Owners that a file beside the capture states.
+    pub sidecar: Arc<Sidecar>,
 }
+
+/// Things that a named limit dropped.
+type Dropped = BTreeMap<String, u64>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -54,6 +58,7 @@ impl Default for Options {
             policy: Policy::default(),
             trust: Arc::default(),
             apps: AppDirectory::default(),
+            sidecar: Arc::default(),
         }
     }
 }
@@ -106,28 +111,19 @@ pub fn analyze(
             (outcome, source)
         });
 
-        let mut merge = Merge::new(
-            threads,
-            options.apps.clone(),
-            Assessor::new(options.policy.clone(), options.trust.clone()),
-        );
+        let mut merge = Merge::new(threads, options);
         let merged = merge.run(&from_all, sinks, progress);
         drop(from_all);
 
-        let mut totals = Totals::default();
+        let mut dropped = Dropped::new();
         let (outcome, source) = reader.join().map_err(|_panic| PipelineError::Thread { thread: "reader" })?;
         for worker in workers {
             let counts = worker.join().map_err(|_panic| PipelineError::Thread { thread: "worker" })?;
-            add(&mut totals.dropped_by_limit, counts);
+            for (name, count) in counts {
+                *dropped.entry(name).or_default() += count;
+            }
         }
         merged?;
-        outcome?.add_to(&mut totals);
-        Ok(merge.finish(source.inputs(), totals))
+        Ok(merge.finish(source.inputs(), outcome?, dropped))
     })
-}
-
-fn add(sum: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64>) {
-    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-        *sum.entry(name).or_default() += count;
-    }
 }

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{FINDINGS, INCONCLUSIVE, words};
+use crate::attribution::Sidecar;
 use crate::observation::FlowSink;
 use crate::pipeline::{self, Options};
 use crate::policy::Policy;
@@ -126,6 +127,11 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         anyhow::bail!("filter expressions are not understood yet");
     }
     let source = source::open(&files)?;
+    let mut sidecar = Sidecar::default();
+    for file in &files {
+        sidecar.load(file)?;
+    }
+    options.sidecar = Arc::new(sidecar);
 
     let secrets = if arguments.keep_secrets { Secrets::Keep } else { Secrets::Digest };
     let mut store = arguments.db.as_deref().map(|path| Store::begin(path, secrets, now())).transpose()?;

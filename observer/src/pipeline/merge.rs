@@ -1,14 +1,15 @@
 //! The merge: what ended, in order, joined with names and owners, to the rules and the sinks.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use super::PipelineError;
 use super::domain::domain_of;
+use super::reader::ReaderCounts;
+use super::{Dropped, Options, PipelineError};
 use crate::assess::{Assessor, Losses};
-use crate::attribution::{AppDirectory, owner_of};
+use crate::attribution::{AppDirectory, Sidecar, owners_of};
 use crate::flow::{ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
 use crate::protocol::{Fact, dns, tls};
@@ -72,24 +73,23 @@ pub(super) struct Merge {
     waiting: BinaryHeap<Reverse<Waiting>>,
     until: Vec<Tick>,
     apps: AppDirectory,
+    sidecar: Arc<Sidecar>,
     assessor: Assessor,
     names: dns::NameMemory,
-    malformed: BTreeMap<&'static str, u64>,
-    flows: u64,
-    unattributed: (u64, u64),
+    /// What the flows add to the run's numbers.
+    totals: Totals,
 }
 
 impl Merge {
-    pub(super) fn new(threads: usize, apps: AppDirectory, assessor: Assessor) -> Self {
+    pub(super) fn new(threads: usize, options: &Options) -> Self {
         Self {
             waiting: BinaryHeap::new(),
             until: vec![Tick(0); threads],
-            apps,
-            assessor,
+            apps: options.apps.clone(),
+            sidecar: options.sidecar.clone(),
+            assessor: Assessor::new(options.policy.clone(), options.trust.clone()),
             names: dns::NameMemory::default(),
-            malformed: BTreeMap::new(),
-            flows: 0,
-            unattributed: (0, 0),
+            totals: Totals::default(),
         }
     }
 
@@ -131,14 +131,13 @@ impl Merge {
     }
 
     /// What the run amounts to.
-    pub(super) fn finish(self, inputs: Vec<InputSummary>, mut totals: Totals) -> Run {
-        totals.flows = self.flows;
-        (totals.unattributed_flows, totals.unattributed_bytes) = self.unattributed;
+    pub(super) fn finish(mut self, inputs: Vec<InputSummary>, read: ReaderCounts, limits: Dropped) -> Run {
+        let mut totals = std::mem::take(&mut self.totals);
+        read.add_to(&mut totals);
+        totals.dropped_by_kernel = inputs.iter().filter_map(|input| input.dropped).sum();
+        totals.dropped_by_limit.extend(limits);
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
-        for (protocol, count) in &self.malformed {
-            *totals.malformed.entry((*protocol).to_owned()).or_default() += count;
-        }
         let losses = Losses { dropped_frames: totals.dropped_by_kernel, frames: totals.frames };
         let assessment = self.assessor.finish(losses);
         for (name, count) in &assessment.dropped_by_limit {
@@ -183,22 +182,14 @@ impl Merge {
             ended.flow.turn_round();
             session.client_direction = Some(Direction::ToResponder);
         }
-        self.flows = self.flows.saturating_add(1);
-        let owner = ended.flow.owners.first().map(|recorded| Arc::new(owner_of(recorded, &self.apps)));
-        if owner.is_none() {
-            let bytes = ended.flow.counts.iter().map(|counts| counts.bytes).sum::<u64>();
-            self.unattributed =
-                (self.unattributed.0.saturating_add(1), self.unattributed.1.saturating_add(bytes));
-        }
-        for observation in ended.observations.iter() {
-            if let Fact::Malformed { protocol, .. } = &observation.fact {
-                *self.malformed.entry(protocol).or_default() += 1;
-            }
-        }
+        let info = &ended.flow.info;
+        ended.flow.owners.extend(self.sidecar.owner(&info.five_tuple, info.start, ended.flow.end));
+        let owner = owners_of(&ended.flow.owners, &self.apps).into_iter().next().map(Arc::new);
+        self.count(&ended, owner.is_some());
         let domain = domain_of(&ended.flow, &ended.observations, ended.tls.as_deref(), &self.names);
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
         Flow {
-            id: self.flows,
+            id: self.totals.flows,
             protection: Protection::of(&ended.layers, ended.tls.as_deref(), &ended.observations, payload),
             flow: ended.flow,
             layers: ended.layers,
@@ -206,6 +197,22 @@ impl Merge {
             tls: ended.tls,
             domain,
             owner,
+        }
+    }
+
+    fn count(&mut self, ended: &Ended, attributed: bool) {
+        let totals = &mut self.totals;
+        totals.flows = totals.flows.saturating_add(1);
+        totals.duplicates = totals.duplicates.saturating_add(ended.flow.duplicates);
+        if !attributed {
+            let bytes = ended.flow.counts.iter().map(|counts| counts.bytes).sum();
+            totals.unattributed_flows = totals.unattributed_flows.saturating_add(1);
+            totals.unattributed_bytes = totals.unattributed_bytes.saturating_add(bytes);
+        }
+        for observation in ended.observations.iter() {
+            if let Fact::Malformed { protocol, error, .. } = &observation.fact {
+                *totals.malformed.entry(format!("{protocol}: {}", error.field())).or_default() += 1;
+            }
         }
     }
 }

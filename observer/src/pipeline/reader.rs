@@ -89,7 +89,8 @@ impl Reader {
 
     /// Decodes a batch and sends its packets to their workers; false when nobody listens.
     fn dispatch(&mut self, mut batch: FrameBatch, to_workers: &[SyncSender<Work>]) -> bool {
-        let mut lists: Vec<Vec<WorkItem>> = vec![Vec::new(); self.threads];
+        let share = batch.frames.len().div_ceil(self.threads);
+        let mut lists: Vec<Vec<WorkItem>> = (0..self.threads).map(|_| Vec::with_capacity(share)).collect();
         let mut buffers = std::mem::take(&mut batch.buffers);
         let mut reassembled = Vec::new();
         let known = buffers.len();
