@@ -140,6 +140,8 @@ pub struct Domain {
     pub name: String,
     /// Why it is believed.
     pub basis: DomainBasis,
+    /// Of a DNS answer: whether other names share the address, so that the flow may belong to one of them.
+    pub ambiguous: bool,
 }
 
 /// A flow that has ended, with everything known of it. What rules see.

@@ -13,14 +13,15 @@ pub(super) fn domain_of(
     session: Option<&tls::Session>,
     names: &dns::NameMemory,
 ) -> Option<Domain> {
-    let said = |name: Option<String>, basis| Some(Domain { name: name?, basis });
+    let said = |name: Option<String>, basis| Some(Domain { name: name?, basis, ambiguous: false });
     let resolved = || {
         let known = names.lookup(flow.info.five_tuple.destination.ip, flow.info.first_frame)?;
-        Some(known.name.to_owned())
+        let (name, ambiguous) = (normal(known.name)?, known.ambiguous);
+        Some(Domain { name, basis: DomainBasis::Dns, ambiguous })
     };
     said(session.and_then(server_name), DomainBasis::Sni)
         .or_else(|| said(http_host(observations), DomainBasis::HttpHost))
-        .or_else(|| said(resolved(), DomainBasis::Dns))
+        .or_else(resolved)
         .or_else(|| said(session.and_then(certificate_name), DomainBasis::Certificate))
 }
 
@@ -69,6 +70,38 @@ fn normal(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observation::{Flow, FlowSink, SinkError};
+    use crate::{pipeline, source};
+
+    /// The names of the flows other than DNS itself, as `name basis ambiguous`.
+    #[derive(Default)]
+    struct Names(Vec<String>);
+
+    impl FlowSink for Names {
+        fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+            let domain = flow.domain.as_ref().filter(|_| !flow.layers.contains(&"dns"));
+            self.0.extend(domain.map(|domain| {
+                let Domain { name, basis, ambiguous } = domain;
+                format!("{name} {basis:?} {ambiguous}")
+            }));
+            Ok(())
+        }
+    }
+
+    fn names(capture: &str) -> Vec<String> {
+        let source = source::open(&[observer_captures::path(capture)]).unwrap();
+        let mut names = Names::default();
+        pipeline::analyze(source, &pipeline::Options::default(), &mut [&mut names], &mut |_, _| {}).unwrap();
+        names.0
+    }
+
+    #[test]
+    fn an_answer_names_the_flow_that_follows_it() {
+        // The flow begins before the DNS flows have ended, and two names share its address.
+        assert_eq!(names("dns/shared-address.pcap"), ["two.test Dns true"]);
+        assert_eq!(names("dns/cname-chain.pcap"), ["static.news.test Sni false"]);
+        assert_eq!(names("http/cleartext-get.pcap"), ["news.test HttpHost false"]);
+    }
 
     #[test]
     fn ports_final_dots_and_addresses_are_no_names() {
