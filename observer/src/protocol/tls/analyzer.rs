@@ -8,7 +8,7 @@
 //! Which side is the client is told by the messages, not by who opened the flow.
 
 use super::handshake::Handshake;
-use super::record::{MAX_LENGTH, Message, MessageReader, Piece, RecordHeader, RecordReader, content};
+use super::record::{Message, MessageReader, Piece, RecordHeader, RecordReader, content};
 use super::tls13::{EncryptedSide, Known, Shows};
 use super::{Alert, Fact, Role, TlsVersion, ssl2};
 use crate::bytes::ParseError;
@@ -58,6 +58,13 @@ struct Side {
     tls13: EncryptedSide,
 }
 
+/// Whether handshake bytes can be what they are taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Understood {
+    Yes,
+    No,
+}
+
 /// How a direction begins.
 #[derive(Default)]
 enum Start {
@@ -71,7 +78,8 @@ enum Start {
 enum Current {
     #[default]
     Ignored,
-    Handshake,
+    /// A handshake record in the clear, and its version.
+    Handshake(u16),
     Alert(Option<u8>),
 }
 
@@ -192,22 +200,23 @@ impl TlsAnalyzer {
         side.current = Current::Ignored;
         match header.content {
             content::HANDSHAKE if side.encrypted => self.encrypted_handshake(direction, cx),
-            content::HANDSHAKE => side.current = Current::Handshake,
+            content::HANDSHAKE => side.current = Current::Handshake(header.version),
             content::ALERT if header.len == 2 => side.current = Current::Alert(None),
             content::ALERT => {
                 self.messages = self.messages.saturating_add(1);
                 if header.len > 2 {
-                    self.midstream(header, cx);
+                    self.midstream(TlsVersion(header.version), cx);
                     say(cx, Fact::Alert(Alert { from, level: None, description: None }));
                 }
             }
             content::CHANGE_CIPHER_SPEC => {
                 if !self.handshake.dummy_change_cipher_spec(from) {
-                    self.midstream(header, cx);
+                    self.midstream(TlsVersion(header.version), cx);
                     let side = self.side(direction);
-                    side.encrypted = true;
                     side.messages.reset();
-                    say(cx, Fact::ChangeCipherSpec { from });
+                    if !std::mem::replace(&mut side.encrypted, true) {
+                        say(cx, Fact::ChangeCipherSpec { from });
+                    }
                 }
             }
             content::APPLICATION_DATA => self.application_data(direction, header, cx),
@@ -237,9 +246,17 @@ impl TlsAnalyzer {
                     (first, _) => *level = first,
                 }
             }
-            Current::Handshake => {
+            Current::Handshake(version) => {
+                let version = TlsVersion(*version);
                 let mut messages = std::mem::take(&mut side.messages);
-                self.handshake_bytes(direction, bytes, &mut messages, cx);
+                if self.handshake_bytes(direction, bytes, &mut messages, cx) == Understood::No {
+                    // An encrypted message after a ChangeCipherSpec that was not captured.
+                    messages.reset();
+                    let side = self.side(direction);
+                    side.encrypted = true;
+                    side.current = Current::Ignored;
+                    self.midstream(version, cx);
+                }
                 self.side(direction).messages = messages;
             }
         }
@@ -251,34 +268,29 @@ impl TlsAnalyzer {
         mut bytes: &[u8],
         messages: &mut MessageReader,
         cx: &mut Context<'_>,
-    ) {
+    ) -> Understood {
         while let Some(message) = messages.next(&mut bytes, cx.limits.message_bytes) {
             self.messages = self.messages.saturating_add(1);
             if self.messages > MAX_MESSAGES {
-                return;
+                return Understood::Yes;
             }
+            let in_place = self.handshake.has_begun() && !self.side(direction).gap;
             let understood = match message {
                 Message::Whole { kind, body } => self.handshake.message(direction, kind, body, cx),
                 Message::Buffered { kind } => self.handshake.message(direction, kind, messages.body(), cx),
-                Message::TooLong { kind, len } => {
-                    let known = self.handshake.has_begun() && !self.side(direction).gap;
-                    if known {
-                        let from = self.handshake.role(direction);
-                        say(cx, Fact::MessageDropped { from, kind, len });
-                    }
-                    known
+                Message::TooLong { kind, len } if in_place => {
+                    let from = self.handshake.role(direction);
+                    say(cx, Fact::MessageDropped { from, kind, len });
+                    true
                 }
+                Message::TooLong { .. } => false,
             };
+            // Where the beginning is known, a message that is not understood is just that.
             if !understood && (self.side(direction).gap || !self.handshake.has_begun()) {
-                // An encrypted message after a ChangeCipherSpec that was not captured.
-                messages.reset();
-                self.side(direction).encrypted = true;
-                let version = TlsVersion::TLS_1_2.0;
-                self.midstream(RecordHeader { content: content::HANDSHAKE, version, len: MAX_LENGTH }, cx);
-                self.side(direction).current = Current::Ignored;
-                return;
+                return Understood::No;
             }
         }
+        Understood::Yes
     }
 
     /// A handshake record after ChangeCipherSpec: the Finished, and after that a renegotiation.
@@ -294,7 +306,7 @@ impl TlsAnalyzer {
     }
 
     fn application_data(&mut self, direction: Direction, header: RecordHeader, cx: &mut Context<'_>) {
-        self.midstream(header, cx);
+        self.midstream(TlsVersion(header.version), cx);
         let from = self.handshake.role(direction);
         let tls13 = self.handshake.is_tls13();
         let other = self.side(direction.reverse());
@@ -334,9 +346,10 @@ impl TlsAnalyzer {
         }
     }
 
-    fn midstream(&mut self, header: RecordHeader, cx: &mut Context<'_>) {
+    /// Notes that the session goes on without a hello having been seen.
+    fn midstream(&mut self, version: TlsVersion, cx: &mut Context<'_>) {
         if self.handshake.begin_midstream() {
-            say(cx, Fact::Midstream { version: TlsVersion(header.version) });
+            say(cx, Fact::Midstream { version });
         }
     }
 

@@ -236,7 +236,7 @@ pub enum Fact {
         /// Who.
         from: Role,
     },
-    /// A side switches to encryption (not counted in TLS 1.3, where it is a dummy).
+    /// A side switches to encryption, the first time (not counted in TLS 1.3, where it is a dummy).
     ChangeCipherSpec {
         /// Who.
         from: Role,

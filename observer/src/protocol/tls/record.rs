@@ -9,7 +9,7 @@ use crate::bytes::ParseError;
 pub(super) const HEADER: usize = 5;
 
 /// The longest `TLSCiphertext.length` that any version allows: 2^14 + 2048 (RFC 5246 §6.2.3).
-pub(super) const MAX_LENGTH: u16 = (1 << 14) + 2048;
+const MAX_LENGTH: u16 = (1 << 14) + 2048;
 
 /// ContentTypes.
 pub(super) mod content {

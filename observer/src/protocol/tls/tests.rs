@@ -305,6 +305,42 @@ fn the_client_is_who_sends_the_hello() {
 }
 
 #[test]
+fn one_direction_alone_says_its_half() {
+    for name in ["tls/tls12-good.pcap", "tls/tls13-good.pcap", "mutual_tls/sent.pcap", "tls/hello-retry.pcap"]
+    {
+        let acts = recorded(name).remove(0);
+        for kept in [REQUEST, RESPONSE] {
+            let half: Vec<Act> = acts
+                .iter()
+                .filter(|act| matches!(act, Act::Bytes(way, _) if *way == kept))
+                .cloned()
+                .collect();
+            let played = played(&half);
+            let session = Session::fold(&played.observations).unwrap();
+            assert!(!played.said().contains("Malformed"), "{name} {kept:?}: {}", played.said());
+            assert_eq!(session.client_hello.is_some(), kept == REQUEST, "{name}");
+            assert_eq!(session.server_hello.is_some(), kept == RESPONSE, "{name}");
+            assert_eq!(session.client_direction, Some(REQUEST), "{name}");
+            assert!(session.midstream.is_none() && !session.resumed, "{name} {kept:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_messages_and_records_comes_to_an_end() {
+    // HelloRequests without end, and encrypted records of one side alone.
+    let requests = [22, 3, 3, 0, 4, 0, 0, 0, 0].repeat(1000);
+    let record = [&[23, 3, 3, 0, 40][..], &[7; 40]].concat().repeat(1000);
+    let alerts = [21, 3, 3, 0, 2, 1, 90].repeat(1000);
+    for stream in [requests, record, alerts] {
+        let acts = cut(&[send(REQUEST, stream)], &[100]);
+        let played = played(&acts);
+        assert!(played.done.is_some_and(|done| done < acts.len() / 2), "{:?}", played.done);
+        assert!(played.observations.iter().count() <= 200);
+    }
+}
+
+#[test]
 fn a_gap_costs_what_it_hides_and_no_more() {
     let acts = recorded("tls/tls12-good.pcap").remove(0);
     let whole = played(&acts);
