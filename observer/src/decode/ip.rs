@@ -158,7 +158,7 @@ impl Walk<'_> {
         let envelope = Envelope {
             backing: Backing::Reassembled(&datagram.bytes),
             wire_len: datagram.wire_len,
-            tunnels: envelope.tunnels,
+            ..envelope
         };
         self.upper(ip, Next { protocol: datagram.protocol, whole: true, ..next }, span, envelope)
     }

@@ -78,6 +78,7 @@ impl Decoder {
             tunnels: TunnelPath::default(),
             backing: Backing::Frame,
             wire_len: frame.original_len,
+            links: 0,
         };
         walk.link(frame.link_type, span, envelope)
     }

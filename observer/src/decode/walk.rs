@@ -1,9 +1,10 @@
 //! The way of one frame through the layers.
 //!
 //! Each layer is a method on [`Walk`] in the file of its name; it takes its header off and calls the next. Recursion is
-//! bounded by [`TunnelPath::MAX`], since every way back to a lower layer is a tunnel.
+//! bounded, since every way back to a lower layer is a tunnel ([`TunnelPath::MAX`]) or counted ([`MAX_LINKS`]).
 
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::fragment::Fragments;
@@ -11,14 +12,15 @@ use super::owner::Owners;
 use super::{Backing, Endpoint, FiveTuple, Packet, Segment, Skip, Transport, Tunnel, TunnelPath};
 use crate::source::{Frame, InterfaceIndex, RecordedOwner};
 
-use std::net::IpAddr;
+/// Link layers in one another without a tunnel between them: 802.11 in PPI in PKTAP, LLC in a VLAN in LLC.
+const MAX_LINKS: u8 = 8;
 
 /// One frame on its way.
 pub(super) struct Walk<'d> {
     pub(super) fragments: &'d mut Fragments,
     pub(super) owners: &'d mut Owners,
     pub(super) take: &'d mut dyn FnMut(&Packet<'_>, Backing<'_>),
-    /// The frame without its bytes.
+    /// Where, when and how it was captured.
     pub(super) frame: Frame<'d>,
     /// See [`Packet::interface`].
     pub(super) interface: InterfaceIndex,
@@ -32,6 +34,8 @@ pub(super) struct Envelope<'a> {
     pub(super) backing: Backing<'a>,
     /// Bytes on the link; of all its frames for a reassembled datagram.
     pub(super) wire_len: u32,
+    /// Link layers passed, at most [`MAX_LINKS`].
+    pub(super) links: u8,
 }
 
 /// The part of an IP header that the layers above need.
@@ -50,6 +54,12 @@ impl Ip {
 }
 
 impl Envelope<'_> {
+    /// The same inside one more link layer.
+    pub(super) fn on_link(mut self) -> Result<Self, Skip> {
+        self.links = self.links.saturating_add(1);
+        if self.links <= MAX_LINKS { Ok(self) } else { Err(Skip::TooDeep) }
+    }
+
     /// The same inside one more tunnel, told apart by `identity`, which must be equal in both directions.
     pub(super) fn inside(mut self, tunnel: Tunnel, identity: impl Hash) -> Result<Self, Skip> {
         if self.tunnels.enter(tunnel, identity) { Ok(self) } else { Err(Skip::TooDeep) }

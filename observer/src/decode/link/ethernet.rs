@@ -87,6 +87,7 @@ impl Walk<'_> {
     /// An LLC header (IEEE 802.2), with SNAP after it where it says so (RFC 1042).
     pub(in super::super) fn llc(&mut self, span: Span<'_>, envelope: Envelope<'_>) -> Result<(), Skip> {
         const LAYER: &str = "llc header";
+        let envelope = envelope.on_link()?;
         let ([dsap, ssap, control], payload) = span.header::<3>(LAYER)?;
         match (dsap, ssap, control) {
             (0xaa | 0xab, 0xaa | 0xab, 0x03) => {

@@ -27,6 +27,7 @@ impl Walk<'_> {
         if span.bytes.is_empty() {
             return Err(span.short("frame without bytes"));
         }
+        let envelope = envelope.on_link()?;
         match link_type.0 {
             1 => self.ethernet_outermost(span, envelope),
             12 | 14 | 101 | 228 | 229 => self.ip(span, envelope),

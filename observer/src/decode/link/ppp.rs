@@ -43,7 +43,7 @@ impl Walk<'_> {
     fn bridged_ppp(&mut self, span: Span<'_>, envelope: Envelope<'_>) -> Result<(), Skip> {
         let ([_, mac_type], payload) = span.header::<2>("bridged ppp header")?;
         match mac_type {
-            1 => self.ethernet(payload, envelope),
+            1 => self.ethernet(payload, envelope.on_link()?),
             _ => Err(Skip::Ppp(0x0031)),
         }
     }

@@ -345,6 +345,30 @@ proptest! {
 }
 
 #[test]
+fn layers_in_circles_come_to_an_end() {
+    let circle = |link_type, layers: &[u8]| decode(link_type, &layers.repeat(1 << 15));
+    // LLC and SNAP, a VLAN tag, a length, LLC again.
+    assert_eq!(circle(100, &[0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0, 0, 5, 5, 0xdc]), Err(Skip::TooDeep));
+    assert_eq!(circle(100, &[0xaa, 0xaa, 3, 0, 0, 0, 5, 0xdc]), Err(Skip::TooDeep));
+    // PPP, bridged Ethernet, PPP.
+    let bridged = [0, 0x31, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0x88, 0x0b];
+    assert_eq!(circle(9, &bridged), Err(Skip::TooDeep));
+    // PPI, PKTAP, PPI.
+    let mut pktap = vec![0; 116];
+    pktap[..8].copy_from_slice(&[0, 0, 8, 0, 2, 1, 0, 0]);
+    pktap[8] = 108;
+    pktap[12] = 1;
+    pktap[16] = 192;
+    assert_eq!(circle(192, &pktap), Err(Skip::TooDeep));
+    // Labels under labels, fragments of fragments.
+    assert!(
+        circle(219, &[0, 0, 0x11, 64, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0x88, 0x47]).is_err()
+    );
+    let fragment = [44, 0, 0, 1, 0, 0, 0, 7];
+    assert!(decode(101, &ipv6(44, &fragment.repeat(1000))).is_err());
+}
+
+#[test]
 fn addresses_of_both_versions_are_kept_as_on_the_wire() {
     let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
     let IpAddr::V6(address) = mapped else { panic!("not IPv6") };
