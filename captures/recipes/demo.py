@@ -26,7 +26,11 @@ with requests.Session(impersonate="chrome131_android", verify=sys.argv[1]) as se
 """
 NODE = """
 const https = require("https"), fs = require("fs");
-const agent = new https.Agent({ keepAlive: true, ca: fs.readFileSync(process.argv[1]) });
+const agent = new https.Agent({
+    keepAlive: true,
+    ca: fs.readFileSync(process.argv[1]),
+    ciphers: "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:ECDHE+AESGCM",
+});
 https.get({ host: "news.test", path: "/front", agent }, (response) => {
     response.resume().on("end", () => agent.destroy());
 });

@@ -624,7 +624,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "demo.pcapng",
-        frames: 176,
+        frames: 175,
         link_type: "RAW",
         shows: "A phone with four apps, as PCAPdroid writes it: Shop sends a token in the clear, Chat takes a self-signed certificate, Weather speaks TLS 1.0, News does nothing wrong.",
         fires: &["accepted-self-signed", "cleartext-http", "cleartext-secret-in-url", "mixed-protection-host", "tls-version-negotiated", "weak-cipher-negotiated"],
