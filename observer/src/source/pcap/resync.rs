@@ -145,21 +145,22 @@ impl Pcap {
     fn next_chain(&mut self, window: Window<'_>, from: usize, horizon: usize) -> Search {
         let known = usize::try_from(self.barren.saturating_sub(window.base)).unwrap_or(usize::MAX);
         let mut at = from.max(known);
-        while at < horizon
-            && let Some(header) = self.header(window.bytes, at)
-        {
+        let search = loop {
+            let Some(header) = self.header(window.bytes, at).filter(|_| at < horizon) else {
+                break Search::NoneBefore(at);
+            };
             if self.sane(header) {
                 match self.strict_chain(window, at) {
-                    Chain::Good => return Search::At(at),
-                    Chain::Unknown => return Search::Maybe(at),
+                    Chain::Good => break Search::At(at),
+                    Chain::Unknown => break Search::Maybe(at),
                     Chain::Bad => {}
                 }
             }
             at = at.saturating_add(1);
-        }
+        };
         // Doubtful records may follow one another: what was searched for one of them is not searched again.
         self.barren = self.barren.max(window.base.saturating_add(to_u64(at)));
-        Search::NoneBefore(at)
+        search
     }
 }
 
