@@ -24,14 +24,6 @@ const BY_POLICY: &[&str] = &[
 /// Rules for which no client could be found that still does it; unit tests make their facts by hand.
 const BY_HAND: &[&str] = &["tls-compression"];
 
-/// Captures whose client certificate only the lengths of encrypted records tell, which is not yet inferred.
-const BY_LENGTHS: &[&str] = &[
-    "mutual_tls/declined-boringssl.pcap",
-    "mutual_tls/declined-tls13.pcap",
-    "mutual_tls/not-asked-tls13.pcap",
-    "mutual_tls/required-missing-tls13.pcap",
-];
-
 fn assess(capture: &Capture, policy: &str) -> Option<Assessment> {
     let mut trust = TrustStore::default();
     trust.add_file(&observer_captures::roots()).expect("the lab's roots");
@@ -62,7 +54,7 @@ fn is_held(finding: &Finding) -> bool {
 #[test]
 fn every_capture_has_the_findings_that_the_manifest_says() {
     let mut problems = Vec::new();
-    for capture in observer_captures::all().iter().filter(|capture| !BY_LENGTHS.contains(&capture.name)) {
+    for capture in observer_captures::all() {
         let Some(assessment) = assess(capture, POLICY) else { continue };
         let spoken = spoken(&assessment);
         for rule in capture.fires.iter().filter(|rule| !spoken.contains_key(*rule)) {

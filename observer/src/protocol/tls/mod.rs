@@ -7,6 +7,7 @@
 
 mod analyzer;
 mod certificate;
+mod client_flight;
 mod code_point;
 mod fact;
 mod fingerprint;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::client_flight;
 use super::{
     Alert, Certificate, CertificateRequest, ClientHello, Fact, NamedGroup, Role, ServerHello,
     ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
@@ -202,7 +203,8 @@ impl Session {
         finished || (self.client_data.is_some() && self.server_data.is_some())
     }
 
-    /// What became of the client's certificate. Exact up to TLS 1.2; in TLS 1.3 the messages are encrypted.
+    /// What became of the client's certificate. Exact up to TLS 1.2; in TLS 1.3, where the messages are
+    /// encrypted, inferred from the lengths of records.
     #[must_use]
     pub fn client_certificate(&self) -> ClientCertificate {
         if let Some(chain) = &self.client_chain {
@@ -215,8 +217,18 @@ impl Session {
         if self.resumed {
             return ClientCertificate::ResumedUnknown;
         }
-        let plain = self.server_hello.as_ref().is_some_and(|hello| !hello.value.version.is_tls13());
-        if !plain || self.handshake_gap || self.server_hello_done.is_none() {
+        let Some(server) = self.server_hello.as_ref().map(|hello| &hello.value) else {
+            return ClientCertificate::Unknown;
+        };
+        if server.version.is_tls13() {
+            // 0-RTT data comes in records of the same kind before the flight.
+            let early = self.client_hello.as_ref().is_none_or(|hello| hello.value.early_data);
+            return match early || self.handshake_gap {
+                true => ClientCertificate::Unknown,
+                false => client_flight::infer(&self.client_records, server.cipher_suite),
+            };
+        }
+        if self.handshake_gap || self.server_hello_done.is_none() {
             return ClientCertificate::Unknown;
         }
         if self.certificate_request.is_none() {

@@ -190,12 +190,15 @@ fn a_full_handshake_of_tls_1_2_says_everything() {
 }
 
 #[test]
-fn client_certificates_up_to_tls_1_2_are_told_apart() {
+fn client_certificates_are_told_apart() {
     for (name, expected) in [
         ("mutual_tls/declined.pcap", ClientCertificate::Declined),
         ("mutual_tls/not-asked.pcap", ClientCertificate::NotRequested),
         ("mutual_tls/required-missing.pcap", ClientCertificate::Declined),
-        ("mutual_tls/sent-tls13.pcap", ClientCertificate::Unknown),
+        ("mutual_tls/declined-boringssl.pcap", ClientCertificate::Declined),
+        ("mutual_tls/declined-tls13.pcap", ClientCertificate::Declined),
+        ("mutual_tls/not-asked-tls13.pcap", ClientCertificate::NotSent),
+        ("mutual_tls/sent-tls13.pcap", ClientCertificate::Sent),
         ("tls/sslv3-rc4.pcap", ClientCertificate::NotRequested),
         ("tls/midstream.pcap", ClientCertificate::Unknown),
     ] {
