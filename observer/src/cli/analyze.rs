@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{FINDINGS, INCONCLUSIVE, words};
+use super::{FINDINGS, INCONCLUSIVE, USAGE, words};
 use crate::attribution::Sidecar;
 use crate::observation::FlowSink;
 use crate::pipeline::{self, Options};
@@ -21,7 +21,7 @@ use crate::report::plain::plain;
 use crate::report::secrets::Secrets;
 use crate::report::{Run, text};
 use crate::rules::Severity;
-use crate::source;
+use crate::source::{self, SourceError};
 use crate::store::Store;
 use crate::time::Timestamp;
 use crate::trust::TrustStore;
@@ -123,10 +123,14 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         options.threads = threads;
     }
     let (files, expression) = words::split(&arguments.words, |path| path.exists());
-    if !expression.is_empty() {
-        anyhow::bail!("filter expressions are not understood yet");
-    }
-    let source = source::open(&files)?;
+    let expression = arguments.filter.as_deref().unwrap_or(&expression);
+    let source = match source::open_filtered(&files, Some(expression)) {
+        Err(error @ SourceError::Filter { .. }) => {
+            super::complain(&error.into());
+            return Ok(ExitCode::from(USAGE));
+        }
+        opened => opened?,
+    };
     let mut sidecar = Sidecar::default();
     for file in &files {
         sidecar.load(file)?;

@@ -35,8 +35,11 @@ impl Run {
     #[must_use]
     pub fn doubt(&self) -> Option<String> {
         let totals = &self.totals;
-        if totals.frames == 0 {
-            return Some("the capture holds no frames".to_owned());
+        let read: u64 = self.inputs.iter().map(|input| input.frames).sum();
+        match (totals.frames, read) {
+            (0, 0) => return Some("the capture holds no frames".to_owned()),
+            (0, _) => return Some(format!("none of {read} frames matches the filter expression")),
+            _ => {}
         }
         if totals.flows == 0 {
             let kinds: Vec<_> =
