@@ -333,3 +333,62 @@ fn what_is_no_database_is_said_in_one_line() {
     assert!(stderr.contains("not an SQLite database"), "{stderr}");
     assert!(fs::read(&text).expect("the text").starts_with(b"this is a text"));
 }
+
+#[test]
+fn words_after_the_files_filter_frames() {
+    let flows = |words: &[&str]| {
+        let mut all = vec![words[0], "--format", "jsonl", "--fail-on", "never"];
+        all.extend(&words[1..]);
+        records(&analyze(&all).1, "flow")
+    };
+    let demo = demo();
+    let every = flows(&[&demo]);
+    let dns = flows(&[&demo, "udp", "port", "53"]);
+    let expected = every.iter().filter(|flow| flow["destination"]["port"] == 53).count();
+    assert!(expected > 0 && expected < every.len());
+    assert_eq!(dns.len(), expected);
+    assert_eq!(flows(&[&demo, "--filter", "udp port 53"]), dns);
+    assert_eq!(flows(&[&demo, "--", "udp", "port", "53"]), dns);
+    let (code, stdout, stderr) = analyze(&[&demo, "port", "nonsense"]);
+    assert_eq!((code, stdout.as_str(), stderr.lines().count()), (Some(2), "", 1), "{stderr}");
+    let (code, _, stderr) = analyze(&[&demo, "tcp", "port", "9"]);
+    assert_eq!(code, Some(4));
+    assert!(stderr.contains("filter"), "{stderr}");
+}
+
+#[test]
+fn requests_are_paired_with_their_responses() {
+    let of =
+        |name: &str| records(&analyze(&[&path(name).display().to_string(), "--format", "jsonl"]).1, "flow");
+    let flows = of("http/pipelined.pcap");
+    let exchanges = flows.iter().find_map(|flow| flow["http"].as_array()).expect("requests");
+    assert!(exchanges.len() > 1);
+    assert!(
+        exchanges.iter().all(|exchange| exchange["method"].is_string() && exchange["status_code"].is_u64())
+    );
+    let flows = of("dns/a-aaaa-https.pcap");
+    let questions: Vec<_> = flows.iter().filter_map(|flow| flow["dns"].as_array()).flatten().collect();
+    assert!(!questions.is_empty());
+    for question in questions {
+        assert!(
+            question["question"]["name"].is_string() && question["response_code"].is_string(),
+            "{question}"
+        );
+    }
+}
+
+#[test]
+fn names_from_the_network_cannot_command_the_terminal() {
+    // A host name with an escape sequence in place of the demo's.
+    let directory = TempDir::new().expect("a directory");
+    let mut bytes = fs::read(path("http/cleartext-get.pcap")).expect("a capture");
+    let place = bytes.windows(6).position(|window| window == b"Host: ").expect("a request") + 6;
+    bytes[place..place + 4].copy_from_slice(b"\x1b[2J");
+    let hostile = file(&directory, "hostile.pcap", &bytes);
+    let (_, stdout, stderr) = analyze(&[&hostile]);
+    assert!(!stdout.contains('\x1b') && !stderr.contains('\x1b'), "{stdout}");
+    let db = directory.path().join("run.db").display().to_string();
+    analyze(&[&hostile, "--db", &db, "--format", "json"]);
+    let (_, stdout, _) = query(&[&db, "SELECT host, url_full, request_headers FROM http"]);
+    assert!(!stdout.contains('\x1b'), "{stdout}");
+}

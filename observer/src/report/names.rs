@@ -219,6 +219,14 @@ words! {
         Firm => "firm",
         Certain => "certain",
     }
+    /// Whom a finding is held against, as `blame` names it.
+    blame: crate::rules::Blame {
+        App => "app",
+        Capture => "capture",
+        Platform => "platform",
+        OutOfScope => "out_of_scope",
+        Unattributed => "unattributed",
+    }
     /// A conclusion as `verdict` names it.
     judgement: crate::assess::Judgement {
         Violated => "violated",

@@ -67,6 +67,17 @@ pub struct App {
     pub other_flows: u64,
 }
 
+impl App {
+    /// Whether `owner` is this app.
+    #[must_use]
+    pub fn is(&self, owner: Option<&Owner>) -> bool {
+        match (self.owner.as_deref(), owner) {
+            (Some(mine), Some(other)) => mine.uid == other.uid && mine.name() == other.name(),
+            (mine, other) => mine.is_none() && other.is_none(),
+        }
+    }
+}
+
 /// What flows hide, counted in flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hidden {
@@ -89,8 +100,8 @@ pub struct Hidden {
 /// A run's flows, added up.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    /// Apps by the name that people know them by; unattributed traffic last, under `None`.
-    apps: BTreeMap<String, App>,
+    /// Apps by the name that people know them by and their uid: a work profile has the same apps under other uids.
+    apps: BTreeMap<(String, Option<u32>), App>,
     unattributed: App,
     hidden: Hidden,
     endpoints: usize,
@@ -98,9 +109,8 @@ pub struct Overview {
 
 impl Overview {
     /// The apps by name, unattributed traffic last.
-    pub fn apps(&self) -> impl Iterator<Item = (Option<&str>, &App)> {
-        let unattributed = (self.unattributed.flows > 0).then_some((None, &self.unattributed));
-        self.apps.iter().map(|(name, app)| (Some(name.as_str()), app)).chain(unattributed)
+    pub fn apps(&self) -> impl Iterator<Item = &App> {
+        self.apps.values().chain((self.unattributed.flows > 0).then_some(&self.unattributed))
     }
 
     /// What flows hide.
@@ -117,7 +127,7 @@ impl Overview {
             None => &mut self.unattributed,
             Some(owner) => self
                 .apps
-                .entry(owner.name())
+                .entry((owner.name(), owner.uid))
                 .or_insert_with(|| App { owner: Some(Arc::clone(owner)), ..App::default() }),
         };
         app.flows = app.flows.saturating_add(1);

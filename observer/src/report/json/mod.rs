@@ -60,13 +60,16 @@ impl FlowLog {
         for finding in &run.assessment.findings {
             line(out, &FindingRecord::new(finding))?;
         }
+        for suppressed in &run.assessment.suppressed {
+            line(out, &FindingRecord::suppressed(suppressed))?;
+        }
         for verdict in &run.assessment.verdicts {
             line(out, &VerdictRecord::new(verdict))?;
         }
         line(out, &SummaryRecord::new(run))
     }
 
-    /// Writes the whole run as one object: `meta`, `flows`, `findings`, `verdicts`, `summary`.
+    /// Writes the whole run as one object: `meta`, `flows`, `findings`, `suppressed`, `verdicts`, `summary`.
     ///
     /// # Errors
     /// Those of `out` and of the temporary file.
@@ -81,6 +84,8 @@ impl FlowLog {
         }
         out.write_all(b"],\n\"findings\":")?;
         list(out, run.assessment.findings.iter().map(FindingRecord::new))?;
+        out.write_all(b",\n\"suppressed\":")?;
+        list(out, run.assessment.suppressed.iter().map(FindingRecord::suppressed))?;
         out.write_all(b",\n\"verdicts\":")?;
         list(out, run.assessment.verdicts.iter().map(VerdictRecord::new))?;
         out.write_all(b",\n\"summary\":")?;

@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::assess::{Judgement, Verdict};
+use crate::assess::{Judgement, Suppressed, Verdict};
 use crate::attribution::{Method, Owner};
 use crate::report::{Run, SCHEMA, Totals};
-use crate::rules::{Confidence, Finding, Severity};
+use crate::rules::{Blame, Confidence, Finding, Severity};
 use crate::source::{FrameNumber, InputSummary};
 
 /// What the run read and with what.
@@ -51,12 +51,15 @@ pub(super) struct FindingRecord<'a> {
     requirements: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a Owner>,
+    blame: Blame,
     endpoint: EndpointRecord<'a>,
     flows: Vec<u64>,
     frames: Vec<FrameNumber>,
     message: &'a str,
     evidence: &'a Map<String, Value>,
     fingerprint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +89,7 @@ impl<'a> FindingRecord<'a> {
             },
             requirements: finding.rule.requirements,
             owner: finding.owner.as_deref(),
+            blame: finding.blame,
             endpoint: EndpointRecord {
                 host: finding.endpoint.host.as_deref(),
                 ip: finding.endpoint.ip,
@@ -96,7 +100,13 @@ impl<'a> FindingRecord<'a> {
             message: &finding.message,
             evidence: &finding.details,
             fingerprint: fingerprint(finding),
+            reason: None,
         }
+    }
+
+    /// The record of a finding that an exception excuses: of a type of its own, so that nobody counts it.
+    pub(super) fn suppressed(suppressed: &'a Suppressed) -> Self {
+        Self { r#type: "suppressed", reason: Some(&suppressed.reason), ..Self::new(&suppressed.finding) }
     }
 }
 
@@ -106,13 +116,13 @@ fn once_each(values: impl Iterator<Item = u64>) -> Vec<u64> {
     values.filter(|value| seen.insert(*value)).collect()
 }
 
-/// What a finding keeps over runs: rule, app, host (or address) and port, but no frame. 32 hex digits.
+/// What a finding keeps over runs: rule and kind, app, host (or address) and port, but no frame. 32 hex digits.
 pub(crate) fn fingerprint(finding: &Finding) -> String {
     let owner = finding.owner.as_deref().map(Owner::name).unwrap_or_default();
     let endpoint = &finding.endpoint;
     let host = endpoint.host.clone().unwrap_or_else(|| endpoint.ip.to_string());
     let mut hash = Sha256::new();
-    for part in [finding.rule.id, &owner, &host, &endpoint.port.to_string()] {
+    for part in [finding.rule.id, &finding.kind, &owner, &host, &endpoint.port.to_string()] {
         hash.update(part.as_bytes());
         // No part can hold a NUL, so that no two different lists hash alike.
         hash.update([0]);
@@ -165,6 +175,7 @@ pub(super) struct SummaryRecord<'a> {
     frames: u64,
     flows: u64,
     findings: Findings,
+    suppressed: usize,
     dropped: Dropped<'a>,
     unattributed: Unattributed,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -172,6 +183,8 @@ pub(super) struct SummaryRecord<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     skipped: &'a BTreeMap<String, u64>,
     duplicates: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inconclusive: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elapsed_ms: Option<u64>,
 }
@@ -219,6 +232,7 @@ impl<'a> SummaryRecord<'a> {
             frames,
             flows,
             findings,
+            suppressed: run.assessment.suppressed.len(),
             dropped: Dropped {
                 kernel: run.totals.dropped_by_kernel,
                 limit: run.totals.dropped_by_limit.values().sum(),
@@ -231,6 +245,7 @@ impl<'a> SummaryRecord<'a> {
             malformed: &run.totals.malformed,
             skipped: &run.totals.skipped,
             duplicates,
+            inconclusive: run.assessment.inconclusive.as_deref(),
             elapsed_ms: run.elapsed_ms,
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::assess::Judgement;
 use crate::attribution::Owner;
 use crate::observation::Protection;
 use crate::rules::Severity;
@@ -115,6 +116,16 @@ pub(super) fn severity(severity: Severity) -> Style {
         Severity::Medium => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
         Severity::Low => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
         Severity::Info => Style::new().fg_color(Some(AnsiColor::Blue.into())),
+    }
+}
+
+/// The colour of a conclusion.
+pub(super) fn judgement(judgement: Judgement) -> Style {
+    match judgement {
+        Judgement::Violated => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
+        Judgement::NoViolationObserved => Style::new().fg_color(Some(AnsiColor::Green.into())),
+        Judgement::Inconclusive => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        Judgement::NotExercised | Judgement::NotObservable => Style::new().dimmed(),
     }
 }
 

@@ -23,7 +23,10 @@ impl Inserter {
             self.capture(connection, input)?;
         }
         for finding in &run.assessment.findings {
-            self.finding(connection, finding)?;
+            self.finding(connection, finding, None)?;
+        }
+        for suppressed in &run.assessment.suppressed {
+            self.finding(connection, &suppressed.finding, Some(&suppressed.reason))?;
         }
         for verdict in &run.assessment.verdicts {
             let owner = self.optional_owner(connection, verdict.owner.as_ref())?;
@@ -84,10 +87,17 @@ impl Inserter {
         Ok(())
     }
 
-    fn finding(&mut self, connection: &Connection, finding: &Finding) -> rusqlite::Result<()> {
+    fn finding(
+        &mut self,
+        connection: &Connection,
+        finding: &Finding,
+        suppressed: Option<&str>,
+    ) -> rusqlite::Result<()> {
         let owner = self.optional_owner(connection, finding.owner.as_ref())?;
         connection
-            .prepare_cached("INSERT INTO findings_v1 VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT INTO findings_v1 VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
             .execute(params![
                 self.run,
                 finding.rule.id,
@@ -95,12 +105,14 @@ impl Inserter {
                 names::finding_confidence(finding.confidence),
                 json_text(&finding.rule.requirements)?,
                 owner,
+                names::blame(finding.blame),
                 finding.endpoint.host,
                 finding.endpoint.ip.to_string(),
                 finding.endpoint.port,
                 finding.message,
                 json_text(&finding.details)?,
                 json::fingerprint(finding),
+                suppressed,
             ])?;
         let id = connection.last_insert_rowid();
         for ((flow, frame), position) in finding.evidence.places().zip(0_i64..) {

@@ -172,12 +172,15 @@ CREATE TABLE findings_v1 (
     confidence   TEXT NOT NULL,
     requirements TEXT NOT NULL,
     owner        INTEGER REFERENCES owners_v1 (id),
+    blame        TEXT NOT NULL,
     host         TEXT,
     ip           TEXT NOT NULL,
     port         INTEGER NOT NULL,
     message      TEXT NOT NULL,
     evidence     TEXT NOT NULL,
-    fingerprint  TEXT NOT NULL
+    fingerprint  TEXT NOT NULL,
+    -- Why it is not held against anybody: an exception's reason.
+    suppressed   TEXT
 ) STRICT;
 
 -- Where a finding was seen; position 0 is the place to look at first.

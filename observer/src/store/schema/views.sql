@@ -38,11 +38,19 @@ CREATE VIEW flows AS SELECT
 FROM flows_v1 AS flow LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner;
 
 CREATE VIEW findings AS SELECT
-    finding.id, finding.run, rule, severity, finding.confidence, owner.name AS app, host, ip, port, message,
+    finding.id, finding.run, rule, severity, finding.confidence, owner.name AS app, blame, host, ip, port, message,
     (SELECT frame FROM finding_frames_v1 AS place WHERE place.finding = finding.id AND position = 0) AS frame,
     (SELECT count(*) FROM finding_frames_v1 AS place WHERE place.finding = finding.id) AS places,
     requirements, evidence, fingerprint, finding.owner
-FROM findings_v1 AS finding LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner;
+FROM findings_v1 AS finding LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner
+WHERE suppressed IS NULL;
+
+-- Findings that an exception excuses, with its reason.
+CREATE VIEW suppressed_findings AS SELECT
+    finding.id, finding.run, rule, severity, finding.confidence, owner.name AS app, host, ip, port, message,
+    suppressed AS reason, fingerprint, finding.owner
+FROM findings_v1 AS finding LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner
+WHERE suppressed IS NOT NULL;
 
 CREATE VIEW finding_frames AS SELECT finding, position, flow, frame FROM finding_frames_v1;
 
