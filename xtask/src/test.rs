@@ -4,7 +4,7 @@
 //! code, so that what a target can find is a panic, an overflow, a hang or a broken property, and these need none.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -48,6 +48,24 @@ fn test(mut words: &[String]) -> anyhow::Result<()> {
     run(cargo().args(["test", "--locked", "--workspace"]))
 }
 
+/// The fuzz targets whose input is a capture file: the project's captures are their seeds.
+const READS_CAPTURES: [&str; 2] = ["pipeline", "source"];
+
+/// The folders of captures, in alphabetical order.
+fn capture_folders() -> anyhow::Result<Vec<PathBuf>> {
+    let captures = root().join("captures");
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(&captures).with_context(|| format!("reading {}", captures.display()))? {
+        let path = entry?.path();
+        let holds_captures = !["recipes", "src", "tests"].iter().any(|other| path.ends_with(other));
+        if path.is_dir() && holds_captures {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
 /// Runs every fuzz target for `seconds`, from its seeds.
 fn fuzz(seconds: u64) -> anyhow::Result<()> {
     system::install(&[&system::CXX_COMPILER])?;
@@ -62,9 +80,8 @@ fn fuzz(seconds: u64) -> anyhow::Result<()> {
         let corpus = folder.join("corpus").join(&target);
         fs::create_dir_all(&corpus).with_context(|| format!("creating {}", corpus.display()))?;
         command.arg(&corpus);
-        let seeds = folder.join("seeds").join(&target);
-        if seeds.is_dir() {
-            command.arg(seeds);
+        if READS_CAPTURES.contains(&target.as_str()) {
+            command.args(capture_folders()?);
         }
         command.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048"]);
         run(&mut command)?;

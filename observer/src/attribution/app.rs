@@ -63,8 +63,8 @@ impl AppDirectory {
         }
     }
 
-    /// Reads lines; how many of them are good.
-    fn read(&mut self, list: &str) -> u64 {
+    /// Reads the lines of a `packages.list`; how many of them are good. The others are counted: see [`Self::bad_lines`].
+    pub fn read(&mut self, list: &str) -> u64 {
         let mut good = 0_u64;
         for line in list.lines().filter(|line| !line.trim().is_empty()) {
             match parse(line) {
