@@ -5,12 +5,12 @@ use crate::time::{Tick, Timestamp};
 /// Turns the timestamps of frames into [`Tick`]s.
 ///
 /// Every frame has a greater tick than its predecessor, by a nanosecond where the capture's clock stands still, so that
-/// what ended at one frame is over at the next. A clock that was set back stands still for that frame and goes on from there. A jump ahead by more than
-/// [`Clock::JUMP`] is believed only when the next frame confirms it, so that one damaged timestamp ends no flow.
+/// what ended at one frame is over at the next. A clock that was set back stands still for that frame and goes on from
+/// there. A jump by more than [`Clock::JUMP`], ahead or back, is believed only when the frame after it lies beyond the
+/// jump, too: one damaged timestamp ends no flow.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     last: Option<Timestamp>,
-    ahead: Option<Timestamp>,
     now: Tick,
     steps_back: u64,
     outliers: u64,
@@ -20,43 +20,11 @@ impl Clock {
     /// Nanoseconds between two frames that need a second witness: ten minutes.
     pub const JUMP: i64 = 600 * 1_000_000_000;
 
-    /// The tick of a frame captured at `timestamp`.
-    pub fn advance(&mut self, timestamp: Timestamp) -> Tick {
-        let elapsed = self.elapsed(timestamp);
+    /// The tick of a frame captured at `timestamp`, the frame after it at `following`; `None` for the last one.
+    pub fn advance(&mut self, timestamp: Timestamp, following: Option<Timestamp>) -> Tick {
+        let elapsed = self.elapsed(timestamp, following);
         self.now = Tick(self.now.0.saturating_add(elapsed.max(1)));
         self.now
-    }
-
-    /// Nanoseconds since the frame before, as far as they are believed.
-    fn elapsed(&mut self, timestamp: Timestamp) -> u64 {
-        let Some(last) = self.last else {
-            self.last = Some(timestamp);
-            return 0;
-        };
-        let delta = timestamp.0.saturating_sub(last.0);
-        if delta < 0 {
-            if self.ahead.take().is_some() {
-                self.outliers = self.outliers.saturating_add(1);
-            }
-            self.steps_back = self.steps_back.saturating_add(1);
-            self.last = Some(timestamp);
-            return 0;
-        }
-        if delta > Self::JUMP {
-            let confirmed =
-                self.ahead.is_some_and(|ahead| timestamp.0.abs_diff(ahead.0) <= Self::JUMP.unsigned_abs());
-            if !confirmed {
-                if self.ahead.replace(timestamp).is_some() {
-                    self.outliers = self.outliers.saturating_add(1);
-                }
-                return 0;
-            }
-        } else if self.ahead.take().is_some() {
-            self.outliers = self.outliers.saturating_add(1);
-        }
-        self.ahead = None;
-        self.last = Some(timestamp);
-        delta.unsigned_abs()
     }
 
     /// The tick of the last frame.
@@ -76,43 +44,66 @@ impl Clock {
     pub fn outliers(&self) -> u64 {
         self.outliers
     }
+
+    /// Nanoseconds since the frame before, as far as they are believed.
+    fn elapsed(&mut self, timestamp: Timestamp, following: Option<Timestamp>) -> u64 {
+        let last = *self.last.get_or_insert(timestamp);
+        let delta = timestamp.0.saturating_sub(last.0);
+        let jumps = |to: Timestamp| to.0.saturating_sub(last.0).saturating_abs() > Self::JUMP;
+        if jumps(timestamp) && following.is_some_and(|following| !jumps(following)) {
+            self.outliers = self.outliers.saturating_add(1);
+            return 0;
+        }
+        self.last = Some(timestamp);
+        self.steps_back = self.steps_back.saturating_add(u64::from(delta < 0));
+        u64::try_from(delta).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ticks(seconds: &[i64]) -> (Vec<u64>, Clock) {
+    /// Seconds between the ticks of frames captured at `seconds`.
+    fn steps(seconds: &[i64]) -> (Vec<u64>, Clock) {
         let mut clock = Clock::default();
-        let ticks = seconds.iter().map(|&s| clock.advance(Timestamp::new(s, 0)).0 / 1_000_000_000).collect();
-        (ticks, clock)
+        let mut before = 0;
+        let steps = seconds.iter().enumerate().map(|(place, &second)| {
+            let following = seconds.get(place + 1).map(|&second| Timestamp::new(second, 0));
+            let tick = clock.advance(Timestamp::new(second, 0), following).0;
+            (tick - std::mem::replace(&mut before, tick)) / 1_000_000_000
+        });
+        (steps.collect(), clock)
     }
 
     #[test]
     fn a_clock_set_back_stands_still_and_goes_on() {
-        let (ticks, clock) = ticks(&[100, 110, 50, 55]);
-        assert_eq!(ticks, [0, 10, 10, 15]);
+        let (steps, clock) = steps(&[100, 110, 50, 55]);
+        assert_eq!(steps, [0, 10, 0, 5]);
         assert_eq!(clock.steps_back(), 1);
     }
 
     #[test]
-    fn one_frame_from_the_future_is_not_believed() {
-        let (ticks, clock) = ticks(&[100, 2_000_000_000, 101, 102]);
-        assert_eq!(ticks, [0, 0, 1, 2]);
-        assert_eq!(clock.outliers(), 1);
+    fn one_frame_from_the_future_or_the_past_is_not_believed() {
+        let (ahead, clock) = steps(&[100, 2_000_000_000, 101, 102]);
+        assert_eq!(ahead, [0, 0, 1, 1]);
+        assert_eq!((clock.outliers(), clock.steps_back()), (1, 0));
+        let (back, clock) = steps(&[2_000_000_000, 0, 2_000_000_001]);
+        assert_eq!(back, [0, 0, 1]);
+        assert_eq!((clock.outliers(), clock.steps_back()), (1, 0));
     }
 
     #[test]
-    fn a_gap_of_years_is_believed_when_confirmed() {
-        let (ticks, clock) = ticks(&[100, 2_000_000_000, 2_000_000_001]);
-        assert_eq!(ticks, [0, 0, 1_999_999_901]);
+    fn a_gap_of_years_is_believed_at_its_first_frame() {
+        let (steps, clock) = steps(&[100, 2_000_000_000, 2_000_000_001]);
+        assert_eq!(steps, [0, 1_999_999_900, 1]);
         assert_eq!(clock.outliers(), 0);
     }
 
     #[test]
     fn ticks_grow_where_the_clock_stands_still() {
         let mut clock = Clock::default();
-        let ticks: Vec<_> = (0..3).map(|_| clock.advance(Timestamp(7))).collect();
+        let ticks: Vec<_> = (0..3).map(|_| clock.advance(Timestamp(7), Some(Timestamp(7)))).collect();
         assert_eq!(ticks, [Tick(1), Tick(2), Tick(3)]);
     }
 
@@ -120,7 +111,8 @@ mod tests {
     fn the_ends_of_time_do_not_overflow() {
         let mut clock = Clock::default();
         for timestamp in [i64::MIN, i64::MAX, i64::MAX, i64::MIN, 0, i64::MAX, i64::MAX] {
-            clock.advance(Timestamp(timestamp));
+            clock.advance(Timestamp(timestamp), Some(Timestamp(i64::MIN)));
+            clock.advance(Timestamp(timestamp), None);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::flow::Clock;
 use crate::flow::key::FlowKey;
 use crate::report::Totals;
 use crate::source::{FrameBatch, Source, SourceError};
+use crate::time::Timestamp;
 
 /// Reads a source to its end.
 pub(super) struct Reader {
@@ -71,13 +72,21 @@ impl Reader {
         to_workers: &[SyncSender<Work>],
         to_merge: &SyncSender<ToMerge>,
     ) -> Result<ReaderCounts, SourceError> {
-        while let Some(batch) = source.next_batch()? {
+        // One batch ahead, because the clock believes a jump only when the frame after it does.
+        let mut next = source.next_batch()?;
+        while let Some(batch) = next {
+            let after = source.next_batch();
+            let following = match &after {
+                Ok(Some(after)) => after.frames.first().map(|frame| frame.timestamp),
+                Ok(None) | Err(_) => None,
+            };
             let metadata = batch.metadata.iter().map(|(_, metadata)| metadata.clone()).collect();
             let (read, total) = source.progress();
             let message = ToMerge::Reader { metadata, at: self.clock.now(), read, total };
-            if to_merge.send(message).is_err() || !self.dispatch(batch, to_workers) {
+            if to_merge.send(message).is_err() || !self.dispatch(batch, following, to_workers) {
                 break;
             }
+            next = after?;
         }
         Ok(ReaderCounts {
             frames: self.frames,
@@ -87,17 +96,24 @@ impl Reader {
         })
     }
 
-    /// Decodes a batch and sends its packets to their workers; false when nobody listens.
-    fn dispatch(&mut self, mut batch: FrameBatch, to_workers: &[SyncSender<Work>]) -> bool {
+    /// Decodes a batch, after which comes a frame captured at `following`, and sends its packets to their workers; false when
+    /// nobody listens.
+    fn dispatch(
+        &mut self,
+        mut batch: FrameBatch,
+        following: Option<Timestamp>,
+        to_workers: &[SyncSender<Work>],
+    ) -> bool {
         let share = batch.frames.len().div_ceil(self.threads);
         let mut lists: Vec<Vec<WorkItem>> = (0..self.threads).map(|_| Vec::with_capacity(share)).collect();
         let mut buffers = std::mem::take(&mut batch.buffers);
         let mut reassembled = Vec::new();
         let known = buffers.len();
         batch.buffers = buffers.clone();
+        let mut upcoming = batch.frames.iter().skip(1).map(|record| record.timestamp).chain(following);
         for record in &batch.frames {
             self.frames = self.frames.saturating_add(1);
-            let tick = self.clock.advance(record.timestamp);
+            let tick = self.clock.advance(record.timestamp, upcoming.next());
             let frame = batch.frame(record);
             let decoded = self.decoder.decode(&frame, |packet, backing| {
                 let (bytes, buffer) = match backing {
