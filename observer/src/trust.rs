@@ -386,3 +386,50 @@ fn words(error: &Error) -> String {
     }
     .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_come_from_pem_and_mistakes_are_named() {
+        let mut store = TrustStore::default();
+        let mozilla = store.anchors.len();
+        store.add_file(&observer_captures::roots()).unwrap();
+        assert!(store.anchors.len() > mozilla);
+
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        std::fs::write(&file, "no certificate at all").unwrap();
+        assert!(matches!(store.add_file(&file), Err(TrustError::Empty { .. })));
+        std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(matches!(store.add_file(&file), Err(TrustError::Unreadable { number: 1, .. })));
+        assert!(matches!(store.add_file(&directory.path().join("none")), Err(TrustError::Io { .. })));
+    }
+
+    #[test]
+    fn dates_are_held_against_the_time_of_the_capture() {
+        let certificate = ParsedCertificate {
+            subject: "CN=a.test".to_owned(),
+            issuer: "CN=ca.test".to_owned(),
+            serial: "01".to_owned(),
+            not_before: Timestamp::new(1_000_000_000, 0),
+            not_after: Timestamp::new(1_100_000_000, 0),
+            san: Vec::new(),
+            spki_sha256: [0; 32],
+            public_key: crate::protocol::tls::PublicKey {
+                algorithm: "RSA".to_owned(),
+                bits: Some(2048),
+                curve: None,
+            },
+            signature_algorithm: "sha256WithRSAEncryption".to_owned(),
+            is_ca: false,
+            self_issued: false,
+        };
+        let at = |seconds| Dates::of(&certificate, Timestamp::new(seconds, 0));
+        assert!(matches!(at(999_999_999), Some(Dates::NotYetValid { .. })));
+        assert_eq!(at(1_000_000_000), None);
+        assert_eq!(at(1_100_000_000), None);
+        assert!(matches!(at(1_100_000_001), Some(Dates::Expired { .. })));
+    }
+}

@@ -21,9 +21,6 @@ const BY_POLICY: &[&str] = &[
     "undeclared-endpoint",
 ];
 
-/// Rules for which no client could be found that still does it; unit tests make their facts by hand.
-const BY_HAND: &[&str] = &["tls-compression"];
-
 fn assess(capture: &Capture, policy: &str) -> Option<Assessment> {
     let mut trust = TrustStore::default();
     trust.add_file(&observer_captures::roots()).expect("the lab's roots");
@@ -80,7 +77,7 @@ fn every_rule_has_a_capture_and_a_near_miss() {
     let silent: BTreeSet<&str> = captures.iter().flat_map(|capture| capture.silent.iter().copied()).collect();
     let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.info().id).collect();
     for rule in known.iter().filter(|rule| !BY_POLICY.contains(rule)) {
-        assert!(fires.contains(rule) || BY_HAND.contains(rule), "no capture on which {rule} fires");
+        assert!(fires.contains(rule), "no capture on which {rule} fires");
         assert!(silent.contains(rule), "no near miss for {rule}");
     }
 }

@@ -16,6 +16,9 @@ const USER_OFFSET: u32 = 100_000;
 /// The first uid of apps within a user (`AID_APP_START`).
 const APP_START: u32 = 10_000;
 
+/// The tester's own shell (`AID_SHELL`): what it sends is judged.
+const SHELL: u32 = 2000;
+
 /// Decides whom findings are held against.
 pub(super) struct Judge {
     policy: Policy,
@@ -52,7 +55,8 @@ impl Judge {
     }
 
     fn is_platform(&self, owner: &Owner) -> bool {
-        self.is_android && owner.uid.is_some_and(|uid| uid % USER_OFFSET < APP_START)
+        let low = |uid: u32| uid % USER_OFFSET < APP_START && uid % USER_OFFSET != SHELL;
+        owner.is_platform() || (self.is_android && owner.uid.is_some_and(low))
     }
 }
 
@@ -61,4 +65,56 @@ fn is_packaged(owner: &Owner) -> bool {
     let app = owner.uid.is_some_and(|uid| uid % USER_OFFSET >= APP_START);
     let mut names = owner.package.iter().chain(&owner.packages);
     app && names.any(|name| name.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribution::{Confidence, Method};
+
+    fn owner(uid: u32, package: Option<&str>, process: Option<&str>) -> Arc<Owner> {
+        Arc::new(Owner {
+            uid: Some(uid),
+            user: None,
+            package: package.map(str::to_owned),
+            packages: Vec::new(),
+            label: None,
+            pid: None,
+            process: process.map(str::to_owned),
+            method: Method::Recorded,
+            confidence: Confidence::Exact,
+            platform: false,
+        })
+    }
+
+    #[test]
+    fn on_android_low_uids_are_the_platform_whatever_the_user() {
+        let shop = owner(10_123, Some("test.shop"), None);
+        let judge = Judge::new(&Policy::default(), [&shop].into_iter());
+        assert_eq!(judge.blame(Some(&shop)), Blame::App);
+        for uid in [0, 1000, 1051, 1073, 1_001_000] {
+            assert_eq!(judge.blame(Some(&owner(uid, None, None))), Blame::Platform, "{uid}");
+        }
+        for uid in [2000, 1_010_123] {
+            assert_eq!(judge.blame(Some(&owner(uid, None, None))), Blame::App, "{uid}");
+        }
+        assert_eq!(judge.blame(None), Blame::Unattributed);
+    }
+
+    #[test]
+    fn elsewhere_low_uids_are_people_and_daemons() {
+        let curl = owner(1000, None, Some("curl"));
+        let judge = Judge::new(&Policy::default(), [&curl].into_iter());
+        assert_eq!(judge.blame(Some(&curl)), Blame::App);
+        assert_eq!(Judge::new(&Policy::default(), std::iter::empty()).blame(None), Blame::Capture);
+    }
+
+    #[test]
+    fn a_platform_owner_that_the_scope_names_is_judged() {
+        let policy = Policy::parse("[scope]\napps = [\"uid:1000\"]\n").unwrap();
+        let (shop, system) = (owner(10_123, Some("test.shop"), None), owner(1000, None, None));
+        let judge = Judge::new(&policy, [&shop, &system].into_iter());
+        assert_eq!(judge.blame(Some(&system)), Blame::App);
+        assert_eq!(judge.blame(Some(&shop)), Blame::OutOfScope);
+    }
 }

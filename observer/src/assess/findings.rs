@@ -98,3 +98,57 @@ pub(super) fn order(a: &Finding, b: &Finding) -> Ordering {
     }
     key(a).cmp(&key(b))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{EndpointName, RULES, Severity};
+
+    fn finding(flow: u64, host: &str, kind: &str) -> Finding {
+        let endpoint =
+            EndpointName { host: Some(host.to_owned()), ip: IpAddr::from([192, 0, 2, 1]), port: 443 };
+        Finding::at(RULES[0].info(), None, endpoint, (flow, flow * 10), "seen").kind(kind)
+    }
+
+    #[test]
+    fn equal_findings_are_one_with_places_up_to_the_limit() {
+        let limits = Limits { places_per_finding: 2, ..Limits::default() };
+        let mut findings = Findings::default();
+        for flow in [1, 2, 2, 3, 4] {
+            findings.add(finding(flow, "a.test", "x"), &limits);
+        }
+        findings.add(finding(5, "a.test", "y").severity(Severity::Info), &limits);
+        let mut taken = findings.take();
+        sort(&mut taken);
+        assert_eq!(taken.len(), 2);
+        assert_eq!(taken[0].flows, 4);
+        assert_eq!(taken[0].evidence.primary, (1, 10));
+        assert_eq!(taken[0].evidence.related, [(2, 20), (3, 30)]);
+        assert_ne!(taken[0].fingerprint(), taken[1].fingerprint());
+        assert_eq!(taken[0].fingerprint(), finding(9, "a.test", "x").fingerprint());
+    }
+
+    #[test]
+    fn what_the_limit_drops_is_counted() {
+        let limits = Limits { findings: 1, ..Limits::default() };
+        let mut findings = Findings::default();
+        for host in ["a.test", "b.test", "a.test", "c.test"] {
+            findings.add(finding(1, host, ""), &limits);
+        }
+        let mut counts = BTreeMap::new();
+        findings.dropped(&mut counts);
+        assert_eq!(counts, BTreeMap::from([("findings".to_owned(), 2)]));
+        assert_eq!(findings.take().len(), 1);
+    }
+
+    #[test]
+    fn a_graver_finding_gives_the_words() {
+        let mut findings = Findings::default();
+        findings.add(finding(1, "a.test", "").severity(Severity::Low), &Limits::default());
+        let mut graver = finding(2, "a.test", "").severity(Severity::High);
+        graver.message = "worse".to_owned();
+        findings.add(graver, &Limits::default());
+        let taken = findings.take();
+        assert_eq!((taken[0].severity, taken[0].message.as_str()), (Severity::High, "worse"));
+    }
+}
