@@ -69,6 +69,8 @@ class Lab(Servers, Programs, Recorder):
             run("ip", "-n", namespace, "link", "set", "lo", "up")
             for setting in ("accept_dad=0", "router_solicitations=0", "addr_gen_mode=1"):
                 run("ip", "netns", "exec", namespace, "sysctl", "-w", f"net.ipv6.conf.default.{setting}")
+            # No tail loss probes: on a busy machine they repeat segments that were never lost.
+            run("ip", "netns", "exec", namespace, "sysctl", "-w", "net.ipv4.tcp_early_retrans=0")
         run("ip", "link", "add", "wlan0", "netns", PHONE, "type", "veth", "peer", "name", "up0", "netns", NET)
         for namespace, device, addresses in (
             (PHONE, "wlan0", [f"{PHONE_V4}/24", f"{PHONE_V6}/64"]),

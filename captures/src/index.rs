@@ -248,7 +248,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "certificates/wrong-name-rejected-alert.pcap",
-        frames: 13,
+        frames: 11,
         link_type: "EN10MB",
         shows: "openssl s_client checks the name while it verifies: someone-else.test's certificate is answered with an alert.",
         fires: &[],
@@ -408,7 +408,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/all-blocks.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng with names, statistics, comments, custom and unknown blocks and options.",
         fires: &[],
@@ -416,7 +416,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/big-endian.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap, big-endian.",
         fires: &[],
@@ -424,7 +424,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/big-endian.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng, big-endian.",
         fires: &[],
@@ -432,7 +432,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed-members.pcap.gz",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap in gzip, in two members one after the other.",
         fires: &[],
@@ -440,7 +440,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcap.gz",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap in gzip.",
         fires: &[],
@@ -448,7 +448,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcap.lz4",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap in an lz4 frame.",
         fires: &[],
@@ -456,7 +456,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcap.zst",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap in zstd.",
         fires: &[],
@@ -464,7 +464,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/compressed.pcapng.gz",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng in gzip.",
         fires: &[],
@@ -472,7 +472,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/fcs-bits.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap whose link type word says, in its upper bits, that frames may end in a checksum.",
         fires: &[],
@@ -480,7 +480,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/kuznetzov.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Alexey Kuznetzov's pcap, with eight more bytes a record.",
         fires: &[],
@@ -488,7 +488,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/little-endian.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng, little-endian.",
         fires: &[],
@@ -496,7 +496,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/merged-out-of-order.pcapng",
-        frames: 37,
+        frames: 35,
         link_type: "EN10MB",
         shows: "Two recordings appended without sorting: the clock goes back by some seconds in the middle.",
         fires: &["cleartext-http"],
@@ -504,7 +504,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/named-wrong.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap under the name of a pcapng.",
         fires: &[],
@@ -512,7 +512,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/nanoseconds-big-endian.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap with nanoseconds, big-endian.",
         fires: &[],
@@ -520,7 +520,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/nanoseconds.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap with nanoseconds.",
         fires: &[],
@@ -528,7 +528,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/obsolete-packets.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng of obsolete Packet Blocks.",
         fires: &[],
@@ -536,7 +536,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/rotated-1.pcap",
-        frames: 11,
+        frames: 10,
         link_type: "EN10MB",
         shows: "The first of two files of one recording: a TLS session begins in the first and ends in the second.",
         fires: &[],
@@ -544,7 +544,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/rotated-2.pcap",
-        frames: 12,
+        frames: 11,
         link_type: "EN10MB",
         shows: "The second of two files of one recording: a TLS session begins in the first and ends in the second.",
         fires: &[],
@@ -552,7 +552,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/secrets-first.pcapng",
-        frames: 21,
+        frames: 20,
         link_type: "EN10MB",
         shows: "pcapng with the session's keys before its packets.",
         fires: &[],
@@ -568,7 +568,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/section-length.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng whose section header gives the section's length.",
         fires: &[],
@@ -576,7 +576,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/simple-packets.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng of Simple Packet Blocks, which have no timestamps.",
         fires: &[],
@@ -584,7 +584,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/snaplen-zero.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Classic pcap whose header says a snaplen of 0, which means no limit.",
         fires: &[],
@@ -592,7 +592,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/time-offset.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng with if_tsoffset: timestamps that count from 2026-01-01.",
         fires: &[],
@@ -600,7 +600,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/two-link-types.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB+RAW",
         shows: "pcapng with an Ethernet and a RAW interface in turn, and two resolutions.",
         fires: &[],
@@ -608,7 +608,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/two-sections.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "pcapng with a little-endian and a big-endian section.",
         fires: &[],
@@ -616,7 +616,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "containers/years-apart.pcap",
-        frames: 46,
+        frames: 42,
         link_type: "EN10MB",
         shows: "A page over TLS, and the same again eleven years later in the same file.",
         fires: &[],
@@ -624,7 +624,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "demo.pcapng",
-        frames: 175,
+        frames: 174,
         link_type: "RAW",
         shows: "A phone with four apps, as PCAPdroid writes it: Shop sends a token in the clear, Chat takes a self-signed certificate, Weather speaks TLS 1.0, News does nothing wrong.",
         fires: &["accepted-self-signed", "cleartext-http", "cleartext-secret-in-url", "mixed-protection-host", "tls-version-negotiated", "weak-cipher-negotiated"],
@@ -1016,7 +1016,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/any-duplicates.pcap",
-        frames: 32,
+        frames: 34,
         link_type: "LINUX_SLL2",
         shows: "tcpdump -i any on a router sees each packet twice: on a port of its bridge, and on the bridge.",
         fires: &[],
@@ -1024,7 +1024,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/any-vpn.pcap",
-        frames: 44,
+        frames: 40,
         link_type: "LINUX_SLL2",
         shows: "tcpdump -i any on a phone with a VPN sees each packet in the tunnel device and again inside the tunnel.",
         fires: &[],
@@ -1040,7 +1040,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/ieee802-11.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "IEEE802_11",
         shows: "802.11 data frames without a radio header.",
         fires: &[],
@@ -1048,7 +1048,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/ipv4.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "IPV4",
         shows: "IPV4: nothing but IPv4 packets.",
         fires: &[],
@@ -1064,7 +1064,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/linux-sll.pcap",
-        frames: 21,
+        frames: 20,
         link_type: "LINUX_SLL",
         shows: "LINUX_SLL, as tcpdump -i any writes it on older systems.",
         fires: &[],
@@ -1080,7 +1080,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/loop.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "LOOP",
         shows: "LOOP, as a loopback device on OpenBSD gives it.",
         fires: &[],
@@ -1104,7 +1104,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/null.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "NULL",
         shows: "NULL, as a loopback device on macOS gives it.",
         fires: &[],
@@ -1112,7 +1112,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/ppp.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "PPP",
         shows: "PPP, as a modem's interface gives it.",
         fires: &[],
@@ -1120,7 +1120,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/radiotap.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "IEEE802_11_RADIOTAP",
         shows: "802.11 data frames after a radiotap header of 8 bytes.",
         fires: &[],
@@ -1128,7 +1128,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "link_types/raw.pcap",
-        frames: 19,
+        frames: 20,
         link_type: "RAW",
         shows: "RAW, as a VPN app's TUN device gives it.",
         fires: &[],
@@ -1160,7 +1160,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/captured-overrun.pcapng",
-        frames: 22,
+        frames: 20,
         link_type: "EN10MB",
         shows: "A packet block claims more captured bytes than it holds.",
         fires: &[],
@@ -1176,7 +1176,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/cut-frames.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Each frame is cut one byte shorter than the one before, down to nothing.",
         fires: &[],
@@ -1192,7 +1192,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/cut-in-record.pcap",
-        frames: 22,
+        frames: 20,
         link_type: "EN10MB",
         shows: "A classic pcap cut in the middle of a record's data.",
         fires: &[],
@@ -1200,7 +1200,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/cut.pcapng",
-        frames: 22,
+        frames: 20,
         link_type: "EN10MB",
         shows: "A pcapng cut in the middle of a block.",
         fires: &[],
@@ -1240,7 +1240,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/gzip-cut.pcap.gz",
-        frames: 16,
+        frames: 14,
         link_type: "EN10MB",
         shows: "A gzip file that ends early.",
         fires: &[],
@@ -1264,7 +1264,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/http-endless-head.pcap",
-        frames: 58,
+        frames: 56,
         link_type: "EN10MB",
         shows: "A request whose head has three hundred fields and no end; nginx answers 400.",
         fires: &["cleartext-http"],
@@ -1304,7 +1304,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/no-interface.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "Packets of an interface that was never described.",
         fires: &[],
@@ -1320,7 +1320,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/option-overrun.pcapng",
-        frames: 24,
+        frames: 22,
         link_type: "EN10MB",
         shows: "A packet's option claims to be longer than its block.",
         fires: &[],
@@ -1360,7 +1360,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-hello-length.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "A ClientHello claims sixteen megabytes.",
         fires: &[],
@@ -1368,7 +1368,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-record-empty.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "A ClientHello's record claims no bytes at all.",
         fires: &[],
@@ -1376,7 +1376,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-record-length.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "A ClientHello's record claims 65535 bytes.",
         fires: &[],
@@ -1384,7 +1384,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-session-id-length.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "A ClientHello whose session identifier claims 255 bytes.",
         fires: &[],
@@ -1392,7 +1392,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/tls-version.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "A ClientHello's record of version 9.9.",
         fires: &[],
@@ -1400,7 +1400,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/trailing-length.pcapng",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "A block whose two lengths differ.",
         fires: &[],
@@ -1432,7 +1432,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "malformed/zero-length-records.pcap",
-        frames: 46,
+        frames: 42,
         link_type: "EN10MB",
         shows: "Records without data between the others.",
         fires: &[],
@@ -1520,7 +1520,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/sent-tls13.pcap",
-        frames: 25,
+        frames: 23,
         link_type: "EN10MB",
         shows: "curl sends a client certificate under TLS 1.3: only the lengths of the records tell.",
         fires: &[],
@@ -1528,7 +1528,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "mutual_tls/sent.pcap",
-        frames: 21,
+        frames: 19,
         link_type: "EN10MB",
         shows: "The server asks for a client certificate under TLS 1.2, and curl sends one.",
         fires: &[],
@@ -1768,7 +1768,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/chrome99-android.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "The ClientHello of Chrome 99 on Android: GREASE, compressed certificates, and TLS 1.3.",
         fires: &[],
@@ -1792,7 +1792,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/cipher-anonymous-dh.pcap",
-        frames: 21,
+        frames: 19,
         link_type: "EN10MB",
         shows: "openssl negotiates anonymous Diffie-Hellman over 1024 bits: encrypted, and nobody knows with whom.",
         fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group"],
@@ -1800,7 +1800,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/cipher-anonymous-ecdh.pcap",
-        frames: 21,
+        frames: 19,
         link_type: "EN10MB",
         shows: "openssl negotiates anonymous elliptic-curve Diffie-Hellman.",
         fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
@@ -1808,7 +1808,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/cipher-cbc.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "openssl negotiates ECDHE with AES in CBC mode and SHA-1: a question of policy.",
         fires: &[],
@@ -1816,7 +1816,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/cipher-ccm8.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "openssl negotiates AES-CCM with a short tag of 8 bytes.",
         fires: &[],
@@ -1824,7 +1824,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/cipher-dhe.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "openssl negotiates finite-field Diffie-Hellman over a group of 2048 bits: a MUST NOT of RFC 10015.",
         fires: &["weak-cipher-negotiated", "weak-cipher-offered"],
@@ -1832,7 +1832,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/cipher-null.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "openssl negotiates TLS_RSA_WITH_NULL_SHA256: authenticated, and readable by anybody.",
         fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
@@ -1848,7 +1848,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/cipher-static-rsa.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "openssl negotiates RSA key transport: no forward secrecy, a MUST NOT of RFC 10015.",
         fires: &["weak-cipher-negotiated", "weak-cipher-offered"],
@@ -1928,7 +1928,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/hello-in-many-records.pcap",
-        frames: 20,
+        frames: 18,
         link_type: "EN10MB",
         shows: "A ClientHello in records of 64 bytes, all in one segment; nginx reads it without complaint.",
         fires: &[],
@@ -1984,7 +1984,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/no-extended-master-secret.pcap",
-        frames: 18,
+        frames: 17,
         link_type: "EN10MB",
         shows: "gnutls-cli and gnutls-serv agree on TLS 1.2 without the extended master secret.",
         fires: &["no-extended-master-secret"],
@@ -2064,7 +2064,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/safari18-0-ios.pcap",
-        frames: 23,
+        frames: 20,
         link_type: "EN10MB",
         shows: "The ClientHello of Safari 18 on iOS, which offers TLS 1.0 and 1.1, too.",
         fires: &["tls-version-offered"],
@@ -2136,7 +2136,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tls/tls13-good.pcap",
-        frames: 23,
+        frames: 21,
         link_type: "EN10MB",
         shows: "curl looks up shop.test and fetches https://shop.test/ over TLS 1.3: nothing is wrong with it.",
         fires: &[],
@@ -2192,7 +2192,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/gre-key.pcap",
-        frames: 38,
+        frames: 33,
         link_type: "EN10MB",
         shows: "GRE with checksum, key and sequence number.",
         fires: &["cleartext-http"],
@@ -2248,7 +2248,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
     },
     Capture {
         name: "tunnels/qinq.pcap",
-        frames: 34,
+        frames: 32,
         link_type: "EN10MB",
         shows: "Ethernet with two VLAN tags (802.1ad).",
         fires: &["cleartext-http"],
