@@ -2,7 +2,8 @@
 //!
 //! The `any` device, bridges, VPNs and 464XLAT show a packet once on each interface that it crosses. A packet counts
 //! as a duplicate when the same flow had one with the same content on *another* interface shortly before; the same
-//! content on the same interface is a retransmission.
+//! content on the same interface is a retransmission. A VPN's packets show in the plain on its own interface and inside
+//! the tunnel on the one beneath: where the tunnel can be read, the second sighting joins the plain flow.
 
 use crate::decode::{Packet, Segment};
 use crate::source::InterfaceIndex;
@@ -18,6 +19,7 @@ const WINDOW: u64 = 50_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Digest {
     interface: InterfaceIndex,
+    tunnelled: bool,
     forward: bool,
     words: [u32; 3],
     len: u32,
@@ -39,7 +41,7 @@ impl Recent {
         let digest = digest(packet, forward, tick);
         let last = self.next.checked_sub(1).unwrap_or(REMEMBERED.saturating_sub(1));
         let known = self.digests.get(last).copied().flatten();
-        self.several |= known.is_some_and(|known| known.interface != digest.interface);
+        self.several |= known.is_some_and(|known| !known.same_place(&digest));
         if self.several
             && let Some(twin) =
                 self.digests.iter_mut().find(|known| known.is_some_and(|known| known.is_twin(&digest)))
@@ -56,9 +58,21 @@ impl Recent {
     }
 }
 
+impl Recent {
+    /// Whether `packet`, of another flow so far, is one of this flow's that was seen on another interface.
+    pub(super) fn has_twin(&self, packet: &Packet<'_>, forward: bool, tick: Tick) -> bool {
+        let digest = digest(packet, forward, tick);
+        self.digests.iter().flatten().any(|known| known.is_twin(&digest))
+    }
+}
+
 impl Digest {
+    fn same_place(&self, other: &Self) -> bool {
+        (self.interface, self.tunnelled) == (other.interface, other.tunnelled)
+    }
+
     fn is_twin(&self, other: &Self) -> bool {
-        self.interface != other.interface
+        !self.same_place(other)
             && (self.forward, self.words, self.len) == (other.forward, other.words, other.len)
             && other.tick.0.saturating_sub(self.tick.0) <= WINDOW
     }
@@ -78,7 +92,8 @@ fn digest(packet: &Packet<'_>, forward: bool, tick: Tick) -> Digest {
         }
         Segment::Other => ([packet.identification, 0, 0], packet.wire_len),
     };
-    Digest { interface: packet.interface, forward, words, len, tick }
+    let tunnelled = packet.tunnels.context != 0;
+    Digest { interface: packet.interface, tunnelled, forward, words, len, tick }
 }
 
 fn total(payload: &[u8], missing: u32) -> u32 {

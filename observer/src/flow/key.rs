@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::decode::{Endpoint, FiveTuple, Transport, TunnelPath};
 use crate::flow::FlowLimits;
 
-/// Equal for both directions of a flow, and for both sides of a 464XLAT translator (RFC 6877) on the device: there a
+/// Equal for both directions of a flow within its tunnel, and for both sides of a 464XLAT translator (RFC 6877) on the device: there a
 /// packet shows once as IPv4 from 192.0.0.0/29 (RFC 7335) and once as IPv6 to 64:ff9b::/96 (RFC 6052).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
@@ -45,10 +45,16 @@ impl FlowKey {
         Self { transport: five_tuple.transport, low, high, context: tunnels.context }
     }
 
-    /// The logical shard, below [`FlowLimits::SHARDS`]: the same on every machine and in every run.
+    /// The same outside any tunnel; `None` if that is what it is.
+    #[must_use]
+    pub fn outside(&self) -> Option<Self> {
+        (self.context != 0).then_some(Self { context: 0, ..*self })
+    }
+
+    /// The logical shard, the same inside and outside tunnels, below [`FlowLimits::SHARDS`]: the same on every machine and in every run.
     #[must_use]
     pub fn shard(&self) -> usize {
-        let hash = foldhash::fast::FixedState::default().hash_one(self);
+        let hash = foldhash::fast::FixedState::default().hash_one(Self { context: 0, ..*self });
         usize::try_from(hash >> 32).unwrap_or(0) % FlowLimits::SHARDS
     }
 }

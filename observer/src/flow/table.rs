@@ -54,6 +54,8 @@ pub struct FlowTable<S> {
 
 struct Entry<S> {
     key: FlowKey,
+    /// The key of the same flow within a tunnel, where the capture shows both.
+    inside: Option<FlowKey>,
     flow: ClosedFlow,
     interest: Interest,
     tcp: Option<Tcp>,
@@ -78,7 +80,8 @@ impl<S> FlowTable<S> {
     pub fn ingest<H: FlowHandler<State = S>>(&mut self, packet: &Packet<'_>, tick: Tick, handler: &mut H) {
         let key = FlowKey::new(&packet.five_tuple, &packet.tunnels);
         let segment = tcp_segment(packet);
-        let index = match self.live(&key, packet, segment.as_ref(), tick, handler) {
+        let live = self.live(&key, packet, segment.as_ref(), tick, handler);
+        let index = match live.or_else(|| self.outside(&key, packet, tick)) {
             Some(index) => index,
             None => self.open(key, packet, segment.as_ref(), tick, handler),
         };
@@ -151,6 +154,19 @@ impl<S> FlowTable<S> {
         Some(index)
     }
 
+    /// The plain flow that a tunnelled packet repeats; from now on the tunnelled ones belong to it.
+    fn outside(&mut self, key: &FlowKey, packet: &Packet<'_>, tick: Tick) -> Option<u32> {
+        let index = *self.index.get(&key.outside()?)?;
+        let entry = self.flows.get_mut(index)?;
+        let forward = entry.flow.info.is_forward(packet);
+        if entry.inside.is_some() || !entry.recent.has_twin(packet, forward, tick) {
+            return None;
+        }
+        entry.inside = Some(*key);
+        self.index.insert(*key, index);
+        Some(index)
+    }
+
     fn open<H: FlowHandler<State = S>>(
         &mut self,
         key: FlowKey,
@@ -182,7 +198,15 @@ impl<S> FlowTable<S> {
             duplicates: 0,
             owners: Vec::new(),
         };
-        let entry = Entry { key, flow, interest: Interest::More, tcp, recent: Recent::default(), state };
+        let entry = Entry {
+            key,
+            inside: None,
+            flow,
+            interest: Interest::More,
+            tcp,
+            recent: Recent::default(),
+            state,
+        };
         let index = self.flows.insert(entry, class as usize, tick);
         self.index.insert(key, index);
         index
@@ -212,6 +236,9 @@ impl<S> FlowTable<S> {
     ) {
         let Some(mut entry) = self.flows.remove(index) else { return };
         self.index.remove(&entry.key);
+        if let Some(inside) = &entry.inside {
+            self.index.remove(inside);
+        }
         if let Some(mut tcp) = entry.tcp.take() {
             let (frame, end) = (entry.flow.last_frame, entry.flow.end);
             let Entry { flow, interest, state, .. } = &mut entry;
@@ -403,6 +430,23 @@ mod tests {
         }
 
         fn packet(&mut self, five_tuple: FiveTuple, segment: Segment<'_>, interface: u32, tick: u64) {
+            self.ingest(five_tuple, segment, interface, tick, TunnelPath::default());
+        }
+
+        fn tunnelled(&mut self, five_tuple: FiveTuple, segment: Segment<'_>, interface: u32, tick: u64) {
+            let mut tunnels = TunnelPath::default();
+            assert!(tunnels.enter(crate::decode::Tunnel::Gre, 7_u8));
+            self.ingest(five_tuple, segment, interface, tick, tunnels);
+        }
+
+        fn ingest(
+            &mut self,
+            five_tuple: FiveTuple,
+            segment: Segment<'_>,
+            interface: u32,
+            tick: u64,
+            tunnels: TunnelPath,
+        ) {
             self.frame += 1;
             let packet = Packet {
                 frame: self.frame,
@@ -410,7 +454,7 @@ mod tests {
                 interface,
                 five_tuple,
                 identification: 0,
-                tunnels: TunnelPath::default(),
+                tunnels,
                 segment,
                 wire_len: 100,
                 owner: None,
@@ -577,6 +621,24 @@ mod tests {
         let closed = bench.finish();
         assert_eq!(closed[0].0.duplicates, 1);
         assert_eq!(closed[0].0.counts[0].packets, 2, "the third is a retransmission");
+    }
+
+    #[test]
+    fn a_packet_inside_a_vpn_and_before_it_counts_once() {
+        let mut bench = Bench::new(FlowLimits::default());
+        let tuple = FiveTuple { transport: Transport::Udp, source: CLIENT, destination: SERVER };
+        let udp = Segment::Udp { payload: b"query", missing: 0 };
+        bench.packet(tuple, udp, 1, 0);
+        bench.tunnelled(tuple, udp, 2, 1000);
+        let answer = Segment::Udp { payload: b"answer", missing: 0 };
+        bench.tunnelled(tuple.reverse(), answer, 2, 2000);
+        bench.packet(tuple.reverse(), answer, 1, 3000);
+        let other = Segment::Udp { payload: b"not the same", missing: 0 };
+        bench.tunnelled(FiveTuple { source: Endpoint { port: 9, ..CLIENT }, ..tuple }, other, 2, 4000);
+        let closed = bench.finish();
+        assert_eq!(closed.len(), 2);
+        assert_eq!(closed[0].0.duplicates, 2);
+        assert_eq!(closed[0].1, [">query@1", "<answer@3"]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl TunnelPath {
 
     /// Adds a layer and stirs `identity`, equal in both directions of the tunnel, into the context; false when there
     /// is no room.
-    pub(super) fn enter(&mut self, tunnel: Tunnel, identity: impl Hash) -> bool {
+    pub(crate) fn enter(&mut self, tunnel: Tunnel, identity: impl Hash) -> bool {
         let entered = self.push(tunnel);
         if entered {
             let hash = foldhash::fast::FixedState::default().hash_one((self.context, tunnel, identity));
