@@ -156,7 +156,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         warn_of_damage(&run);
     }
     let outcome = run.outcome(arguments.fail_on.severity());
-    if let Outcome::Inconclusive(reason) = &outcome {
+    // The report says it in its first line; who watches it need not read it twice.
+    let watched = arguments.format == Format::Text && io::stdout().is_terminal();
+    if let (Outcome::Inconclusive(reason), false) = (&outcome, watched) {
         anstream::eprintln!("observer: inconclusive: {}", plain(reason));
     }
     match (log, overview) {

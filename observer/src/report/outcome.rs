@@ -3,6 +3,10 @@
 use super::Run;
 use crate::rules::Severity;
 
+/// Limits whose drops cost a label or a comparison between flows, but nothing of the traffic: they are shown, and no
+/// ground for doubt.
+const HARMLESS: &[&str] = &["flow digests", "names of addresses"];
+
 /// What a run comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -50,10 +54,54 @@ impl Run {
         if let Some(reason) = &self.assessment.inconclusive {
             return Some(reason.clone());
         }
-        if let Some((limit, count)) = totals.dropped_by_limit.iter().find(|(_, count)| **count > 0) {
+        let lost = |(limit, count): &(&String, &u64)| **count > 0 && !HARMLESS.contains(&limit.as_str());
+        if let Some((limit, count)) = totals.dropped_by_limit.iter().find(lost) {
             return Some(format!("a limit dropped a part of the traffic ({limit}: {count})"));
         }
         let damages: u64 = self.inputs.iter().map(|input| input.damages).sum();
-        (damages > 0).then(|| format!("the capture is damaged in {damages} places"))
+        let places = if damages == 1 { "place" } else { "places" };
+        (damages > 0).then(|| format!("the capture is damaged in {damages} {places}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::InputSummary;
+
+    fn run(frames: u64, flows: u64) -> Run {
+        let mut run = Run::default();
+        run.inputs.push(InputSummary { frames: 9, ..InputSummary::default() });
+        (run.totals.frames, run.totals.flows) = (frames, flows);
+        run
+    }
+
+    fn doubt(run: &Run) -> String {
+        match run.outcome(Some(Severity::High)) {
+            Outcome::Inconclusive(reason) => reason,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_traffic_nothing_is_concluded() {
+        assert_eq!(doubt(&Run::default()), "the capture holds no frames");
+        assert!(doubt(&run(0, 0)).contains("none of 9 frames matches"));
+        let mut arp = run(9, 0);
+        arp.totals.skipped.insert("ARP".to_owned(), 9);
+        assert_eq!(doubt(&arp), "none of 9 frames carries IP traffic (9 ARP)");
+        assert_eq!(run(9, 1).outcome(Some(Severity::High)), Outcome::Clean);
+    }
+
+    #[test]
+    fn losses_are_a_ground_for_doubt() {
+        let mut lossy = run(9, 1);
+        lossy.totals.dropped_by_limit.insert("names of addresses".to_owned(), 3);
+        assert_eq!(lossy.outcome(None), Outcome::Clean);
+        lossy.totals.dropped_by_limit.insert("inner bytes".to_owned(), 3);
+        assert!(doubt(&lossy).contains("inner bytes: 3"));
+        let mut damaged = run(9, 1);
+        damaged.inputs[0].damages = 2;
+        assert!(doubt(&damaged).contains("2 places"));
     }
 }

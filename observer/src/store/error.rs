@@ -92,3 +92,23 @@ impl StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_file() {
+        for (code, words) in [
+            (rusqlite::ffi::SQLITE_FULL, "full"),
+            (rusqlite::ffi::SQLITE_BUSY, "locked"),
+            (rusqlite::ffi::SQLITE_READONLY, "read-only"),
+            (rusqlite::ffi::SQLITE_NOTADB, "not an SQLite database"),
+            (rusqlite::ffi::SQLITE_CORRUPT, "damaged"),
+        ] {
+            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let error = StoreError::new(Path::new("/tmp/run.db"), source).to_string();
+            assert!(error.contains("/tmp/run.db") && error.contains(words), "{error}");
+        }
+    }
+}

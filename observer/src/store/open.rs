@@ -112,3 +112,51 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result
     }
     transaction.commit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(connection: &Connection, question: &str) -> i64 {
+        connection.query_row(question, (), |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_database_catches_up_from_any_schema() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        connection.execute_batch("INSERT INTO markers_v1 VALUES (NULL, 1, 'login')").unwrap_err();
+        connection
+            .execute_batch("INSERT INTO runs_v1 (tool_version, schema) VALUES ('0', 'observer/1')")
+            .unwrap();
+        let mut later = MIGRATIONS.to_vec();
+        later.push("ALTER TABLE runs_v1 ADD COLUMN device TEXT; UPDATE runs_v1 SET device = 'phone';");
+        migrate(&mut connection, &later).unwrap();
+        migrate(&mut connection, &later).unwrap();
+        assert_eq!(number(&connection, "PRAGMA user_version"), i64::try_from(later.len()).unwrap());
+        assert_eq!(number(&connection, "PRAGMA application_id"), APPLICATION);
+        assert_eq!(number(&connection, "SELECT count(*) FROM runs_v1 WHERE device = 'phone'"), 1);
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &["CREATE TABLE t (x)", "CREATE TABLE t (x)"]).unwrap_err();
+        assert_eq!(number(&connection, "PRAGMA user_version"), 0);
+        assert_eq!(number(&connection, "SELECT count(*) FROM sqlite_schema"), 0);
+    }
+
+    #[test]
+    fn every_view_can_be_read() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").unwrap();
+        let names: Vec<String> = names.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert!(names.len() >= 14, "{names:?}");
+        for name in names {
+            connection
+                .prepare(&format!("SELECT * FROM {name}"))
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}

@@ -25,7 +25,7 @@ const ORDER: [Judgement; 5] = [
 
 /// Writes the section of an app.
 pub(super) fn render(section: &Section<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let Section { app, findings, verdicts } = section;
+    let Section { app, findings, verdicts, .. } = section;
     let name = section.name();
     let about = app.owner.as_deref().map(|owner| words::about(owner, &name)).unwrap_or_default();
     writeln!(out, "{}{}", bold(&name), dim(&plain(&about)))?;

@@ -29,20 +29,26 @@ const SHOWN: usize = 40;
 /// Apps in the list at the top.
 const APPS: usize = 60;
 
-/// How people call traffic without an owner.
+/// How traffic without an owner is called in a capture that knows owners.
 const UNATTRIBUTED: &str = "Unattributed traffic";
+
+/// How it is called in a capture that knows none.
+const ALL: &str = "All traffic";
 
 /// An app with what was concluded of it.
 struct Section<'a> {
+    /// Its name where there is no owner.
+    nameless: &'static str,
     app: &'a App,
     findings: Vec<&'a Finding>,
     verdicts: Vec<&'a Verdict>,
 }
 
 impl<'a> Section<'a> {
-    fn new(run: &'a Run, app: &'a App) -> Self {
+    fn new(run: &'a Run, nameless: &'static str, app: &'a App) -> Self {
         let assessment = &run.assessment;
         Self {
+            nameless,
             app,
             findings: assessment.findings.iter().filter(|finding| app.is(finding.owner.as_deref())).collect(),
             verdicts: assessment.verdicts.iter().filter(|verdict| app.is(verdict.owner.as_deref())).collect(),
@@ -53,7 +59,7 @@ impl<'a> Section<'a> {
         self.app
             .owner
             .as_deref()
-            .map_or_else(|| UNATTRIBUTED.to_owned(), |owner| plain(&owner.name()).into_owned())
+            .map_or_else(|| self.nameless.to_owned(), |owner| plain(&owner.name()).into_owned())
     }
 
     /// Whether its findings are held against it. Apps in scope, and they alone, have verdicts.
@@ -102,7 +108,8 @@ pub fn render(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     headline(run, fail_on, out)?;
-    let mut sections: Vec<_> = overview.apps().map(|app| Section::new(run, app)).collect();
+    let nameless = if overview.hidden().attributed == 0 { ALL } else { UNATTRIBUTED };
+    let mut sections: Vec<_> = overview.apps().map(|app| Section::new(run, nameless, app)).collect();
     sections.sort_by_key(Section::rank);
     if sections.len() > 1 {
         writeln!(out)?;
