@@ -220,3 +220,47 @@ fn findings_are_the_same_with_any_number_of_threads() {
     };
     assert_eq!(render(1), render(8));
 }
+
+fn observer(words: &[&str]) -> (Option<i32>, String, String) {
+    let command = std::process::Command::new(env!("CARGO_BIN_EXE_observer-under-test")).args(words).output();
+    let output = command.expect("the command starts");
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_line_explains_every_rule() {
+    let (code, list, _) = observer(&["rules"]);
+    assert_eq!(code, Some(0));
+    for rule in RULES.iter().map(|rule| rule.info()) {
+        assert!(list.contains(rule.id), "{} is not listed", rule.id);
+        let (code, text, _) = observer(&["rules", "explain", rule.id]);
+        assert_eq!(code, Some(0));
+        assert!(text.contains("Blind spots") && text.contains(rule.summary), "{text}");
+    }
+    let (code, stdout, stderr) = observer(&["rules", "explain", "cleartext-htp"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("did you mean cleartext-http?"), "{stderr}");
+}
+
+#[test]
+fn the_command_line_lists_requirements_by_standard() {
+    let (code, text, _) = observer(&["requirements", "--standard", "cl-mss"]);
+    assert_eq!(code, Some(0));
+    for number in 1..=9 {
+        assert!(text.contains(&format!("cl-mss:5.{number}")), "{text}");
+    }
+    assert!(!text.contains("masvs:"));
+    let (code, _, stderr) = observer(&["requirements", "--standard", "pci"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("cl-mss, masvs, asvs"), "{stderr}");
+}
+
+#[test]
+fn authorities_of_the_tester_are_trusted() {
+    let file = capture("tls/tls12-good.pcap").path().display().to_string();
+    let roots = observer_captures::roots().display().to_string();
+    assert_eq!(observer(&["analyze", &file]).0, Some(1));
+    assert_eq!(observer(&["analyze", &file, "--ca", &roots]).0, Some(0));
+    assert_eq!(observer(&["analyze", &file, "--ca", &file]).0, Some(3));
+}

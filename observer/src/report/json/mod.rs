@@ -24,7 +24,6 @@ use crate::attribution::Method;
 use crate::observation::{Flow, FlowSink, SinkError};
 
 pub(crate) use self::http::{answers, full_url, headers};
-pub(crate) use self::run::fingerprint;
 pub(crate) use self::tls::{
     List, alerts, certificate_basis, certificate_requested, curve, ech, offered_versions, version_protocol,
 };

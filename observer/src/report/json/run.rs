@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
 use crate::assess::{Judgement, Suppressed, Verdict};
 use crate::attribution::{Method, Owner};
@@ -99,7 +97,7 @@ impl<'a> FindingRecord<'a> {
             frames: once_each(finding.evidence.places().map(|(_flow, frame)| frame)),
             message: &finding.message,
             evidence: &finding.details,
-            fingerprint: fingerprint(finding),
+            fingerprint: finding.fingerprint(),
             reason: None,
         }
     }
@@ -114,22 +112,6 @@ impl<'a> FindingRecord<'a> {
 fn once_each(values: impl Iterator<Item = u64>) -> Vec<u64> {
     let mut seen = BTreeSet::new();
     values.filter(|value| seen.insert(*value)).collect()
-}
-
-/// What a finding keeps over runs: rule and kind, app, host (or address) and port, but no frame. 32 hex digits.
-pub(crate) fn fingerprint(finding: &Finding) -> String {
-    let owner = finding.owner.as_deref().map(Owner::name).unwrap_or_default();
-    let endpoint = &finding.endpoint;
-    let host = endpoint.host.clone().unwrap_or_else(|| endpoint.ip.to_string());
-    let mut hash = Sha256::new();
-    for part in [finding.rule.id, &finding.kind, &owner, &host, &endpoint.port.to_string()] {
-        hash.update(part.as_bytes());
-        // No part can hold a NUL, so that no two different lists hash alike.
-        hash.update([0]);
-    }
-    let mut digits = HEXLOWER.encode(&hash.finalize());
-    digits.truncate(32);
-    digits
 }
 
 /// A verdict.

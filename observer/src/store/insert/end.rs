@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{Inserter, int, json_text};
 use crate::attribution::Owner;
-use crate::report::{Run, json, names};
+use crate::report::{Run, names};
 use crate::rules::Finding;
 use crate::source::InputSummary;
 use crate::time::Timestamp;
@@ -111,7 +111,7 @@ impl Inserter {
                 finding.endpoint.port,
                 finding.message,
                 json_text(&finding.details)?,
-                json::fingerprint(finding),
+                finding.fingerprint(),
                 suppressed,
             ])?;
         let id = connection.last_insert_rowid();
