@@ -141,7 +141,7 @@ impl Memory {
     }
 
     /// What the limits dropped.
-    pub(super) fn dropped(&self, _limits: &Limits) -> BTreeMap<String, u64> {
+    pub(super) fn dropped(&self) -> BTreeMap<String, u64> {
         let counts = [
             ("flows of further apps", self.dropped_apps),
             ("flows of further endpoints", self.dropped_endpoints),

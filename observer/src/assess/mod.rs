@@ -175,7 +175,7 @@ impl Assessor {
         findings::sort(&mut assessment.findings);
         assessment.suppressed.sort_by(|a, b| findings::order(&a.finding, &b.finding));
         verdict::conclude(&self.policy, &self.memory, &judge, losses, &mut assessment);
-        assessment.dropped_by_limit = self.memory.dropped(&self.limits);
+        assessment.dropped_by_limit = self.memory.dropped();
         self.findings.dropped(&mut assessment.dropped_by_limit);
         assessment
     }

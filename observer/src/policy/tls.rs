@@ -4,6 +4,9 @@
 //! [`TlsPolicy`] says how bad that is. The description is a fact of the registry, the grade is an opinion with a
 //! version and a date. Another recommendation is another file with another `TlsPolicy`.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use super::Severity;
 use crate::protocol::tls::{
     Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, NamedGroup, SignatureHash,
@@ -75,7 +78,16 @@ impl CipherWeakness {
     /// What is wrong with `suite`, the worst first; empty for a good one, for GREASE, for a signalling value and for
     /// code points that nobody has assigned.
     #[must_use]
-    pub fn of(suite: CipherSuite) -> Vec<Self> {
+    pub fn of(suite: CipherSuite) -> &'static [Self] {
+        // Every ClientHello asks for dozens of suites, whose names are taken apart once.
+        static TABLE: LazyLock<BTreeMap<u16, Vec<CipherWeakness>>> = LazyLock::new(|| {
+            let described = (0..=u16::MAX).map(|id| (id, CipherWeakness::describe_suite(CipherSuite(id))));
+            described.filter(|(_, weaknesses)| !weaknesses.is_empty()).collect()
+        });
+        TABLE.get(&suite.0).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn describe_suite(suite: CipherSuite) -> Vec<Self> {
         let Some(known) = suite.properties() else { return Vec::new() };
         let mut found = Vec::new();
         if known.encryption == Encryption::Null {
@@ -169,10 +181,10 @@ impl TlsPolicy {
     #[must_use]
     pub fn judge_cipher(&self, suite: CipherSuite) -> Vec<(CipherWeakness, Grade)> {
         let mut graded: Vec<(CipherWeakness, Grade)> = CipherWeakness::of(suite)
-            .into_iter()
+            .iter()
             .filter_map(|weakness| {
-                let (_, grade) = self.ciphers.iter().find(|(known, _)| *known == weakness)?;
-                Some((weakness, *grade))
+                let (_, grade) = self.ciphers.iter().find(|(known, _)| known == weakness)?;
+                Some((*weakness, *grade))
             })
             .collect();
         graded.sort_by_key(|(weakness, grade)| (std::cmp::Reverse(grade.negotiated), *weakness));
@@ -228,7 +240,7 @@ mod tests {
     #[test]
     fn signalling_values_and_grease_are_no_ciphers() {
         for value in [0x00ff, 0x5600, 0x0a0a, 0xfafa, 0xfffe] {
-            assert_eq!(CipherWeakness::of(CipherSuite(value)), [], "{value:#06x}");
+            assert!(CipherWeakness::of(CipherSuite(value)).is_empty(), "{value:#06x}");
         }
     }
 

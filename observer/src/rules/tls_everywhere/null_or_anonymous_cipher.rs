@@ -61,7 +61,7 @@ impl Rule for NullOrAnonymousCipher {
         let Some((_, hello)) = facts::server_hello(flow) else { return };
         let suite = hello.value.cipher_suite;
         let hollow = CipherWeakness::of(suite)
-            .into_iter()
+            .iter()
             .find(|weakness| matches!(weakness, CipherWeakness::NullEncryption | CipherWeakness::Anonymous));
         let Some(weakness) = hollow else { return };
         let message = format!("the server chose {suite}: {}", weakness.describe());
