@@ -211,6 +211,19 @@ fn every_app_has_a_verdict_for_every_requirement() {
 }
 
 #[test]
+fn what_is_opaque_is_neither_protected_nor_violated() {
+    let judgement = |name: &str| {
+        let assessment = assess(capture(name), POLICY).unwrap();
+        let verdict = assessment.verdicts.iter().find(|verdict| verdict.requirement == "cl-mss:5.1");
+        verdict.expect("a verdict").judgement
+    };
+    assert_eq!(judgement("unknown/opaque.pcap"), Judgement::Inconclusive);
+    assert_eq!(judgement("unknown/line-protocol.pcap"), Judgement::Violated);
+    assert_eq!(judgement("tls/tls13-good.pcap"), Judgement::NoViolationObserved);
+    assert_eq!(judgement("dns/a-aaaa-https.pcap"), Judgement::NotExercised);
+}
+
+#[test]
 fn findings_are_the_same_with_any_number_of_threads() {
     let render = |threads: usize| {
         let options = Options { threads, ..Options::default() };

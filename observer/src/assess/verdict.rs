@@ -21,7 +21,7 @@ pub enum Judgement {
     NotExercised,
     /// Traffic cannot show it.
     NotObservable,
-    /// Drops or unattributed traffic forbid a conclusion.
+    /// Drops, unattributed or opaque traffic forbid a conclusion.
     Inconclusive,
 }
 
@@ -130,6 +130,10 @@ fn verdict(
         (Judgement::NotExercised, format!("{} {instead}", unexercised(policy, requirement.exercise)))
     } else if let Some(doubt) = doubt {
         (Judgement::Inconclusive, format!("nothing was found, but {doubt}"))
+    } else if requirement.exercise == Exercise::Payload && app.opaque >= covered.flows {
+        let reason =
+            format!("all {} flows are opaque: neither readable nor known to be protected", app.opaque);
+        (Judgement::Inconclusive, reason)
     } else if gaps > u64::from(policy.thresholds.gap_percent) {
         (Judgement::Inconclusive, format!("nothing was found, but {gaps} % of the payload is missing"))
     } else {
