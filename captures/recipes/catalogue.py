@@ -23,6 +23,8 @@ class Capture:
     # tshark display filters: each of `expect` selects a frame of the file, none of `forbid` does.
     expect: list[str] = field(default_factory=list)
     forbid: list[str] = field(default_factory=list)
+    # Whether segments may be repeated in it; elsewhere a repeated segment is an accident of the recording.
+    lossy: bool = False
     # Whether the recipe reads other captures of this folder: those are recorded first.
     derived: bool = False
 
@@ -32,7 +34,17 @@ class Capture:
 
 
 def capture(
-    file, shows, *, tools=(), how="recorded", fires=(), silent=(), expect=(), forbid=(), derived=False
+    file,
+    shows,
+    *,
+    tools=(),
+    how="recorded",
+    fires=(),
+    silent=(),
+    expect=(),
+    forbid=(),
+    lossy=False,
+    derived=False,
 ):
     """Declares that the decorated function records `file`.
 
@@ -54,6 +66,7 @@ def capture(
             sorted(silent),
             list(expect),
             list(forbid),
+            lossy,
             derived,
         )
         return record

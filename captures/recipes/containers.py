@@ -284,6 +284,7 @@ def merged_out_of_order(lab):
 
 @capture(
     "containers/years-apart.pcap",
+    lossy=True,
     shows="A page over TLS, and the same again eleven years later in the same file.",
     tools=["curl", "nginx", "dnsmasq"],
     how="converted",

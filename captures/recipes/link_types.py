@@ -54,6 +54,7 @@ cooked(
 
 @capture(
     "link_types/any-duplicates.pcap",
+    lossy=True,
     shows="tcpdump -i any on a router sees each packet twice: on a port of its bridge, and on the bridge.",
     tools=["curl", "nginx", "linux bridge"],
     silent=QUIET,
@@ -67,6 +68,7 @@ def any_duplicates(lab):
 
 @capture(
     "link_types/any-vpn.pcap",
+    lossy=True,
     shows="tcpdump -i any on a phone with a VPN sees each packet in the tunnel device and again inside the tunnel.",
     tools=["curl", "nginx", "tun", "GRE"],
     silent=QUIET,

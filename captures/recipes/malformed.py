@@ -21,6 +21,7 @@ def broken(file, shows, write, source=SOURCE, silent=(), fires=()):
         how="converted",
         fires=fires,
         silent=silent,
+        lossy=True,
         derived=True,
     )
     def record(lab):

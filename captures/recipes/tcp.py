@@ -31,6 +31,7 @@ def faulty(name, shows, policy_of, expect, silent=("cleartext-unknown", "non-tls
 
     @capture(
         f"tcp/{name}.pcap",
+        lossy=True,
         shows=shows,
         tools=["curl", "nginx"],
         fires=["cleartext-http"],
@@ -165,6 +166,7 @@ def refused(lab):
 
 @capture(
     "tcp/unanswered.pcap",
+    lossy=True,
     shows="A connection that nobody answers: SYN after SYN.",
     tools=["curl"],
     silent=["cleartext-http", "cleartext-unknown", "missing-sni", "tls-failure-then-cleartext"],
