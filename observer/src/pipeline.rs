@@ -124,6 +124,6 @@ pub fn analyze(
             }
         }
         merged?;
-        Ok(merge.finish(source.inputs(), outcome?, dropped))
+        Ok(merge.finish(source.as_ref(), outcome?, dropped))
     })
 }

@@ -14,7 +14,7 @@ use crate::flow::{ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
 use crate::protocol::{Fact, dns, tls};
 use crate::report::{Run, Totals};
-use crate::source::{FrameNumber, InputSummary, Metadata};
+use crate::source::{FrameNumber, Metadata, Source};
 use crate::time::Tick;
 
 /// A flow that has ended, before it is joined with others.
@@ -76,6 +76,8 @@ pub(super) struct Merge {
     sidecar: Arc<Sidecar>,
     assessor: Assessor,
     names: dns::NameMemory,
+    /// Flows whose owners contradict each other.
+    contradicted: u64,
     /// What the flows add to the run's numbers.
     totals: Totals,
 }
@@ -89,6 +91,7 @@ impl Merge {
             sidecar: options.sidecar.clone(),
             assessor: Assessor::new(options.policy.clone(), options.trust.clone()),
             names: dns::NameMemory::default(),
+            contradicted: 0,
             totals: Totals::default(),
         }
     }
@@ -131,7 +134,8 @@ impl Merge {
     }
 
     /// What the run amounts to.
-    pub(super) fn finish(mut self, inputs: Vec<InputSummary>, read: ReaderCounts, limits: Dropped) -> Run {
+    pub(super) fn finish(mut self, source: &dyn Source, read: ReaderCounts, limits: Dropped) -> Run {
+        let inputs = source.inputs();
         let mut totals = std::mem::take(&mut self.totals);
         read.add_to(&mut totals);
         totals.dropped_by_kernel = inputs.iter().filter_map(|input| input.dropped).sum();
@@ -139,9 +143,25 @@ impl Merge {
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
         let losses = Losses { dropped_frames: totals.dropped_by_kernel, frames: totals.frames };
-        let assessment = self.assessor.finish(losses);
+        let mut assessment = self.assessor.finish(losses);
         for (name, count) in &assessment.dropped_by_limit {
             *totals.dropped_by_limit.entry(name.clone()).or_default() += count;
+        }
+        for (count, what) in [
+            (source.filtered(), "frames were held back by the filter expression"),
+            (self.apps.bad_lines(), "lines of the package list could not be read"),
+            (self.sidecar.bad_lines(), "lines of the list of connections could not be read"),
+            (self.contradicted, "flows have owners that contradict each other: the first is shown"),
+        ] {
+            if count > 0 {
+                assessment.notes.push(format!("{count} {what}"));
+            }
+        }
+        for (count, what) in [(self.apps.dropped(), "apps"), (self.sidecar.dropped(), "recorded connections")]
+        {
+            if count > 0 {
+                totals.dropped_by_limit.insert(what.to_owned(), count);
+            }
         }
         Run { inputs, totals, assessment, elapsed_ms: None }
     }
@@ -184,7 +204,9 @@ impl Merge {
         }
         let info = &ended.flow.info;
         ended.flow.owners.extend(self.sidecar.owner(&info.five_tuple, info.start, ended.flow.end));
-        let owner = owners_of(&ended.flow.owners, &self.apps).into_iter().next().map(Arc::new);
+        let mut owners = owners_of(&ended.flow.owners, &self.apps).into_iter();
+        let owner = owners.next().map(Arc::new);
+        self.contradicted = self.contradicted.saturating_add(u64::from(owners.next().is_some()));
         self.count(&ended, owner.is_some());
         let domain = domain_of(&ended.flow, &ended.observations, ended.tls.as_deref(), &self.names);
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
