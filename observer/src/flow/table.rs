@@ -572,6 +572,21 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_of_an_older_flow_ends_nothing() {
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.tcp(">S", 100, 0, "", 0);
+        bench.tcp("<", 5, 2_000_000_000, "", 1);
+        bench.tcp(">R", 2_000_000_000, 0, "", 2);
+        bench.tcp(">S", 100, 0, "", 13 * SECOND);
+        bench.tcp("<SA", 900, 101, "", 13 * SECOND);
+        bench.tcp(">R", 101, 0, "", 14 * SECOND);
+        let closed = bench.finish();
+        assert_eq!(closed.len(), 1);
+        assert_eq!(closed[0].0.tcp.unwrap().state, TcpState::Reset);
+        assert_eq!(closed[0].0.closed_at, Tick(19 * SECOND));
+    }
+
+    #[test]
     fn the_end_is_a_function_of_the_packets_not_of_who_looks() {
         for looks in [false, true] {
             let mut bench = Bench::new(FlowLimits::default());

@@ -10,6 +10,10 @@ use crate::time::Timestamp;
 /// the two directions in order only roughly.
 const PATIENCE: u8 = 16;
 
+/// How far the sequence number of a RST may lie from where its sender stands. Farther ones answer a segment of an older
+/// flow, and the receiver ignores them (RFC 9293 §3.10.7.4).
+const WINDOW: u32 = 1 << 24;
+
 /// A TCP segment without its addresses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TcpSegment<'a> {
@@ -256,17 +260,18 @@ impl Tcp {
     /// Follows the handshake and the end. Whether the segment's payload lies behind what was already sent. Keep-alives,
     /// which repeat one byte (RFC 9293 §3.8.4), do not count.
     fn track(&mut self, direction: Direction, segment: &TcpSegment<'_>) -> bool {
-        self.reset |= segment.flags.rst;
         let [forward, backward] = &mut self.sides;
         let side = match direction {
             Direction::ToResponder => forward,
             Direction::ToOriginator => backward,
         };
-        side.fin |= segment.flags.fin;
+        side.fin |= segment.flags.fin && !segment.flags.rst;
         if segment.flags.syn && side.initial.is_none() {
             side.initial = Some(segment.sequence);
         }
         if segment.flags.rst {
+            let distance = |highest| segment.sequence.wrapping_sub(highest).cast_signed().unsigned_abs();
+            self.reset |= side.highest.is_none_or(|highest| distance(highest) <= WINDOW);
             return false;
         }
         let end = segment.end();
