@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -145,10 +146,14 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     sinks.extend(store.as_mut().map(|store| store as &mut dyn FlowSink));
     sinks.extend(log.as_mut().map(|log| log as &mut dyn FlowSink));
     sinks.extend(overview.as_mut().map(|overview| overview as &mut dyn FlowSink));
+    tracing::info!(files = files.len(), expression, threads = options.threads, "analyzing");
+    let started = now();
     let mut bar = Bar::new(quiet);
     let analyzed = pipeline::analyze(source, &options, &mut sinks, &mut |read, total| bar.show(read, total));
     bar.clear();
     let run = analyzed?;
+    let elapsed = now().since(started);
+    tracing::info!(frames = run.totals.frames, flows = run.totals.flows, ?elapsed, "analyzed");
     if let Some(store) = &mut store {
         store.finish(&run, now())?;
     }
@@ -161,27 +166,34 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     if let (Outcome::Inconclusive(reason), false) = (&outcome, watched) {
         anstream::eprintln!("observer: inconclusive: {}", plain(reason));
     }
-    match (log, overview) {
-        (Some(log), _) => {
-            // JSON has no colours to strip.
-            let mut out = BufWriter::new(io::stdout().lock());
-            match arguments.format {
-                Format::Json => log.render_document(&run, &mut out)?,
-                Format::Jsonl | Format::Text => log.render_lines(&run, &mut out)?,
-            }
-            out.flush()?;
-        }
-        (None, overview) => {
-            let mut out = BufWriter::new(anstream::stdout().lock());
-            text::render(&run, &overview.unwrap_or_default(), arguments.fail_on.severity(), &mut out)?;
-            out.flush()?;
-        }
-    }
+    write(arguments, &run, log, overview).context("cannot write to standard output")?;
     Ok(match outcome {
         Outcome::Clean => ExitCode::SUCCESS,
         Outcome::Findings(_) => ExitCode::from(FINDINGS),
         Outcome::Inconclusive(_) => ExitCode::from(INCONCLUSIVE),
     })
+}
+
+/// Writes the run in the form that is asked for.
+fn write(
+    arguments: &Arguments,
+    run: &Run,
+    log: Option<FlowLog>,
+    overview: Option<Overview>,
+) -> io::Result<()> {
+    let Some(log) = log else {
+        let mut out = BufWriter::new(anstream::stdout().lock());
+        let overview = overview.unwrap_or_default();
+        text::render(run, &overview, arguments.fail_on.severity(), &mut out)?;
+        return out.flush();
+    };
+    // JSON has no colours to strip.
+    let mut out = BufWriter::new(io::stdout().lock());
+    match arguments.format {
+        Format::Json => log.render_document(run, &mut out)?,
+        Format::Jsonl | Format::Text => log.render_lines(run, &mut out)?,
+    }
+    out.flush()
 }
 
 fn warn_of_damage(run: &Run) {

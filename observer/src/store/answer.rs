@@ -12,6 +12,9 @@ use serde_json::Value;
 use super::{Database, QueryError};
 use crate::report::plain::plain;
 
+/// Columns of a terminal that a table's column needs to be read. With less, each row is written as a list.
+const READABLE: usize = 10;
+
 /// Rows that a table shows; the other forms have no limit.
 const TABLE_ROWS: u64 = 10_000;
 
@@ -177,6 +180,17 @@ impl<'a> Writer<'a> {
             Self::Csv { mut out, .. } => out.flush()?,
             Self::Json(out) => out.write_all(b"]\n")?,
             Self::Jsonl(_) => {}
+            Self::Table { out, table } if is_cramped(&table) => {
+                let names: Vec<_> = table.header().into_iter().flat_map(|row| row.cell_iter()).collect();
+                let width = names.iter().map(|name| name.content().chars().count()).max().unwrap_or(0);
+                for (number, row) in table.row_iter().enumerate() {
+                    writeln!(out, "{}row {}", if number == 0 { "" } else { "\n" }, number.saturating_add(1))?;
+                    for (name, cell) in names.iter().zip(row.cell_iter()) {
+                        let line = format!("  {:width$}  {}", name.content(), cell.content());
+                        writeln!(out, "{}", line.trim_end())?;
+                    }
+                }
+            }
             Self::Table { out, table } => {
                 for line in table.lines() {
                     writeln!(out, "{}", line.trim_end())?;
@@ -185,6 +199,14 @@ impl<'a> Writer<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether the terminal is too narrow for the table.
+fn is_cramped(table: &Table) -> bool {
+    let columns = table.header().map_or(0, comfy_table::Row::cell_count);
+    let needed = columns.saturating_mul(READABLE);
+    matches!(table.content_arrangement(), ContentArrangement::Dynamic)
+        && table.width().is_some_and(|width| usize::from(width) < needed)
 }
 
 /// A value as text: NULL is empty, a blob is in hex.

@@ -87,9 +87,15 @@ impl StoreError {
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, source },
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
-            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            // The file is there; what cannot be opened is its companion beside it.
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => Self::ReadOnly { path },
             _ => Self::Sqlite { path, source },
         }
+    }
+
+    /// Whether the file or its directory refuses to be written.
+    pub(super) fn is_read_only(&self) -> bool {
+        matches!(self, Self::ReadOnly { .. })
     }
 }
 

@@ -49,11 +49,37 @@ pub(super) fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     let connection =
         Connection::open_with_flags(path, flags).map_err(|error| StoreError::new(path, error))?;
     connection.busy_timeout(PATIENCE).map_err(|error| StoreError::new(path, error))?;
-    let number = check(&connection, path)?;
+    let (connection, number) = match check(&connection, path) {
+        Err(error) if error.is_read_only() => {
+            // WAL wants a companion file next to the database, which a read-only medium refuses. Nobody can write
+            // there either, so that the file can be taken as it lies.
+            let connection =
+                Connection::open_with_flags(as_it_lies(path), flags | OpenFlags::SQLITE_OPEN_URI)
+                    .map_err(|error| StoreError::new(path, error))?;
+            let number = check(&connection, path)?;
+            (connection, number)
+        }
+        checked => (connection, checked?),
+    };
     if number == 0 {
         return Err(StoreError::Foreign { path: path.to_owned() });
     }
     Ok(connection)
+}
+
+/// The URI by which SQLite opens the file at `path` without locks and companions (<https://sqlite.org/uri.html>).
+fn as_it_lies(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte))
+            }
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
 }
 
 /// Makes an empty file that only its owner may read, unless there is one. SQLite gives its companions (`-wal`, `-shm`)
@@ -119,6 +145,18 @@ mod tests {
 
     fn number(connection: &Connection, question: &str) -> i64 {
         connection.query_row(question, (), |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_database_can_be_read_as_it_lies() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("a run?#%20.db");
+        drop(for_writing(&path).unwrap());
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(as_it_lies(&path), flags).unwrap();
+        assert_eq!(number(&connection, "PRAGMA user_version"), i64::try_from(MIGRATIONS.len()).unwrap());
+        let beside: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(beside.len(), 1, "{beside:?}");
     }
 
     #[test]
