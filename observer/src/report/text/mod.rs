@@ -79,12 +79,12 @@ impl<'a> Section<'a> {
         let colour = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         if !self.is_judged() {
             let blamed = |blame| self.findings.iter().any(|finding| finding.blame == blame);
-            let word = if self.app.owner.is_none() {
-                "not judged"
+            let word = if blamed(Blame::Platform) {
+                "platform"
             } else if blamed(Blame::OutOfScope) {
                 "out of scope"
             } else {
-                "platform"
+                "not judged"
             };
             (word, Style::new().dimmed())
         } else if any(Judgement::Violated) {
