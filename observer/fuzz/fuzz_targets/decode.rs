@@ -7,7 +7,10 @@ use observer::decode::{Backing, Decoder, PacketRecord};
 use observer::source::{Frame, LinkType};
 use observer::time::Timestamp;
 
-const LINK_TYPES: [u16; 17] = [0, 1, 9, 12, 14, 50, 101, 105, 108, 113, 127, 149, 228, 229, 239, 258, 276];
+const LINK_TYPES: [u16; 33] = [
+    0, 1, 9, 11, 12, 14, 50, 51, 100, 101, 104, 105, 108, 109, 113, 117, 119, 127, 138, 149, 166, 192, 204, 219, 226,
+    228, 229, 239, 258, 276, 281, 284, 285,
+];
 
 fuzz_target!(|data: &[u8]| {
     let mut decoder = Decoder::default();

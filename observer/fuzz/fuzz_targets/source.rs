@@ -1,5 +1,5 @@
-//! Any bytes are read without a panic, every frame lies within its buffer, and frames are numbered from 1 without a
-//! hole; reading the same bytes a few at a time gives the same frames.
+//! Any bytes are read without a panic, every frame lies within its buffer, and numbers grow;
+//! reading the same bytes a few at a time gives the same frames.
 #![no_main]
 
 use std::io::{self, Read};
@@ -26,9 +26,7 @@ fn frames(bytes: Box<dyn Read + Send>) -> Option<Vec<(u64, i64, Vec<u8>)>> {
             frames.push((frame.number, frame.timestamp.0, frame.data.to_vec()));
         }
     }
-    for (expected, (number, ..)) in (1..).zip(&frames) {
-        assert_eq!(*number, expected);
-    }
+    assert!(frames.iter().map(|(number, ..)| *number).is_sorted_by(|a, b| a < b));
     assert_eq!(source.inputs().iter().map(|input| input.frames).sum::<u64>(), frames.len() as u64);
     Some(frames)
 }

@@ -9,7 +9,8 @@ use super::input::{Filled, Input};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::{
-    Damage, FrameBatch, FrameRecord, InputSummary, InterfaceIndex, LinkType, Metadata, Source, SourceError,
+    Damage, FrameBatch, FrameNumber, FrameRecord, InputSummary, InterfaceIndex, LinkType, Metadata, Source,
+    SourceError,
 };
 use crate::bytes::hex;
 use crate::time::Timestamp;
@@ -45,6 +46,8 @@ pub(super) struct Window<'a> {
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) frames: Vec<FrameRecord>,
+    /// The number that was given last.
+    number: FrameNumber,
     pub(super) metadata: Vec<(usize, Metadata)>,
     pub(super) summary: InputSummary,
 }
@@ -54,7 +57,8 @@ impl Found {
     pub(super) fn frame(&mut self, mut record: FrameRecord) {
         let summary = &mut self.summary;
         summary.frames = summary.frames.saturating_add(1);
-        record.number = summary.frames;
+        self.number = self.number.saturating_add(1);
+        record.number = self.number;
         if self.frames.last().is_none_or(|last| last.link_type != record.link_type)
             && let Err(place) = summary.link_types.binary_search(&record.link_type)
         {
@@ -67,6 +71,11 @@ impl Found {
             summary.last = Some(record.timestamp);
         }
         self.frames.push(record);
+    }
+
+    /// Leaves out a number.
+    pub(super) fn pass_number(&mut self) {
+        self.number = self.number.saturating_add(1);
     }
 
     pub(super) fn metadata(&mut self, metadata: Metadata) {

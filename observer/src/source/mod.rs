@@ -27,7 +27,8 @@ use serde::Serialize;
 pub use self::recorded::{Dialect, RecordedOwner, known_id};
 use crate::time::Timestamp;
 
-/// A frame's place in the run, from 1, as Wireshark shows it (for several files: as after `mergecap`).
+/// A frame's number in the run, from 1, as Wireshark shows it: custom and journal blocks of pcapng take numbers, too. With
+/// several files, frames are numbered anew in the order of their times.
 pub type FrameNumber = u64;
 
 /// A link-layer header type of <https://www.tcpdump.org/linktypes.html>.

@@ -22,23 +22,7 @@ declare_rule! {
         id: "accepted-name-mismatch",
         summary: "certificate for another name accepted",
         severity: High,
-        requirements: &[
-            "cl-mss:5.5",
-            "masvs:MSTG-NETWORK-3",
-            "asvs:1.9.2",
-            "asvs:9.2.3",
-            "google:network-security-measures",
-            "ncsc:2.1.1",
-            "ncsc:2.1.2",
-            "niap:FCS_HTTPS_EXT.1.3",
-            "nist:800-190-4.2.1",
-            "mitre:T1463",
-            "mitre:T1465",
-            "maswe-1:MASWE-0027",
-            "cwe:295",
-            "niap:FCS_HTTPS_EXT.1.1",
-            "cwe:297",
-        ],
+        requirements: super::acceptance_breaks!("niap:FCS_HTTPS_EXT.1.1", "cwe:297"),
     }
 }
 

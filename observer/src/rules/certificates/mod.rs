@@ -20,6 +20,29 @@ pub(super) use self::accepted_self_signed::AcceptedSelfSigned;
 pub(super) use self::accepted_untrusted_chain::AcceptedUntrustedChain;
 pub(super) use self::accepted_weak_certificate::AcceptedWeakCertificate;
 
+/// What it breaks to go on after a chain that must be refused, and what a rule adds.
+macro_rules! acceptance_breaks {
+    ($($more:literal),*) => {
+        &[
+            "cl-mss:5.5",
+            "masvs:MSTG-NETWORK-3",
+            "asvs:1.9.2",
+            "asvs:9.2.3",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "ncsc:2.1.2",
+            "niap:FCS_HTTPS_EXT.1.3",
+            "nist:800-190-4.2.1",
+            "mitre:T1463",
+            "mitre:T1465",
+            "maswe-1:MASWE-0027",
+            "cwe:295",
+            $($more,)*
+        ]
+    };
+}
+use acceptance_breaks;
+
 /// A chain, and the client that went on after it.
 struct Accepted<'a> {
     status: &'a ChainStatus,

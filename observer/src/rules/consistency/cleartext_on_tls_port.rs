@@ -20,19 +20,7 @@ declare_rule! {
         id: "cleartext-on-tls-port",
         summary: "cleartext on a port that is meant for TLS",
         severity: High,
-        requirements: &[
-            "cl-mss:5.4",
-            "cl-mss:5.1",
-            "masvs:MSTG-NETWORK-1",
-            "asvs:9.2.2",
-            "google:network-security-measures",
-            "ncsc:2.1.1",
-            "niap:FTP_DIT_EXT.1.1",
-            "mitre:M1009",
-            "mitre:T1466",
-            "maswe-1:MASWE-0026",
-            "cwe:319",
-        ],
+        requirements: super::inconsistency_breaks!(),
     }
 }
 

@@ -13,3 +13,24 @@ pub(super) use self::mixed_protection_host::MixedProtectionHost;
 pub(super) use self::redirect_to_cleartext::RedirectToCleartext;
 pub(super) use self::tls_failure_then_cleartext::TlsFailureThenCleartext;
 pub(super) use self::version_downgrade_retry::VersionDowngradeRetry;
+
+/// What it breaks to use TLS for one flow and not for another, and what a rule adds.
+macro_rules! inconsistency_breaks {
+    ($($more:literal),*) => {
+        &[
+            "cl-mss:5.4",
+            "cl-mss:5.1",
+            "masvs:MSTG-NETWORK-1",
+            "asvs:9.2.2",
+            "google:network-security-measures",
+            "ncsc:2.1.1",
+            "niap:FTP_DIT_EXT.1.1",
+            "mitre:M1009",
+            "mitre:T1466",
+            "maswe-1:MASWE-0026",
+            "cwe:319",
+            $($more,)*
+        ]
+    };
+}
+use inconsistency_breaks;

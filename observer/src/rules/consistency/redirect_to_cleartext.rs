@@ -18,19 +18,7 @@ declare_rule! {
         id: "redirect-to-cleartext",
         summary: "server redirects to a cleartext URL",
         severity: Medium,
-        requirements: &[
-            "cl-mss:5.4",
-            "cl-mss:5.1",
-            "masvs:MSTG-NETWORK-1",
-            "asvs:9.2.2",
-            "google:network-security-measures",
-            "ncsc:2.1.1",
-            "niap:FTP_DIT_EXT.1.1",
-            "mitre:M1009",
-            "mitre:T1466",
-            "maswe-1:MASWE-0026",
-            "cwe:319",
-        ],
+        requirements: super::inconsistency_breaks!(),
     }
 }
 

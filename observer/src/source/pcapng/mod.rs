@@ -51,7 +51,7 @@ enum Block {
     /// A block of this type and length, whose length is also at its end.
     Good { kind: u32, len: usize, order: ByteOrder },
     /// A block that need not be looked into, too long to look at its end.
-    Long { len: usize },
+    Long { kind: u32, len: usize },
     /// A block of this type and length, with another length at its end.
     BadEnd { kind: u32, len: usize, order: ByteOrder },
     /// The file ends within a block of this type and length.
@@ -93,7 +93,7 @@ impl Pcapng {
         }
         if len > MAX_BLOCK {
             return match kind {
-                JOURNAL | SECRETS | CUSTOM | CUSTOM_NOT_COPIED => Block::Long { len },
+                JOURNAL | SECRETS | CUSTOM | CUSTOM_NOT_COPIED => Block::Long { kind, len },
                 _ => Block::Bad { reason: "a block is too long" },
             };
         }
@@ -151,6 +151,11 @@ impl Pcapng {
     }
 }
 
+/// Whether Wireshark counts a block as a frame although it is no packet. Evidence has to name Wireshark's numbers.
+fn takes_a_number(kind: u32) -> bool {
+    matches!(kind, JOURNAL | CUSTOM | CUSTOM_NOT_COPIED)
+}
+
 /// The byte order that a section header states; `None` if `head` begins another block.
 fn section_order(head: &[u8; FRAME]) -> Option<Result<ByteOrder, &'static str>> {
     (ByteOrder::Big.u32(head, 0)? == SECTION_HEADER).then(|| match ByteOrder::Big.u32(head, 8) {
@@ -204,7 +209,10 @@ impl Format for Pcapng {
             }
             let (kind, len, order) = match self.block(window, at) {
                 Block::Good { kind, len, order } => (kind, len, order),
-                Block::Long { len } => {
+                Block::Long { kind, len } => {
+                    if takes_a_number(kind) {
+                        found.pass_number();
+                    }
                     self.skip = to_u64(len);
                     continue;
                 }
@@ -245,6 +253,9 @@ impl Format for Pcapng {
             let start = at.saturating_add(8);
             let next = at.saturating_add(len);
             let body = bytes.get(start..next.saturating_sub(4)).unwrap_or_default();
+            if takes_a_number(kind) {
+                found.pass_number();
+            }
             if kind == SECTION_HEADER {
                 self.section = Section::new(order, self.section.next_index());
             } else if let Err(Malformed(reason)) = self.read(kind, body, start, found) {
