@@ -1,1 +1,183 @@
-//! Helpers of the integration tests.
+//! What the integration tests share: runs of the pipeline, and a short way to write down what came out.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use observer::pipeline::{self, Options};
+use observer::report::Run;
+use observer::report::json::FlowLog;
+use observer::report::secrets::Secrets;
+use observer::source::Source;
+use observer::trust::TrustStore;
+use serde_json::Value;
+
+/// Options as for `observer analyze --ca captures/certificates/lab-root.pem`.
+///
+/// # Errors
+/// When the lab's root cannot be read.
+pub fn options(threads: usize) -> Result<Options, Box<dyn Error>> {
+    let mut trust = TrustStore::default();
+    trust.add_file(&observer_captures::roots())?;
+    Ok(Options { threads, trust: Arc::new(trust), ..Options::default() })
+}
+
+/// Runs `source` and renders JSON Lines.
+///
+/// # Errors
+/// Those of the run.
+pub fn analyze(source: Box<dyn Source>, options: &Options) -> Result<(Run, Vec<u8>), Box<dyn Error>> {
+    let mut log = FlowLog::new(Secrets::default())?;
+    let run = pipeline::analyze(source, options, &mut [&mut log], &mut |_, _| {})?;
+    let mut out = Vec::new();
+    log.render_lines(&run, &mut out)?;
+    Ok((run, out))
+}
+
+/// Rewrites JSON Lines as one short block a flow, finding and verdict on CL MSS, with times relative to the first frame.
+///
+/// # Errors
+/// When a line is not JSON.
+pub fn digest(lines: &[u8]) -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let record: Value = serde_json::from_slice(line)?;
+        match text(&record, "/type").as_str() {
+            "flow" => flow(&record, &mut out),
+            "finding" => writeln!(
+                out,
+                "{} {} {}: {} {:?}",
+                text(&record, "/rule/severity"),
+                text(&record, "/rule/confidence"),
+                text(&record, "/rule/id"),
+                text(&record, "/message"),
+                list(&record, "/frames"),
+            )?,
+            "verdict" if text(&record, "/requirement").starts_with("cl-mss:") => {
+                let judgement = text(&record, "/verdict");
+                if !matches!(judgement.as_str(), "not_observable" | "not_exercised") {
+                    writeln!(out, "{} {judgement}", text(&record, "/requirement"))?;
+                }
+            }
+            "summary" => {
+                for key in ["dropped", "malformed", "skipped"] {
+                    if let Some(Value::Object(counts)) = record.get(key) {
+                        for (name, count) in counts.iter().filter(|(_, count)| count.as_u64() != Some(0)) {
+                            writeln!(out, "{key} {name}: {count}")?;
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(out)
+}
+
+fn flow(record: &Value, out: &mut String) {
+    let mut line = |text: String| out.push_str(&text);
+    let end = |side: &str| match record.pointer(&format!("/{side}/port")) {
+        Some(port) => format!("{}:{port}", text(record, &format!("/{side}/ip"))),
+        None => text(record, &format!("/{side}/ip")),
+    };
+    line(format!(
+        "{} {} > {} {} {} frames {}-{}",
+        text(record, "/network/transport"),
+        end("source"),
+        end("destination"),
+        list(record, "/network/layers").join("/"),
+        text(record, "/network/protection"),
+        text(record, "/frames/first"),
+        text(record, "/frames/last"),
+    ));
+    for (name, pointer) in [
+        ("tcp", "/tcp/state"),
+        ("host", "/destination/domain"),
+        ("by", "/destination/domain_basis"),
+        ("tunnel", "/network/tunnel"),
+        ("uid", "/owner/uid"),
+        ("package", "/owner/package"),
+        ("process", "/owner/process"),
+        ("gaps", "/tcp/gaps"),
+        ("retransmissions", "/tcp/retransmissions"),
+    ] {
+        let value = text(record, pointer);
+        if !value.is_empty() && value != "0" {
+            line(format!(" {name}={value}"));
+        }
+    }
+    line("\n".to_owned());
+    if let Some(tls) = record.get("tls") {
+        line(format!(
+            "  {} {} {} {} {} established={} resumed={} client_certificate={} requested={}\n",
+            text(tls, "/version_protocol"),
+            text(tls, "/version"),
+            text(tls, "/cipher"),
+            text(tls, "/curve"),
+            text(tls, "/next_protocol"),
+            text(tls, "/established"),
+            text(tls, "/resumed"),
+            text(tls, "/client/certificate"),
+            text(tls, "/server/certificate_requested"),
+        ));
+        line(format!(
+            "  client {} ja3={} ja4={} ech={}\n",
+            list(tls, "/client/supported_versions").join(","),
+            text(tls, "/client/ja3"),
+            text(tls, "/client/ja4"),
+            text(tls, "/client/ech"),
+        ));
+        for pointer in ["/server/certificate_chain", "/client/certificate_chain"] {
+            for certificate in tls.pointer(pointer).and_then(Value::as_array).into_iter().flatten() {
+                line(format!(
+                    "  {} {} {} {}\n",
+                    pointer.trim_start_matches('/').replace("/certificate_chain", ":"),
+                    text(certificate, "/subject"),
+                    text(certificate, "/public_key/bits"),
+                    text(certificate, "/signature_algorithm"),
+                ));
+            }
+        }
+        for alert in tls.get("alerts").and_then(Value::as_array).into_iter().flatten() {
+            line(format!(
+                "  alert {} {} {}\n",
+                text(alert, "/from"),
+                text(alert, "/description"),
+                text(alert, "/frame")
+            ));
+        }
+    }
+    for http in record.get("http").and_then(Value::as_array).into_iter().flatten() {
+        line(format!(
+            "  http {} {} {} {}\n",
+            text(http, "/method"),
+            text(http, "/host"),
+            text(http, "/path"),
+            text(http, "/status_code")
+        ));
+    }
+    for dns in record.get("dns").and_then(Value::as_array).into_iter().flatten() {
+        let answers = dns.get("answers").and_then(Value::as_array).map_or(0, Vec::len);
+        line(format!(
+            "  dns {} {} {} {answers} answers\n",
+            text(dns, "/question/type"),
+            text(dns, "/question/name"),
+            text(dns, "/response_code")
+        ));
+    }
+}
+
+/// The value at a JSON pointer as text; empty where there is none.
+fn text(record: &Value, pointer: &str) -> String {
+    match record.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// The strings of the array at a JSON pointer.
+fn list(record: &Value, pointer: &str) -> Vec<String> {
+    let values = record.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    values.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
+}

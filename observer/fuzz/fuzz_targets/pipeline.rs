@@ -6,7 +6,7 @@ use std::io::Cursor;
 use libfuzzer_sys::fuzz_target;
 use observer::pipeline::{self, Options};
 use observer::report::json::FlowLog;
-use observer::report::Secrets;
+use observer::report::secrets::Secrets;
 use observer::source;
 
 fn analyze(data: &[u8], threads: usize) -> Option<Vec<u8>> {
@@ -15,7 +15,7 @@ fn analyze(data: &[u8], threads: usize) -> Option<Vec<u8>> {
     let mut log = FlowLog::new(Secrets::default()).ok()?;
     let run = pipeline::analyze(source, &options, &mut [&mut log], &mut |_, _| {}).ok()?;
     let mut out = Vec::new();
-    log.render(&run, &mut out).ok()?;
+    log.render_lines(&run, &mut out).ok()?;
     Some(out)
 }
 
