@@ -108,6 +108,23 @@ fn a_capture_of_only_arp_is_inconclusive() {
 }
 
 #[test]
+fn the_report_says_who_breaks_what_and_leaves_the_platform_for_last() {
+    let (_, stdout, _) = analyze(&[&demo()]);
+    let first = stdout.split("high").next().unwrap_or_default().replace('\n', " ");
+    for clause in ["com.example.shop violates CL MSS 5.1 and 5.4", "com.example.chat violates 5.5"] {
+        assert!(first.starts_with("VIOLATED: ") && first.contains(clause), "{first}");
+    }
+    assert!(!first.contains("networkstack") && !first.contains("news"), "{first}");
+    let place = |line: &str| stdout.find(line).unwrap_or_else(|| panic!("no {line:?} in:\n{stdout}"));
+    assert!(place("\ncom.example.news") < place("\ncom.android.networkstack"));
+    assert!(stdout.contains("the platform's own traffic, no app's"), "{stdout}");
+    let longest = stdout.lines().skip(3).map(|line| line.chars().count()).max();
+    assert!(longest <= Some(80), "{longest:?} columns:\n{stdout}");
+    let rows = stdout.lines().filter(|line| line.starts_with("  5.")).count();
+    assert_eq!(rows, 4 * 9, "nine rows for each app:\n{stdout}");
+}
+
+#[test]
 fn exit_codes_follow_the_findings() {
     let clean = path("tls/tls13-good.pcap").display().to_string();
     let bad = demo();

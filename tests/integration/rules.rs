@@ -212,15 +212,29 @@ fn every_app_has_a_verdict_for_every_requirement() {
 
 #[test]
 fn what_is_opaque_is_neither_protected_nor_violated() {
-    let judgement = |name: &str| {
-        let assessment = assess(capture(name), POLICY).unwrap();
-        let verdict = assessment.verdicts.iter().find(|verdict| verdict.requirement == "cl-mss:5.1");
-        verdict.expect("a verdict").judgement
+    let verdict = |names: &[&str], filter: &str| {
+        let paths: Vec<_> = names.iter().map(|name| capture(name).path()).collect();
+        let source = observer::source::open_filtered(&paths, Some(filter)).expect("captures");
+        let run = pipeline::analyze(source, &Options::default(), &mut [], &mut |_read, _total| {}).unwrap();
+        let mut verdicts = run.assessment.verdicts.into_iter();
+        let verdict = verdicts.find(|verdict| verdict.requirement == "cl-mss:5.1").expect("a verdict");
+        (verdict.judgement, verdict.reason)
     };
+    let judgement = |name: &str| verdict(&[name], "").0;
     assert_eq!(judgement("unknown/opaque.pcap"), Judgement::Inconclusive);
     assert_eq!(judgement("unknown/line-protocol.pcap"), Judgement::Violated);
-    assert_eq!(judgement("tls/tls13-good.pcap"), Judgement::NoViolationObserved);
     assert_eq!(judgement("dns/a-aaaa-https.pcap"), Judgement::NotExercised);
+    let (good, reason) = verdict(&["tls/tls13-good.pcap"], "");
+    assert_eq!(good, Judgement::NoViolationObserved);
+    assert_eq!(reason, "1 flow with payload to 1 endpoint broke nothing");
+    // Flows beside it that are protected do not protect it.
+    let (mixed, reason) = verdict(&["tls/tls13-good.pcap", "unknown/opaque.pcap"], "");
+    assert_eq!(mixed, Judgement::Inconclusive);
+    assert!(reason.contains("(1 of 2 flows)"), "{reason}");
+    // Text whose beginning is missing is no proof of cleartext, and no proof of protection either.
+    let (late, reason) = verdict(&["unknown/line-protocol.pcap"], "tcp[tcpflags] & tcp-syn == 0");
+    assert_eq!(late, Judgement::Inconclusive);
+    assert!(reason.contains("like text"), "{reason}");
 }
 
 #[test]

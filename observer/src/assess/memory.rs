@@ -35,8 +35,10 @@ pub(super) struct AppMemory {
     pub(super) hidden_chains: u64,
     /// Invalid or unknown chains that the client turned away.
     pub(super) refused: u64,
-    /// Flows that no protocol claims and that are not text.
+    /// Flows that no protocol claims and that are not text: not known to be protected.
     pub(super) opaque: u64,
+    /// Flows that no protocol claims and that look like text, without enough of it from the start to say so.
+    pub(super) vague: u64,
 }
 
 #[derive(Default)]
@@ -166,8 +168,15 @@ impl AppMemory {
         let payload = flow.flow.counts.iter().fold(0u64, |sum, counts| sum.saturating_add(counts.payload));
         self.payload = self.payload.saturating_add(payload);
         self.gap_bytes = self.gap_bytes.saturating_add(flow.flow.tcp.map_or(0, |summary| summary.gap_bytes));
-        if flow.protection == Protection::Opaque && facts::counts(flow) {
-            self.opaque = self.opaque.saturating_add(1);
+        if facts::counts(flow) {
+            let unclaimed = flow.unrecognised().is_some();
+            match flow.protection {
+                Protection::Opaque => self.opaque = self.opaque.saturating_add(1),
+                Protection::Cleartext if unclaimed && facts::unknown_text(flow).is_none() => {
+                    self.vague = self.vague.saturating_add(1);
+                }
+                _ => {}
+            }
         }
         let Some(session) = flow.tls.as_deref() else { return };
         let new = session.version().is_some_and(|version| version >= TlsVersion::TLS_1_3);

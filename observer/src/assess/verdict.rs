@@ -123,17 +123,15 @@ fn verdict(
     } else if requirement.exercise == Exercise::None || rules::bearing_on(requirement.id).next().is_none() {
         (Judgement::NotObservable, format!("{} {instead}", requirement.bearing))
     } else if covered.flows == 0 && requirement.exercise == Exercise::Chain && app.hidden_chains > 0 {
-        let reason =
-            format!("TLS 1.3 hides the certificates of all {} handshakes. {instead}", app.hidden_chains);
+        let handshakes = plural(app.hidden_chains, "handshake", "handshakes");
+        let reason = format!("TLS 1.3 hides the certificates of {handshakes}. {instead}");
         (Judgement::NotObservable, reason)
     } else if covered.flows == 0 {
         (Judgement::NotExercised, format!("{} {instead}", unexercised(policy, requirement.exercise)))
     } else if let Some(doubt) = doubt {
         (Judgement::Inconclusive, format!("nothing was found, but {doubt}"))
-    } else if requirement.exercise == Exercise::Payload && app.opaque >= covered.flows {
-        let reason =
-            format!("all {} flows are opaque: neither readable nor known to be protected", app.opaque);
-        (Judgement::Inconclusive, reason)
+    } else if let Some(unknown) = unknown(app, requirement) {
+        (Judgement::Inconclusive, format!("nothing was found, but {unknown}"))
     } else if gaps > u64::from(policy.thresholds.gap_percent) {
         (Judgement::Inconclusive, format!("nothing was found, but {gaps} % of the payload is missing"))
     } else {
@@ -149,6 +147,24 @@ fn verdict(
         bytes: covered.bytes,
         reason,
     }
+}
+
+/// Which flows may break it without showing it: what cannot be read is not thereby protected.
+fn unknown(app: &AppMemory, requirement: &Requirement) -> Option<String> {
+    if requirement.exercise != Exercise::Payload {
+        return None;
+    }
+    let all = app.covered(Exercise::Payload).flows;
+    let mut parts = Vec::new();
+    if app.opaque > 0 {
+        let share = format!("{} of {}", app.opaque, plural(all, "flow", "flows"));
+        parts.push(format!("what is opaque is neither readable nor known to be protected ({share})"));
+    }
+    if app.vague > 0 {
+        let share = format!("{} of {}", app.vague, plural(all, "flow", "flows"));
+        parts.push(format!("what looks like text lacks the start that tells what it is ({share})"));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Why nothing exercised it.
@@ -171,25 +187,37 @@ fn unexercised(policy: &Policy, exercise: Exercise) -> &'static str {
 /// What was exercised without a violation, and what stays in the dark.
 fn observed(app: &AppMemory, requirement: &Requirement, noted: usize) -> String {
     let covered = app.covered(requirement.exercise);
-    let mut reason = format!("{} flows with {} endpoints broke nothing", covered.flows, covered.endpoints);
+    let (one, many) = match requirement.exercise {
+        Exercise::Payload => ("flow with payload", "flows with payload"),
+        Exercise::Handshake => ("TLS handshake", "TLS handshakes"),
+        Exercise::Chain => ("server chain, readable or refused,", "server chains, readable or refused,"),
+        Exercise::Pin => ("chain of a pinned host", "chains of pinned hosts"),
+        Exercise::ClientCertificate => ("handshake for mutual TLS", "handshakes for mutual TLS"),
+        Exercise::Request => ("flow with readable requests", "flows with readable requests"),
+        Exercise::Endpoint | Exercise::None => ("flow", "flows"),
+    };
+    let endpoints = plural(covered.endpoints, "endpoint", "endpoints");
+    let mut reason = format!("{} to {endpoints} broke nothing", plural(covered.flows, one, many));
     if noted > 0 {
-        reason.push_str(&format!("; {noted} findings of less weight are noted"));
+        let noted = u64::try_from(noted).unwrap_or(u64::MAX);
+        reason.push_str(&format!("; {} of less weight", plural(noted, "finding", "findings")));
     }
-    match requirement.exercise {
-        Exercise::Chain => {
-            if app.refused > 0 {
-                reason.push_str(&format!("; the client refused the server in {} flows", app.refused));
-            }
-            if app.hidden_chains > 0 {
-                reason.push_str(&format!("; TLS 1.3 hides {} chains", app.hidden_chains));
-            }
+    if requirement.exercise == Exercise::Chain {
+        if app.refused > 0 {
+            let flows = plural(app.refused, "flow", "flows");
+            reason.push_str(&format!("; the client refused the server in {flows}"));
         }
-        Exercise::Payload if app.opaque > 0 => {
-            reason.push_str(&format!("; {} flows are opaque and not known to be protected", app.opaque));
+        if app.hidden_chains > 0 {
+            let chains = plural(app.hidden_chains, "chain", "chains");
+            reason.push_str(&format!("; TLS 1.3 hides {chains}"));
         }
-        _ => {}
     }
     reason
+}
+
+/// `1 flow`, `2 flows`.
+fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// What the tester ought to know of the policy.

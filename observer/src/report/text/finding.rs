@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use super::words::{bold, count, dim, number, wrapped};
-use super::{SHOWN, words};
+use super::{SHOWN, requirements, words};
 use crate::report::names;
 use crate::report::plain::plain;
 use crate::rules::{Finding, RuleInfo, Severity};
@@ -12,16 +12,13 @@ use crate::rules::{Finding, RuleInfo, Severity};
 /// Frames that a display filter names.
 const FRAMES: usize = 20;
 
-/// The requirements that a finding names; it says how many more it breaks.
-const STANDARDS: &[&str] = &["cl-mss:", "masvs:"];
-
-/// Writes findings, those that are for the reader's knowledge summed up by rule.
-pub(super) fn render(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
-    let (known, weighty): (Vec<&Finding>, Vec<&Finding>) =
-        findings.iter().partition(|finding| finding.severity == Severity::Info);
+/// Writes findings: those of weight one by one, the others by rule. Those that are `held` against nobody have no weight.
+pub(super) fn render(findings: &[&Finding], held: bool, out: &mut dyn Write) -> io::Result<()> {
+    let (weighty, noted): (Vec<&Finding>, Vec<&Finding>) =
+        findings.iter().partition(|finding| held && finding.severity >= Severity::Medium);
     for finding in weighty.iter().take(SHOWN) {
         writeln!(out)?;
-        one(finding, out)?;
+        one(finding, held, out)?;
     }
     let hidden = weighty.len().saturating_sub(SHOWN);
     if hidden > 0 {
@@ -32,25 +29,25 @@ pub(super) fn render(findings: &[&Finding], out: &mut dyn Write) -> io::Result<(
         )?;
     }
     let mut rules: Vec<&RuleInfo> = Vec::new();
-    for finding in &known {
+    for finding in &noted {
         if !rules.iter().any(|rule| rule.id == finding.rule.id) {
             rules.push(finding.rule);
         }
     }
     for rule in rules {
-        let theirs: Vec<_> = known.iter().copied().filter(|finding| finding.rule.id == rule.id).collect();
+        let theirs: Vec<_> = noted.iter().copied().filter(|finding| finding.rule.id == rule.id).collect();
         writeln!(out)?;
         match theirs.as_slice() {
-            [finding] => one(finding, out)?,
-            _ => many(rule, &theirs, out)?,
+            [finding] => one(finding, held, out)?,
+            _ => many(rule, &theirs, held, out)?,
         }
     }
     Ok(())
 }
 
-fn one(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+fn one(finding: &Finding, held: bool, out: &mut dyn Write) -> io::Result<()> {
     let confidence = names::finding_confidence(finding.confidence);
-    title(finding.severity, finding.rule, &format!(" ({confidence})"), out)?;
+    title(finding.severity, held, finding.rule, &format!(" ({confidence})"), out)?;
     for line in wrapped(&plain(&finding.message), 69) {
         writeln!(out, "           {line}")?;
     }
@@ -62,12 +59,20 @@ fn one(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let more = if finding.flows > 1 { format!(", {}", count(finding.flows, "flow")) } else { String::new() };
     writeln!(out, "           {place}, frame {}{more}", finding.evidence.primary.1)?;
     evidence(&[finding], out)?;
-    requirements(finding.rule, out)
+    if held { requirements::of_rule(finding.rule, out) } else { Ok(()) }
 }
 
-/// Several findings of one rule that are for the reader's knowledge.
-fn many(rule: &RuleInfo, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
-    title(Severity::Info, rule, "", out)?;
+/// Several findings of one rule.
+fn many(rule: &RuleInfo, findings: &[&Finding], held: bool, out: &mut dyn Write) -> io::Result<()> {
+    let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(rule.severity);
+    let flows = findings.iter().map(|finding| finding.flows).fold(0, u64::saturating_add);
+    title(worst, held, rule, &format!(" ({})", count(flows, "flow")), out)?;
+    let mut messages = findings.iter().map(|finding| finding.message.as_str());
+    let first = messages.next().unwrap_or(rule.summary);
+    let message = if messages.all(|message| message == first) { first } else { rule.summary };
+    for line in wrapped(&plain(message), 69) {
+        writeln!(out, "           {line}")?;
+    }
     let mut places: Vec<_> = findings
         .iter()
         .map(|finding| {
@@ -89,11 +94,11 @@ fn many(rule: &RuleInfo, findings: &[&Finding], out: &mut dyn Write) -> io::Resu
         writeln!(out, "           {line}")?;
     }
     evidence(findings, out)?;
-    requirements(rule, out)
+    if held { requirements::of_rule(rule, out) } else { Ok(()) }
 }
 
-fn title(severity: Severity, rule: &RuleInfo, note: &str, out: &mut dyn Write) -> io::Result<()> {
-    let style = words::severity(severity);
+fn title(severity: Severity, held: bool, rule: &RuleInfo, note: &str, out: &mut dyn Write) -> io::Result<()> {
+    let style = if held { words::severity(severity) } else { anstyle::Style::new().dimmed() };
     let word = names::severity(severity).to_uppercase();
     writeln!(out, "  {style}{word:8}{style:#} {}{}", bold(rule.id), dim(note))
 }
@@ -112,19 +117,4 @@ fn evidence(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
         "           Wireshark: {}{more}",
         bold(&format!("frame.number in {{{}}}", shown.join(", ")))
     )
-}
-
-fn requirements(rule: &RuleInfo, out: &mut dyn Write) -> io::Result<()> {
-    let named: Vec<_> = rule
-        .requirements
-        .iter()
-        .copied()
-        .filter(|requirement| STANDARDS.iter().any(|standard| requirement.starts_with(standard)))
-        .collect();
-    let others = rule.requirements.len().saturating_sub(named.len());
-    let more = if others > 0 { format!(" and {others} of other standards") } else { String::new() };
-    for (place, line) in wrapped(&format!("{}{more}", named.join(", ")), 62).iter().enumerate() {
-        writeln!(out, "           {} {}", if place == 0 { "bears on" } else { "        " }, dim(line))?;
-    }
-    Ok(())
 }

@@ -24,7 +24,12 @@ pub(super) fn render(run: &Run, overview: &Overview, out: &mut dyn Write) -> io:
     if totals.duplicates > 0 {
         line.push_str(&format!(", {} counted once", count(totals.duplicates, "duplicate packet")));
     }
-    writeln!(out, "\n{line}")
+    writeln!(out, "\n{line}")?;
+    if !run.assessment.verdicts.is_empty() {
+        writeln!(out, "All verdicts: --format json, or --db FILE and observer query FILE verdicts.")?;
+        writeln!(out, "What to check where traffic says nothing: observer requirements.")?;
+    }
+    Ok(())
 }
 
 fn limits(run: &Run, overview: &Overview) -> Vec<String> {

@@ -7,6 +7,7 @@
 mod app;
 mod finding;
 mod limits;
+mod requirements;
 mod words;
 
 use std::cmp::Reverse;
@@ -67,10 +68,26 @@ impl<'a> Section<'a> {
         !self.verdicts.is_empty()
     }
 
-    /// Judged apps first, the worst first.
-    fn rank(&self) -> (bool, Reverse<Option<Severity>>, Reverse<usize>, bool) {
+    /// Whether the platform sent it and nobody asked to judge the platform.
+    fn is_platform(&self) -> bool {
+        let blamed = || self.findings.iter().any(|finding| finding.blame == Blame::Platform);
+        !self.is_judged() && (self.app.owner.as_ref().is_some_and(|owner| owner.is_platform()) || blamed())
+    }
+
+    /// Its name in a sentence.
+    fn subject(&self) -> String {
+        match &self.app.owner {
+            Some(_) => self.name(),
+            None if self.nameless == ALL => "the traffic".to_owned(),
+            None => self.nameless.to_lowercase(),
+        }
+    }
+
+    /// Judged apps first, the worst first; the platform last.
+    fn rank(&self) -> impl Ord + use<> {
         let worst = self.findings.iter().map(|finding| finding.severity).max();
-        (!self.is_judged(), Reverse(worst), Reverse(self.findings.len()), self.app.owner.is_none())
+        let unknown = self.app.owner.is_none();
+        (!self.is_judged(), self.is_platform(), Reverse(worst), Reverse(self.findings.len()), unknown)
     }
 
     /// The verdict in one word or two, and its colour.
@@ -78,13 +95,11 @@ impl<'a> Section<'a> {
         let any = |judgement| self.verdicts.iter().any(|verdict| verdict.judgement == judgement);
         let colour = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         if !self.is_judged() {
-            let blamed = |blame| self.findings.iter().any(|finding| finding.blame == blame);
-            let word = if blamed(Blame::Platform) {
-                "platform"
-            } else if blamed(Blame::OutOfScope) {
-                "out of scope"
-            } else {
-                "not judged"
+            let out_of_scope = || self.findings.iter().any(|finding| finding.blame == Blame::OutOfScope);
+            let word = match self.is_platform() {
+                true => "platform",
+                false if out_of_scope() => "out of scope",
+                false => "not judged",
             };
             (word, Style::new().dimmed())
         } else if any(Judgement::Violated) {
@@ -107,10 +122,11 @@ pub fn render(
     fail_on: Option<Severity>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    headline(run, fail_on, out)?;
     let nameless = if overview.hidden().attributed == 0 { ALL } else { UNATTRIBUTED };
     let mut sections: Vec<_> = overview.apps().map(|app| Section::new(run, nameless, app)).collect();
     sections.sort_by_key(Section::rank);
+    headline(run, &sections, fail_on, out)?;
+    inputs(run, out)?;
     if sections.len() > 1 {
         writeln!(out)?;
         list_apps(&sections, out)?;
@@ -123,40 +139,65 @@ pub fn render(
     let others: Vec<_> = run.assessment.findings.iter().filter(|finding| !is_shown(finding)).collect();
     if !others.is_empty() {
         writeln!(out, "\n{}", bold("Findings beside the traffic"))?;
-        finding::render(&others, out)?;
+        finding::render(&others, true, out)?;
     }
     excused(run, out)?;
     limits::render(run, overview, out)
 }
 
-fn headline(run: &Run, fail_on: Option<Severity>, out: &mut dyn Write) -> io::Result<()> {
+/// The verdict in words, and what it rests on in numbers.
+fn headline(
+    run: &Run,
+    sections: &[Section<'_>],
+    fail_on: Option<Severity>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let colour = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
     let (good, bad, doubtful) = (colour(AnsiColor::Green), colour(AnsiColor::Red), colour(AnsiColor::Yellow));
     let held: Vec<_> = run.assessment.held_against_apps(Severity::Info).collect();
-    let findings = severities(held.iter().copied());
-    match run.outcome(fail_on) {
-        Outcome::Findings(_) => writeln!(out, "{bad}VIOLATED{bad:#}: {findings}")?,
-        Outcome::Inconclusive(reason) => {
-            writeln!(out, "{doubtful}INCONCLUSIVE{doubtful:#}: {}", plain(&reason))?;
-            if !held.is_empty() {
-                writeln!(out, "{findings}")?;
-            }
-        }
-        Outcome::Clean if held.is_empty() => {
-            writeln!(out, "{good}NO VIOLATION OBSERVED{good:#}, which does not prove that there is none")?;
-        }
-        Outcome::Clean => match fail_on {
-            Some(least) => {
-                let least = names::severity(least).to_uppercase();
-                writeln!(out, "{good}NOTHING AT OR ABOVE {least}{good:#}: {findings}")?;
-            }
-            None => writeln!(out, "{}: {findings}", bold("FINDINGS"))?,
-        },
+    let outcome = run.outcome(fail_on);
+    if let Outcome::Inconclusive(reason) = &outcome {
+        say(doubtful, "INCONCLUSIVE", reason, out)?;
     }
+    let violations = requirements::sentence(sections, Judgement::Violated, "violates");
+    let open = requirements::sentence(sections, Judgement::Inconclusive, "leaves open");
+    match (&violations, &outcome) {
+        (Some(violations), _) => say(bad, "VIOLATED", violations, out)?,
+        (None, Outcome::Inconclusive(_)) => {}
+        (None, Outcome::Findings(_)) => say(bad, "FINDINGS", "none of them breaks CL MSS section 5", out)?,
+        (None, Outcome::Clean) if sections.iter().any(Section::is_judged) => {
+            let rest = open.unwrap_or_else(|| "this does not prove that there is none".to_owned());
+            say(good, "NO VIOLATION OBSERVED", &rest, out)?;
+        }
+        (None, Outcome::Clean) => say(doubtful, "NOTHING JUDGED", "no app in scope has traffic", out)?,
+    }
+    let mut line = severities(held.iter().copied());
     let others = u64::try_from(run.assessment.findings.len().saturating_sub(held.len())).unwrap_or(u64::MAX);
     if others > 0 {
-        writeln!(out, "{} beside these, held against no app in scope.", count(others, "finding"))?;
+        line.push_str(&format!("; {} held against no app", count(others, "more finding")));
     }
+    if let (Outcome::Clean, Some(least), false) = (&outcome, fail_on, held.is_empty()) {
+        line.push_str(&format!("; none at or above {} (--fail-on)", names::severity(least)));
+    }
+    for line in wrapped(&line, 80) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Writes a word that stands out, and a sentence.
+fn say(style: Style, word: &str, sentence: &str, out: &mut dyn Write) -> io::Result<()> {
+    for (place, line) in wrapped(&format!("{word}: {}", plain(sentence)), 80).iter().enumerate() {
+        match line.strip_prefix(word).filter(|_| place == 0) {
+            Some(rest) => writeln!(out, "{style}{word}{style:#}{rest}")?,
+            None => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
+}
+
+/// What was read, and what the tester ought to know of the policy.
+fn inputs(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     for input in &run.inputs {
         let mut line = format!("{}: {}", plain(&input.path), count(input.frames, "frame"));
         if let (Some(first), Some(last)) = (input.first, input.last) {
