@@ -12,7 +12,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
 use crate::attribution::{AppDirectory, Sidecar};
@@ -96,18 +96,19 @@ pub fn analyze(
     let threads = options.threads.clamp(1, FlowLimits::SHARDS);
     thread::scope(|scope| {
         let (to_merge, from_all) = sync_channel(QUEUE * (threads + 1));
+        let (to_reader, spare) = channel();
         let mut to_workers = Vec::with_capacity(threads);
         let mut workers = Vec::with_capacity(threads);
         for index in 0..threads {
             let (to_worker, from_reader) = sync_channel(QUEUE);
             let to_merge = to_merge.clone();
-            let limits = options.limits.clone();
+            let to_reader = to_reader.clone();
+            let worker = Worker::new(index, threads, options.limits.clone());
             to_workers.push(to_worker);
-            workers
-                .push(scope.spawn(move || Worker::new(index, threads, limits).run(&from_reader, &to_merge)));
+            workers.push(scope.spawn(move || worker.run(&from_reader, &to_reader, &to_merge)));
         }
         let reader = scope.spawn(move || {
-            let outcome = Reader::new(threads).run(source.as_mut(), &to_workers, &to_merge);
+            let outcome = Reader::new(threads, spare).run(source.as_mut(), &to_workers, &to_merge);
             (outcome, source)
         });
 

@@ -47,7 +47,8 @@ impl Class {
 pub struct FlowTable<S> {
     limits: FlowLimits,
     index: HashMap<FlowKey, u32, foldhash::fast::RandomState>,
-    flows: Slab<Entry<S>, 5>,
+    /// Boxed: a list of flows that grows copies a pointer for each, not all that is known of it.
+    flows: Slab<Box<Entry<S>>, 5>,
     held: usize,
     evicted: u64,
 }
@@ -207,7 +208,7 @@ impl<S> FlowTable<S> {
             recent: Recent::default(),
             state,
         };
-        let index = self.flows.insert(entry, class as usize, tick);
+        let index = self.flows.insert(Box::new(entry), class as usize, tick);
         self.index.insert(key, index);
         index
     }
@@ -234,7 +235,8 @@ impl<S> FlowTable<S> {
         at: Tick,
         handler: &mut H,
     ) {
-        let Some(mut entry) = self.flows.remove(index) else { return };
+        let Some(entry) = self.flows.remove(index) else { return };
+        let mut entry = *entry;
         self.index.remove(&entry.key);
         if let Some(inside) = &entry.inside {
             self.index.remove(inside);
@@ -252,7 +254,7 @@ impl<S> FlowTable<S> {
     }
 }
 
-impl<S> Slab<Entry<S>, 5> {
+impl<S> Slab<Box<Entry<S>>, 5> {
     /// Breaks ties between flows that were touched at the same tick.
     fn first_frame(&self, index: u32) -> u64 {
         self.get(index).map_or(0, |entry| entry.flow.last_frame)

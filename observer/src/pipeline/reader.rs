@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::merge::ToMerge;
 use super::worker::{Work, WorkItem};
@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 /// Reads a source to its end.
 pub(super) struct Reader {
     threads: usize,
+    /// Empty lists with room, from the workers: large lists that come and go cost fresh pages each time.
+    spare: Receiver<Vec<WorkItem>>,
     clock: Clock,
     decoder: Decoder,
     frames: u64,
@@ -55,9 +57,10 @@ impl ReaderCounts {
 }
 
 impl Reader {
-    pub(super) fn new(threads: usize) -> Self {
+    pub(super) fn new(threads: usize, spare: Receiver<Vec<WorkItem>>) -> Self {
         Self {
             threads,
+            spare,
             clock: Clock::default(),
             decoder: Decoder::default(),
             frames: 0,
@@ -83,9 +86,10 @@ impl Reader {
             let metadata = batch.metadata.iter().map(|(_, metadata)| metadata.clone()).collect();
             let (read, total) = source.progress();
             let message = ToMerge::Reader { metadata, at: self.clock.now(), read, total };
-            if to_merge.send(message).is_err() || !self.dispatch(batch, following, to_workers) {
+            if to_merge.send(message).is_err() || !self.dispatch(&batch, following, to_workers) {
                 break;
             }
+            source.recycle(batch);
             next = after?;
         }
         Ok(ReaderCounts {
@@ -100,16 +104,13 @@ impl Reader {
     /// nobody listens.
     fn dispatch(
         &mut self,
-        mut batch: FrameBatch,
+        batch: &FrameBatch,
         following: Option<Timestamp>,
         to_workers: &[SyncSender<Work>],
     ) -> bool {
-        let share = batch.frames.len().div_ceil(self.threads);
-        let mut lists: Vec<Vec<WorkItem>> = (0..self.threads).map(|_| Vec::with_capacity(share)).collect();
-        let mut buffers = std::mem::take(&mut batch.buffers);
-        let mut reassembled = Vec::new();
-        let known = buffers.len();
-        batch.buffers = buffers.clone();
+        let mut lists: Vec<Vec<WorkItem>> =
+            (0..self.threads).map(|_| self.spare.try_recv().unwrap_or_default()).collect();
+        let mut buffers = batch.buffers.clone();
         let mut upcoming = batch.frames.iter().skip(1).map(|record| record.timestamp).chain(following);
         for record in &batch.frames {
             self.frames = self.frames.saturating_add(1);
@@ -119,8 +120,8 @@ impl Reader {
                 let (bytes, buffer) = match backing {
                     Backing::Frame => (frame.data, record.buffer),
                     Backing::Reassembled(datagram) => {
-                        reassembled.push(Arc::clone(datagram));
-                        let index = known.saturating_add(reassembled.len()).saturating_sub(1);
+                        buffers.push(Arc::clone(datagram));
+                        let index = buffers.len().saturating_sub(1);
                         (datagram.as_slice(), u32::try_from(index).unwrap_or(u32::MAX))
                     }
                 };
@@ -136,7 +137,6 @@ impl Reader {
                 *self.skipped.entry(skip).or_default() += 1;
             }
         }
-        buffers.extend(reassembled);
         let buffers: Arc<[Arc<Vec<u8>>]> = buffers.into();
         let until = self.clock.now();
         to_workers.iter().zip(lists).all(|(to_worker, items)| {

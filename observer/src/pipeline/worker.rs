@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use super::merge::{Ended, Named, ToMerge};
 use crate::decode::PacketRecord;
@@ -46,9 +46,10 @@ impl Worker {
     pub(super) fn run(
         mut self,
         from_reader: &Receiver<Work>,
+        to_reader: &Sender<Vec<WorkItem>>,
         to_merge: &SyncSender<ToMerge>,
     ) -> BTreeMap<String, u64> {
-        while let Ok(work) = from_reader.recv() {
+        while let Ok(mut work) = from_reader.recv() {
             let mut named = Vec::new();
             for item in &work.items {
                 if let Some(table) = self.tables.get_mut(item.shard / self.threads) {
@@ -60,6 +61,9 @@ impl Worker {
                     }
                 }
             }
+            work.items.clear();
+            // At the end of the capture the reader has gone, and the list with it.
+            let _ = to_reader.send(work.items);
             for table in &mut self.tables {
                 table.advance(work.until, &mut self.handler);
             }

@@ -151,6 +151,8 @@ pub(super) struct FileSource {
     ended: bool,
     /// The first batch, read ahead to see that the file can be read at all.
     first: Option<FrameBatch>,
+    /// An empty list with room.
+    spare: Vec<FrameRecord>,
 }
 
 impl FileSource {
@@ -177,6 +179,7 @@ impl FileSource {
             block: first,
             ended: false,
             first: None,
+            spare: Vec::new(),
         };
         source.first = source.read()?;
         source.block = block;
@@ -254,7 +257,7 @@ impl FileSource {
             if !self.found.frames.is_empty() || !self.found.metadata.is_empty() {
                 return Ok(Some(FrameBatch {
                     buffers: vec![shared],
-                    frames: std::mem::take(&mut self.found.frames),
+                    frames: std::mem::replace(&mut self.found.frames, std::mem::take(&mut self.spare)),
                     metadata: std::mem::take(&mut self.found.metadata),
                 }));
             }
@@ -307,6 +310,11 @@ impl Source for FileSource {
             Some(batch) => Ok(Some(batch)),
             None => self.read(),
         }
+    }
+
+    fn recycle(&mut self, mut batch: FrameBatch) {
+        batch.frames.clear();
+        self.spare = batch.frames;
     }
 
     fn inputs(&self) -> Vec<InputSummary> {

@@ -210,6 +210,9 @@ pub trait Source: Send {
     /// When nothing more can be had for a reason outside the data: the disk, the permission.
     fn next_batch(&mut self) -> Result<Option<FrameBatch>, SourceError>;
 
+    /// Takes back a batch that is no longer needed, for the room that it has. The default lets it go.
+    fn recycle(&mut self, _batch: FrameBatch) {}
+
     /// What was read so far, an entry an input.
     fn inputs(&self) -> Vec<InputSummary>;
 
