@@ -81,6 +81,10 @@ impl<S> FlowTable<S> {
     pub fn ingest<H: FlowHandler<State = S>>(&mut self, packet: &Packet<'_>, tick: Tick, handler: &mut H) {
         let key = FlowKey::new(&packet.five_tuple, &packet.tunnels);
         let segment = tcp_segment(packet);
+        if self.held > 0 {
+            // What flows hold whose time has come must not count, whenever somebody lets them end.
+            self.advance(tick, handler);
+        }
         let live = self.live(&key, packet, segment.as_ref(), tick, handler);
         let index = match live.or_else(|| self.outside(&key, packet, tick)) {
             Some(index) => index,
@@ -671,6 +675,40 @@ mod tests {
         assert_eq!(closed[0].1, [">ab@4"]);
         assert_eq!(closed[0].0.counts[0].payload, 6);
         assert_eq!(closed[0].0.tcp.unwrap().retransmissions, 1);
+    }
+
+    #[test]
+    fn flows_whose_time_has_come_hold_nothing() {
+        let played = |early: bool| {
+            let mut bench = Bench::new(FlowLimits { reassembly_per_shard: 300, ..FlowLimits::default() });
+            let other = FiveTuple {
+                transport: Transport::Tcp,
+                source: Endpoint { port: 9, ..CLIENT },
+                destination: SERVER,
+            };
+            for (sequence, payload) in [(0, &b"a"[..]), (50, &[b'b'; 100])] {
+                let segment = Segment::Tcp {
+                    sequence,
+                    acknowledgement: 0,
+                    flags: TcpFlags::default(),
+                    payload,
+                    missing: 0,
+                };
+                bench.packet(other, segment, 1, 0);
+            }
+            let late = 4000 * SECOND;
+            if early {
+                bench.table.advance(Tick(late), &mut bench.recorder);
+            }
+            bench.tcp(">S", 0, 0, "", late);
+            bench.tcp(">", 50, 0, &"z".repeat(100), late + 1);
+            bench.tcp(">", 1, 0, &"y".repeat(49), late + 2);
+            let closed = bench.finish();
+            closed.into_iter().map(|(flow, said)| (flow.tcp.unwrap().gaps, said)).collect::<Vec<_>>()
+        };
+        let gaps: Vec<_> = played(false).iter().map(|(gaps, _)| *gaps).collect();
+        assert_eq!(gaps, [1, 0]);
+        assert_eq!(played(false), played(true));
     }
 
     #[test]
