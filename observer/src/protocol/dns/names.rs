@@ -138,14 +138,17 @@ pub(super) fn resolutions(fact: &Fact, frame: FrameNumber, at: Timestamp, out: &
     if !fact.response {
         return;
     }
+    let aliases = aliases(fact);
+    let asked: Vec<_> =
+        fact.questions.iter().map(|question| (&question.name, led_to(&question.name, &aliases))).collect();
     for answer in &fact.answers {
         let addresses = match &answer.data {
             AnswerData::Address(address) => std::slice::from_ref(address),
             AnswerData::Service { hints, .. } => hints,
             AnswerData::Name(_) | AnswerData::Other(_) => continue,
         };
-        let asked = fact.questions.iter().find(|question| leads_to(fact, &question.name, &answer.name));
-        let name = asked.map_or(&answer.name, |question| &question.name);
+        let question = asked.iter().find(|(_, owners)| owners.contains(answer.name.as_str()));
+        let name = question.map_or(&answer.name, |(name, _)| *name);
         out.extend(addresses.iter().map(|address| Resolution {
             address: *address,
             name: name.clone(),
@@ -155,27 +158,31 @@ pub(super) fn resolutions(fact: &Fact, frame: FrameNumber, at: Timestamp, out: &
     }
 }
 
-/// Whether the aliases among the answers lead from `name` to `owner`. Names only join the set, so a circle ends.
-fn leads_to(fact: &Fact, name: &str, owner: &str) -> bool {
-    let mut reached = BTreeSet::from([name]);
-    loop {
-        if reached.contains(owner) {
-            return true;
-        }
-        let before = reached.len();
-        for answer in
-            fact.answers.iter().filter(|answer| matches!(answer.kind.as_str(), "CNAME" | "HTTPS" | "SVCB"))
+/// The names that each alias among the answers leads to.
+fn aliases(fact: &Fact) -> BTreeMap<&str, Vec<&str>> {
+    let mut aliases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for answer in &fact.answers {
+        if matches!(answer.kind.as_str(), "CNAME" | "HTTPS" | "SVCB")
+            && let AnswerData::Name(target) | AnswerData::Service { target, .. } = &answer.data
         {
-            if reached.contains(answer.name.as_str())
-                && let AnswerData::Name(target) | AnswerData::Service { target, .. } = &answer.data
-            {
-                reached.insert(target);
-            }
-        }
-        if reached.len() == before {
-            return false;
+            aliases.entry(&answer.name).or_default().push(target);
         }
     }
+    aliases
+}
+
+/// `name` and all that the aliases lead to from there. Each name is followed once, so a circle ends.
+fn led_to<'a>(name: &'a str, aliases: &BTreeMap<&'a str, Vec<&'a str>>) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::from([name]);
+    let mut ahead = vec![name];
+    while let Some(name) = ahead.pop() {
+        for target in aliases.get(name).into_iter().flatten() {
+            if reached.insert(target) {
+                ahead.push(target);
+            }
+        }
+    }
+    reached
 }
 
 #[cfg(test)]
