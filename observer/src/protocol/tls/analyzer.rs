@@ -119,6 +119,7 @@ impl Analyzer for TlsAnalyzer {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
+        self.handshake.finish(cx);
         for direction in [Direction::ToResponder, Direction::ToOriginator] {
             let from = self.handshake.role(direction);
             let lengths = self.side(direction).tls13.lengths();

@@ -1,12 +1,16 @@
 //! What a handshake has come to, and its messages to facts.
 
+use std::sync::Arc;
+
 use super::analyzer::say;
 use super::hello::{self, ServerAnswer};
 use super::wire::{self, kind as message};
-use super::{CipherSuite, ClientHello, Fact, Role, ServerHello, TlsVersion, ssl2};
+use super::{Certificate, CipherSuite, ClientHello, Fact, Role, ServerHello, TlsVersion, ssl2};
 use crate::bytes::ParseError;
 use crate::flow::Direction;
 use crate::protocol::Context;
+use crate::source::FrameNumber;
+use crate::time::Timestamp;
 
 /// JA4's letter for TLS over TCP.
 const OVER_TCP: char = 't';
@@ -24,6 +28,17 @@ pub(super) struct Handshake {
     suite: Option<CipherSuite>,
     client_key_exchange: bool,
     renegotiated: bool,
+    /// A chain of which the next message tells whose it is, where the beginning was not captured.
+    unclaimed: Option<Box<Unclaimed>>,
+}
+
+/// A chain from a peer whose role is not known yet.
+#[derive(Debug)]
+struct Unclaimed {
+    direction: Direction,
+    chain: Vec<Arc<Certificate>>,
+    frame: FrameNumber,
+    at: Timestamp,
 }
 
 impl Handshake {
@@ -81,6 +96,31 @@ impl Handshake {
         if self.client.is_none() {
             self.client = Some(direction);
             say(cx, Fact::Client { direction });
+            if let Some(Unclaimed { direction, chain, frame, at }) = self.unclaimed.take().map(|own| *own) {
+                let from = self.role(direction);
+                let now = (cx.frame, cx.at);
+                (cx.frame, cx.at) = (frame, at);
+                say(cx, Fact::Certificate { from, chain });
+                (cx.frame, cx.at) = now;
+            }
+        }
+    }
+
+    /// Takes a Certificate message. Up to TLS 1.2 both peers send one: who is who has to be known.
+    fn certificate(&mut self, direction: Direction, chain: Vec<Arc<Certificate>>, cx: &mut Context<'_>) {
+        if self.client.is_some() {
+            let from = self.role(direction);
+            say(cx, Fact::Certificate { from, chain });
+        } else {
+            self.finish(cx);
+            self.unclaimed = Some(Box::new(Unclaimed { direction, chain, frame: cx.frame, at: cx.at }));
+        }
+    }
+
+    /// Nothing more comes: of a chain that nobody claimed is said that a part of the handshake is missing.
+    pub(super) fn finish(&mut self, cx: &mut Context<'_>) {
+        if let Some(unclaimed) = self.unclaimed.take() {
+            say(cx, Fact::HandshakeGap { from: self.role(unclaimed.direction) });
         }
     }
 
@@ -177,8 +217,7 @@ impl Handshake {
             message::HELLO_REQUEST if body.is_empty() => {}
             message::CERTIFICATE => {
                 let chain = wire::certificates(body, cx.certificates)?;
-                let from = self.role(direction);
-                say(cx, Fact::Certificate { from, chain });
+                self.certificate(direction, chain, cx);
             }
             message::SERVER_KEY_EXCHANGE => {
                 self.client_is(direction.reverse(), cx);

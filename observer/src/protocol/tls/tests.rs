@@ -308,6 +308,22 @@ fn the_client_is_who_sends_the_hello() {
 }
 
 #[test]
+fn a_chain_whose_sender_is_not_known_waits_for_the_next_message() {
+    let chain = [22, 3, 3, 0, 13, 11, 0, 0, 9, 0, 0, 6, 0, 0, 3, 1, 2, 3];
+    let of_server = [&chain[..], &[22, 3, 3, 0, 4, 14, 0, 0, 0]].concat();
+    let of_client = [&chain[..], &[22, 3, 3, 0, 6, 16, 0, 0, 2, 1, 9]].concat();
+    for way in [REQUEST, RESPONSE] {
+        let session = Session::fold(&played(&[send(way, &of_server)]).observations).unwrap();
+        assert!(session.server_chain.is_some() && session.client_chain.is_none(), "{way:?}");
+        let session = Session::fold(&played(&[send(way, &of_client)]).observations).unwrap();
+        assert!(session.client_chain.is_some() && session.server_chain.is_none(), "{way:?}");
+        let session = Session::fold(&played(&[send(way, chain)]).observations).unwrap();
+        assert!(session.server_chain.is_none() && session.client_chain.is_none(), "{way:?}");
+        assert!(session.handshake_gap, "{way:?}");
+    }
+}
+
+#[test]
 fn one_direction_alone_says_its_half() {
     for name in ["tls/tls12-good.pcap", "tls/tls13-good.pcap", "mutual_tls/sent.pcap", "tls/hello-retry.pcap"]
     {
