@@ -4,27 +4,31 @@
 //! Finished (RFC 9846 §4.4). It is protected by keys of its own, so that its first record holds none of the data. A
 //! record with `n` bytes of content is `n + 1 + tag` long, 16 more where JSSE pads. So a first record as long as
 //! Finished alone says that no certificate was sent; as long as an empty Certificate (8 bytes), alone or with Finished,
-//! that the client declined; and one that is much longer holds a certificate. That is an inference: other padding, and
-//! messages that nobody has defined, look like something else.
+//! that the client declined; and one that is much longer holds a certificate, unless its length is one that padding to a
+//! block gives. That is an inference: padding of other lengths, and messages that nobody has defined, look like something
+//! else.
 
-use super::suite::CipherMode;
+use super::tls13::{finished, tag};
 use super::{CipherSuite, ClientCertificate};
 
 /// A Certificate message with an empty list: its header, an empty context and an empty list (RFC 9846 §4.4.2).
 const EMPTY_CERTIFICATE: u16 = 8;
 
-/// Headers, lists and the smallest certificates that are in use: what a Certificate message has at least.
+/// A record that holds a Certificate is at least so long: headers, lists and the smallest certificates that are in use.
 const LEAST_CERTIFICATE: u16 = 220;
 
 /// Padding: none, or that of JSSE.
 const PADDINGS: [u16; 2] = [0, 16];
 
+/// Whoever pads records to a block (RFC 9846 §5.4) takes a multiple of so many bytes.
+const BLOCK: u16 = 32;
+
 /// What `lengths`, the client's first encrypted records in order, say under `suite`.
 pub(super) fn infer(lengths: &[u16], suite: CipherSuite) -> ClientCertificate {
     let Some(first) = lengths.first().copied() else { return ClientCertificate::Unknown };
     let Some(finished) = finished(suite) else { return ClientCertificate::Unknown };
-    let short_tag = suite.properties().is_some_and(|known| known.mode == CipherMode::AeadShortTag);
-    let overhead = if short_tag { 8 } else { 16 } + 1;
+    let tag = tag(Some(suite));
+    let overhead = tag + 1;
     for padding in PADDINGS {
         let record = |content: u16| content + overhead + padding;
         if first == record(finished) {
@@ -35,17 +39,12 @@ pub(super) fn infer(lengths: &[u16], suite: CipherSuite) -> ClientCertificate {
             return ClientCertificate::Declined;
         }
     }
-    if first >= LEAST_CERTIFICATE { ClientCertificate::Sent } else { ClientCertificate::Unknown }
-}
-
-/// Bytes of a Finished message: a header and the suite's hash.
-fn finished(suite: CipherSuite) -> Option<u16> {
-    match suite.name()?.rsplit('_').next()? {
-        "SHA256" | "SM3" => Some(36),
-        "SHA384" => Some(52),
-        "SHA512" => Some(68),
-        _ => None,
+    // A Finished that is padded to a block is as long as a certificate. Of real certificates one in sixteen looks so.
+    let padded = |extra: u16| first.saturating_sub(extra).is_multiple_of(BLOCK);
+    if first < LEAST_CERTIFICATE || padded(tag) || padded(overhead) {
+        return ClientCertificate::Unknown;
     }
+    ClientCertificate::Sent
 }
 
 #[cfg(test)]
@@ -71,6 +70,10 @@ mod tests {
             (&[41, 85], SHA384, ClientCertificate::Declined),
             (&[408, 96, 69], SHA384, ClientCertificate::Sent),
             (&[539], SHA384, ClientCertificate::Sent),
+            // Padded to 256 and 512 bytes, with and without the content type; and to the longest record.
+            (&[272, 272], SHA384, ClientCertificate::Unknown),
+            (&[529], SHA256, ClientCertificate::Unknown),
+            (&[16_401], SHA384, ClientCertificate::Unknown),
             // An alert, and what nobody knows.
             (&[19], SHA384, ClientCertificate::Unknown),
             (&[25, 400], SHA384, ClientCertificate::Unknown),

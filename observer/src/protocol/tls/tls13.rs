@@ -133,7 +133,7 @@ impl EncryptedSide {
 }
 
 /// Bytes of the tag: 16 but for `CCM_8`.
-fn tag(suite: Option<CipherSuite>) -> u16 {
+pub(super) fn tag(suite: Option<CipherSuite>) -> u16 {
     let mode = suite.and_then(CipherSuite::properties).map(|properties| properties.mode);
     if mode == Some(CipherMode::AeadShortTag) { 8 } else { 16 }
 }
@@ -149,14 +149,18 @@ fn is_alert(len: u16, tag: u16) -> bool {
 }
 
 fn is_finished(len: u16, tag: u16, suite: Option<CipherSuite>) -> bool {
-    let name = suite.and_then(CipherSuite::name).unwrap_or_default();
-    let hashes: &[u16] = match name.rsplit('_').next() {
-        Some("SHA256" | "SM3") => &[36],
-        Some("SHA384") => &[52],
-        Some("SHA512") => &[68],
-        _ => &[36, 52],
-    };
-    plain(len, tag).any(|content| hashes.contains(&content))
+    let known = suite.and_then(finished);
+    plain(len, tag).any(|content| known.map_or(matches!(content, 36 | 52), |known| known == content))
+}
+
+/// Bytes of a Finished message: a header and the suite's hash.
+pub(super) fn finished(suite: CipherSuite) -> Option<u16> {
+    match suite.name()?.rsplit('_').next()? {
+        "SHA256" | "SM3" => Some(36),
+        "SHA384" => Some(52),
+        "SHA512" => Some(68),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
