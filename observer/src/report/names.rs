@@ -17,7 +17,7 @@ impl fmt::Display for TransportName {
         f.write_str(match self.0 {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
-            Transport::Icmp => "icmp",
+            Transport::Icmp | Transport::IcmpEcho => "icmp",
             Transport::Other(2) => "igmp",
             Transport::Other(4) => "ipv4",
             Transport::Other(33) => "dccp",
@@ -71,50 +71,6 @@ pub fn tcp_state(state: TcpState) -> &'static str {
 pub fn layers(flow: &Flow) -> &[&'static str] {
     let payload = flow.flow.counts.iter().any(|counts| counts.payload > 0);
     if flow.layers.is_empty() && payload { &["unknown"] } else { &flow.layers }
-}
-
-/// An AlertDescription as IANA's registry names it, e.g. `unknown_ca` (RFC 9846 §6, RFC 5246 §7.2, RFC 6101 §5.4).
-#[must_use]
-pub fn alert(description: u8) -> Option<&'static str> {
-    Some(match description {
-        0 => "close_notify",
-        10 => "unexpected_message",
-        20 => "bad_record_mac",
-        21 => "decryption_failed",
-        22 => "record_overflow",
-        30 => "decompression_failure",
-        40 => "handshake_failure",
-        41 => "no_certificate",
-        42 => "bad_certificate",
-        43 => "unsupported_certificate",
-        44 => "certificate_revoked",
-        45 => "certificate_expired",
-        46 => "certificate_unknown",
-        47 => "illegal_parameter",
-        48 => "unknown_ca",
-        49 => "access_denied",
-        50 => "decode_error",
-        51 => "decrypt_error",
-        52 => "too_many_cids_requested",
-        60 => "export_restriction",
-        70 => "protocol_version",
-        71 => "insufficient_security",
-        80 => "internal_error",
-        86 => "inappropriate_fallback",
-        90 => "user_canceled",
-        100 => "no_renegotiation",
-        109 => "missing_extension",
-        110 => "unsupported_extension",
-        111 => "certificate_unobtainable",
-        112 => "unrecognized_name",
-        113 => "bad_certificate_status_response",
-        114 => "bad_certificate_hash_value",
-        115 => "unknown_psk_identity",
-        116 => "certificate_required",
-        120 => "no_application_protocol",
-        121 => "ech_required",
-        _ => return None,
-    })
 }
 
 /// A TLS version as outputs name it: as it prints, with the draft where it is one of TLS 1.3's (`1.3-draft28`,

@@ -56,7 +56,25 @@ pub(super) fn client_hello(body: &[u8], transport: char) -> Result<ClientHello, 
     let cipher_suites: Vec<_> = u16s(reader.take(len, "cipher_suites")?).map(CipherSuite).collect();
     let len = usize::from(reader.u8("compression_methods length")?);
     let compression_methods = reader.take(len, "compression_methods")?.to_vec();
-    let mut hello = ClientHello {
+    let mut hello = blank_client_hello(legacy_version, session_id, cipher_suites);
+    hello.compression_methods = compression_methods;
+    let mut first_alpn = None;
+    for (kind, content) in extensions(&mut reader) {
+        hello.extensions.push(kind);
+        client_extension(&mut hello, kind, content, &mut first_alpn);
+    }
+    hello.ja3 = ja3(&hello);
+    hello.ja4 = ja4(&hello, transport, first_alpn);
+    Ok(hello)
+}
+
+/// A ClientHello without extensions; what suites alone signal is read off them.
+pub(super) fn blank_client_hello(
+    legacy_version: TlsVersion,
+    session_id: Vec<u8>,
+    cipher_suites: Vec<CipherSuite>,
+) -> ClientHello {
+    ClientHello {
         legacy_version,
         sslv2: false,
         session_id,
@@ -64,7 +82,7 @@ pub(super) fn client_hello(body: &[u8], transport: char) -> Result<ClientHello, 
         fallback_scsv: cipher_suites.contains(&CipherSuite::FALLBACK_SCSV),
         cipher_suites,
         ssl2_cipher_kinds: Vec::new(),
-        compression_methods,
+        compression_methods: Vec::new(),
         extensions: Vec::new(),
         server_name: None,
         supported_versions: Vec::new(),
@@ -80,15 +98,7 @@ pub(super) fn client_hello(body: &[u8], transport: char) -> Result<ClientHello, 
         early_data: false,
         ja3: String::new(),
         ja4: String::new(),
-    };
-    let mut first_alpn = None;
-    for (kind, content) in extensions(&mut reader) {
-        hello.extensions.push(kind);
-        client_extension(&mut hello, kind, content, &mut first_alpn);
     }
-    hello.ja3 = ja3(&hello);
-    hello.ja4 = ja4(&hello, transport, first_alpn);
-    Ok(hello)
 }
 
 fn client_extension<'a>(

@@ -28,9 +28,7 @@ use super::{Analyzer, Protocol};
 use crate::decode::Transport;
 
 pub use self::certificate::{Certificate, CertificateCache, ParsedCertificate, PublicKey};
-pub use self::code_point::{
-    NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name, extension_name,
-};
+pub use self::code_point::{NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name};
 pub use self::fact::{
     Alert, CertificateRequest, ClientEch, ClientHello, Fact, Role, ServerHello, ServerKeyExchange,
     Ssl2ServerHello,

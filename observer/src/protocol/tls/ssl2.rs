@@ -1,7 +1,8 @@
 //! SSL 2.0: its ClientHello, which later versions used to introduce themselves (RFC 5246 Appendix E.2), its ServerHello
 //! and the client's choice of cipher. What follows is encrypted and not read.
 
-use super::{CipherSuite, ClientEch, ClientHello, Ssl2CipherKind, Ssl2ServerHello, TlsVersion};
+use super::hello::blank_client_hello;
+use super::{CipherSuite, ClientHello, Ssl2CipherKind, Ssl2ServerHello, TlsVersion};
 use crate::bytes::{ParseError, Reader};
 
 /// Bytes of a record header without padding; the only kind that messages in the clear have.
@@ -76,31 +77,10 @@ pub(super) fn client_hello(message: &[u8]) -> Result<ClientHello, ParseError> {
     let kinds = reader.take(kinds, "cipher_specs")?;
     let session_id = reader.take(id, "session_id")?.to_vec();
     let (suites, ssl2) = cipher_kinds(kinds);
-    Ok(ClientHello {
-        legacy_version,
-        sslv2: true,
-        session_id,
-        secure_renegotiation: suites.contains(&CipherSuite::EMPTY_RENEGOTIATION_INFO_SCSV),
-        fallback_scsv: suites.contains(&CipherSuite::FALLBACK_SCSV),
-        cipher_suites: suites,
-        ssl2_cipher_kinds: ssl2,
-        compression_methods: Vec::new(),
-        extensions: Vec::new(),
-        server_name: None,
-        supported_versions: Vec::new(),
-        alpn: Vec::new(),
-        groups: Vec::new(),
-        ec_point_formats: Vec::new(),
-        key_share_groups: Vec::new(),
-        signature_schemes: Vec::new(),
-        ech: ClientEch::Absent,
-        extended_master_secret: false,
-        session_ticket: None,
-        pre_shared_key: false,
-        early_data: false,
-        ja3: String::new(),
-        ja4: String::new(),
-    })
+    let mut hello = blank_client_hello(legacy_version, session_id, suites);
+    hello.sslv2 = true;
+    hello.ssl2_cipher_kinds = ssl2;
+    Ok(hello)
 }
 
 /// Reads a ServerHello after the record header, and the certificate in it.

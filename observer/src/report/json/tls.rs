@@ -10,7 +10,7 @@ use crate::protocol::tls::{
     Alert, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, NamedGroup,
     ParsedCertificate, PublicKey, Role, Seen, Session, SignatureScheme, TlsVersion,
 };
-use crate::report::names::{self, VersionName};
+use crate::report::names::VersionName;
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
 
@@ -260,17 +260,14 @@ pub(crate) fn alerts(session: &Session) -> Vec<AlertRecord> {
 }
 
 fn alert(seen: &Seen<Alert>) -> AlertRecord {
-    let Alert { from, level, description } = seen.value;
+    let alert = seen.value;
     AlertRecord {
-        from,
-        level: match level {
-            Some(1) => Some("warning"),
-            Some(2) => Some("fatal"),
-            _ => None,
-        },
-        description: description
-            .map(|code| names::alert(code).map_or_else(|| format!("{code:#04x}"), str::to_owned)),
+        from: alert.from,
+        level: alert.level_name(),
+        description: alert
+            .description
+            .map(|code| alert.description_name().map_or_else(|| format!("{code:#04x}"), str::to_owned)),
         frame: seen.frame,
-        encrypted: description.is_none(),
+        encrypted: alert.is_encrypted(),
     }
 }
