@@ -8,65 +8,35 @@ use std::borrow::Cow;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use crate::protocol::http1::{CredentialKind, Request};
+use crate::protocol::http1::{self, CredentialKind, Request};
 
-/// Header fields whose value is a secret.
+/// Header fields whose value is a secret, beside those that carry a request's credentials.
 const HEADERS: &[&str] = &[
-    "api-key",
-    "apikey",
     "authentication-info",
-    "authorization",
-    "cookie",
-    "proxy-authorization",
     "set-cookie",
     "set-cookie2",
-    "x-access-token",
-    "x-amz-security-token",
-    "x-api-key",
     "x-apikey",
-    "x-auth-token",
     "x-authorization",
     "x-csrf-token",
-    "x-goog-api-key",
-    "x-session-token",
     "x-xsrf-token",
 ];
 
 /// Header fields whose value is a URL, whose parameters may be secrets.
 const URL_HEADERS: &[&str] = &["content-location", "location", "origin", "referer", "refresh"];
 
-/// Query parameters whose value is a secret, lower case, without `-` and `_`.
+/// Query parameters whose value is not shown either, although the name may mean something else; lower case, without
+/// `-`, `_` and `.`.
 const PARAMETERS: &[&str] = &[
-    "accesskey",
-    "accesstoken",
-    "apikey",
-    "apitoken",
     "auth",
     "authorization",
-    "authtoken",
     "bearer",
-    "clientsecret",
     "credential",
     "credentials",
-    "idtoken",
-    "jwt",
-    "pass",
-    "passphrase",
-    "passwd",
-    "password",
-    "pin",
-    "pwd",
-    "refreshtoken",
-    "secret",
-    "secretkey",
     "session",
-    "sessionid",
     "sessionkey",
-    "sessiontoken",
     "sid",
     "sig",
     "signature",
-    "token",
     "xamzcredential",
     "xamzsecuritytoken",
     "xamzsignature",
@@ -88,7 +58,9 @@ impl Secrets {
     pub fn header<'a>(self, name: &str, value: &'a str) -> Cow<'a, str> {
         match self {
             Self::Keep => Cow::Borrowed(value),
-            Self::Digest if HEADERS.binary_search(&name).is_ok() => Cow::Owned(digest(value)),
+            Self::Digest if http1::is_secret_field(name) || HEADERS.binary_search(&name).is_ok() => {
+                Cow::Owned(digest(value))
+            }
             Self::Digest if URL_HEADERS.binary_search(&name).is_ok() => url(value, |_name| false),
             Self::Digest => Cow::Borrowed(value),
         }
@@ -116,9 +88,7 @@ pub fn digest(value: &str) -> String {
 }
 
 fn is_secret_parameter(name: &str) -> bool {
-    let plain: String =
-        name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
-    PARAMETERS.binary_search(&plain.as_str()).is_ok()
+    http1::announces_secret(name) || PARAMETERS.binary_search(&http1::plain_name(name).as_str()).is_ok()
 }
 
 /// `target` with digests for `user:password` and for the values of parameters that are named like a secret or that
@@ -187,6 +157,9 @@ mod tests {
         let secret = "Bearer abc";
         let shown = Secrets::Digest.header("authorization", secret);
         assert_eq!(shown, format!("sha256:{}:10", &HEXLOWER.encode(&Sha256::digest(secret))[..12]));
+        for name in ["cookie", "private-token", "x-vault-token", "x-session-id", "set-cookie"] {
+            assert_eq!(Secrets::Digest.header(name, "abc"), digest("abc"), "{name}");
+        }
         assert_eq!(Secrets::Digest.header("accept", "text/html"), "text/html");
         assert_eq!(Secrets::Keep.header("authorization", secret), secret);
         assert_eq!(

@@ -66,7 +66,7 @@ pub(super) fn in_head(head: &Head, target: &str) -> Vec<Credential> {
         let kind = match field.name.as_str() {
             "authorization" | "proxy-authorization" => Some(scheme(&field.value)),
             "cookie" => Some(CredentialKind::Cookie),
-            name if KEY_FIELDS.contains(&plain(name).as_str()) => Some(CredentialKind::ApiKey),
+            name if is_key_field(name) => Some(CredentialKind::ApiKey),
             _ => None,
         };
         if let Some(kind) = kind {
@@ -79,7 +79,7 @@ pub(super) fn in_head(head: &Head, target: &str) -> Vec<Credential> {
         add(&mut found, CredentialKind::UserInfo, "userinfo");
     }
     for (name, value) in parameters(query.split('#').next().unwrap_or_default()) {
-        if !value.is_empty() && announces(name) {
+        if !value.is_empty() && announces_secret(name) {
             add(&mut found, CredentialKind::QueryParameter, name);
         }
     }
@@ -99,14 +99,16 @@ pub(super) fn in_body(body: &[u8], found: &mut Vec<Credential>) {
     let body = body.trim_start();
     if body.starts_with(['{', '[']) {
         members(body)
-            .filter(|name| announces(name))
+            .filter(|name| announces_secret(name))
             .for_each(|name| add(found, CredentialKind::FormField, name));
     } else if body.starts_with("--") {
         let names = body.split("name=\"").skip(1).filter_map(|rest| rest.split('"').next());
-        names.filter(|name| announces(name)).for_each(|name| add(found, CredentialKind::FormField, name));
+        names
+            .filter(|name| announces_secret(name))
+            .for_each(|name| add(found, CredentialKind::FormField, name));
     } else {
         parameters(body)
-            .filter(|(name, value)| !value.is_empty() && announces(name))
+            .filter(|(name, value)| !value.is_empty() && announces_secret(name))
             .for_each(|(name, _)| add(found, CredentialKind::FormField, name));
     }
 }
@@ -149,14 +151,24 @@ fn members(json: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a name announces a secret: itself, or its last part in brackets (`user[password]`).
-fn announces(name: &str) -> bool {
-    let name = name.replace("%5B", "[").replace("%5b", "[").replace("%5D", "]").replace("%5d", "]");
-    let last = name.trim_end_matches(']').rsplit('[').next().unwrap_or_default();
-    NAMES.contains(&plain(last).as_str())
+/// Whether the value of the header field `name` (lower case) is a request's credential.
+pub(crate) fn is_secret_field(name: &str) -> bool {
+    matches!(name, "authorization" | "proxy-authorization" | "cookie") || is_key_field(name)
 }
 
-fn plain(name: &str) -> String {
+fn is_key_field(name: &str) -> bool {
+    KEY_FIELDS.contains(&plain_name(name).as_str())
+}
+
+/// Whether a name announces a secret: itself, or its last part in brackets (`user[password]`).
+pub(crate) fn announces_secret(name: &str) -> bool {
+    let name = name.replace("%5B", "[").replace("%5b", "[").replace("%5D", "]").replace("%5d", "]");
+    let last = name.trim_end_matches(']').rsplit('[').next().unwrap_or_default();
+    NAMES.contains(&plain_name(last).as_str())
+}
+
+/// A name in lower case, without `-`, `_` and `.`: as the lists of names have it.
+pub(crate) fn plain_name(name: &str) -> String {
     name.trim().chars().filter(|char| !matches!(char, '-' | '_' | '.')).collect::<String>().to_lowercase()
 }
 

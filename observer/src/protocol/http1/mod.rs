@@ -14,6 +14,7 @@ mod wire;
 use super::{Analyzer, Probe, ProbeInput, Protocol};
 use crate::decode::Transport;
 
+pub(crate) use self::credential::{announces_secret, is_secret_field, plain_name};
 pub use self::fact::{Credential, CredentialKind, Fact, Header, Request, Response, header};
 
 /// HTTP/1 in the registry.
