@@ -15,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let mut observations = Observations::default();
     let mut certificates = tls::CertificateCache::default();
     let mut inner = Inner::default();
+    let mut resolutions = Vec::new();
     let mut analyzer = (protocol.analyzer)();
     let mut rest = rest;
     let mut frame = 0;
@@ -26,6 +27,7 @@ fuzz_target!(|data: &[u8]| {
         let mut cx = Context {
             observations: &mut observations,
             inner: &mut inner,
+            resolutions: &mut resolutions,
             certificates: &mut certificates,
             limits: &limits,
             frame,
