@@ -16,8 +16,10 @@ pub enum Transport {
     Tcp,
     /// RFC 768.
     Udp,
-    /// RFC 792 and RFC 4443; the identifier of an echo stands for both ports, else type and code do.
+    /// RFC 792 and RFC 4443; type and code stand for the ports.
     Icmp,
+    /// Echo and its reply; their identifier stands for both ports.
+    IcmpEcho,
     /// Any other IP protocol number: a flow between two addresses, ports zero.
     Other(u8),
 }

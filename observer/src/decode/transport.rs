@@ -104,14 +104,14 @@ impl Walk<'_> {
     fn icmp(&mut self, ip: &Ip, v6: bool, span: Span<'_>, envelope: &Envelope<'_>) -> Result<(), Skip> {
         let ([kind, code, _, _], rest) = span.header::<4>("icmp header")?;
         let echo = matches!((kind, v6), (0 | 8, false) | (128 | 129, true));
-        let (source, destination) = match rest.bytes {
+        let ports = match rest.bytes {
             &[high, low, ..] if echo => {
                 let identifier = u16::from_be_bytes([high, low]);
-                (identifier, identifier)
+                (Transport::IcmpEcho, identifier, identifier)
             }
-            _ => (u16::from(kind), u16::from(code)),
+            _ => (Transport::Icmp, u16::from(kind), u16::from(code)),
         };
-        self.emit(ip, (Transport::Icmp, source, destination), Segment::Other, envelope);
+        self.emit(ip, ports, Segment::Other, envelope);
         Ok(())
     }
 }

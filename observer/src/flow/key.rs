@@ -25,6 +25,7 @@ impl Hash for FlowKey {
         };
         let transport = match self.transport {
             Transport::Icmp => 1,
+            Transport::IcmpEcho => 0x200,
             Transport::Tcp => 6,
             Transport::Udp => 17,
             Transport::Other(number) => 0x100 | u64::from(number),

@@ -190,7 +190,7 @@ impl<S> FlowTable<S> {
         let class = match packet.five_tuple.transport {
             Transport::Tcp => Class::TcpIdle,
             Transport::Udp => Class::UdpIdle,
-            Transport::Icmp | Transport::Other(_) => Class::OtherIdle,
+            Transport::Icmp | Transport::IcmpEcho | Transport::Other(_) => Class::OtherIdle,
         };
         let flow = ClosedFlow {
             info,

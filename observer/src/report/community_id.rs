@@ -32,8 +32,13 @@ impl CommunityId {
         let (protocol, ports) = match transport {
             Transport::Tcp => (6, Ports::Pair(source.port, destination.port)),
             Transport::Udp => (17, Ports::Pair(source.port, destination.port)),
-            Transport::Icmp if source.ip.is_ipv4() => (1, icmp_v4(source.port, destination.port)),
-            Transport::Icmp => (58, icmp_v6(source.port, destination.port)),
+            // An echo and its reply, by their types.
+            Transport::IcmpEcho if source.ip.is_ipv4() => (1, Ports::Pair(8, 0)),
+            Transport::IcmpEcho => (58, Ports::Pair(128, 129)),
+            Transport::Icmp => {
+                let protocol = if source.ip.is_ipv4() { 1 } else { 58 };
+                (protocol, Ports::OneWay(source.port, destination.port))
+            }
             Transport::Other(number) => (number, Ports::None),
         };
         let (first, second, fixed) = match ports {
@@ -89,24 +94,6 @@ impl Address {
     }
 }
 
-/// A flow of echoes has its identifier as both ports, any other ICMP flow its type and code. Where both readings are
-/// possible, an error message (port unreachable: type 3, code 3) is likelier than that identifier.
-fn icmp_v4(first: u16, second: u16) -> Ports {
-    match (first, second) {
-        (3, 3) => Ports::OneWay(3, 3),
-        (identifier, same) if identifier == same => Ports::Pair(8, 0),
-        (kind, code) => Ports::OneWay(kind, code),
-    }
-}
-
-fn icmp_v6(first: u16, second: u16) -> Ports {
-    match (first, second) {
-        (1, 1) => Ports::OneWay(1, 1),
-        (identifier, same) if identifier == same => Ports::Pair(128, 129),
-        (kind, code) => Ports::OneWay(kind, code),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +115,10 @@ mod tests {
         assert_eq!(id(Transport::Udp, ("192.168.1.52", 54585), ("8.8.8.8", 53)), udp);
         assert_eq!(id(Transport::Udp, ("8.8.8.8", 53), ("192.168.1.52", 54585)), udp);
         let echo = "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=";
-        assert_eq!(id(Transport::Icmp, ("192.168.0.89", 77), ("192.168.0.1", 77)), echo);
+        for identifier in [77, 3] {
+            let (source, destination) = (("192.168.0.89", identifier), ("192.168.0.1", identifier));
+            assert_eq!(id(Transport::IcmpEcho, source, destination), echo);
+        }
+        assert_ne!(id(Transport::Icmp, ("192.168.0.89", 3), ("192.168.0.1", 3)), echo);
     }
 }

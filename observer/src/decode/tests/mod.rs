@@ -221,12 +221,13 @@ fn ipv6_extension_headers_are_passed() {
 #[test]
 fn icmp_has_flows_by_echo_identifier_or_by_type() {
     let echo = |kind| ipv4(1, &[kind, 0, 0, 0, 0x12, 0x34, 0, 1]);
-    assert_eq!(decode(101, &echo(8)).unwrap().tuple, "icmp 10.0.0.1:4660 192.0.2.2:4660");
-    assert_eq!(decode(101, &echo(0)).unwrap().tuple, "icmp 10.0.0.1:4660 192.0.2.2:4660");
+    assert_eq!(decode(101, &echo(8)).unwrap().tuple, "icmpecho 10.0.0.1:4660 192.0.2.2:4660");
+    assert_eq!(decode(101, &echo(0)).unwrap().tuple, "icmpecho 10.0.0.1:4660 192.0.2.2:4660");
+    // Not to be taken for an echo whose identifier is 3.
     let unreachable = [&[3, 3, 0, 0, 0, 0, 0, 0][..], &hello()].concat();
     assert_eq!(decode(101, &ipv4(1, &unreachable)).unwrap().tuple, "icmp 10.0.0.1:3 192.0.2.2:3");
     let seen = decode(101, &ipv6(58, &[128, 0, 0, 0, 0, 7, 0, 1])).unwrap();
-    assert_eq!(seen.tuple, "icmp 2001:db8::1:7 2001:db8::2:7");
+    assert_eq!(seen.tuple, "icmpecho 2001:db8::1:7 2001:db8::2:7");
 }
 
 #[test]
