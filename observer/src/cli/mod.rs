@@ -28,7 +28,7 @@ const INCONCLUSIVE: u8 = 4;
 
 /// Which app sent what, to whom, protected how, and which requirement does that break?
 #[derive(Parser)]
-#[command(name = "observer", bin_name = "observer", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "observer", bin_name = "observer", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 80)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

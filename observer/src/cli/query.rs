@@ -38,6 +38,7 @@ const EXAMPLES: &str = "\
 Examples:
   observer query run.db --list
   observer query run.db endpoints
+  observer query run.db verdicts -p standard=masvs
   observer query run.db \"SELECT * FROM tls WHERE host LIKE :h\" -p h=%.example
   observer query run.db cleartext --format csv > cleartext.csv";
 

@@ -3,15 +3,17 @@
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
+use anstyle::Style;
 use serde_json::json;
 
 use super::USAGE;
-use super::rules::{Format, table, write_table};
+use super::rules::{Format, write_hanging};
 use crate::requirements::{self, Exercise, Requirement};
 use crate::rules;
 
 /// List the requirements: what traffic can show of each, and the rules that bear on it
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// One standard alone, e.g. cl-mss, masvs, asvs
     #[arg(long, value_name = "STANDARD")]
@@ -20,6 +22,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORM", default_value = "table")]
     format: Format,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  observer requirements --standard cl-mss
+  observer requirements --format json | jq -r '.[] | select(.rules == []).id'";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let wanted = arguments.standard.as_deref();
@@ -40,7 +47,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 if index > 0 {
                     writeln!(out)?;
                 }
-                writeln!(out, "{}, {}\n", standard.name, standard.version)?;
+                let bold = Style::new().bold();
+                writeln!(out, "{bold}{}, {}{bold:#}\n", standard.name, standard.version)?;
                 write_rows(requirements::all().filter(|row| row.standard == *standard), &mut out)?;
             }
         }
@@ -50,21 +58,29 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn write_rows(rows: impl Iterator<Item = &'static Requirement>, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = table(&["REQUIREMENT", "LEVEL", "ASKS THAT", "TRAFFIC", "RULES"]);
+    let bold = Style::new().bold();
     for row in rows {
+        let level = if row.level.is_empty() { String::new() } else { format!(" ({})", row.level) };
+        writeln!(out, "  {bold}{}{bold:#}{level}", row.id)?;
+        write_hanging("    asks     ", row.gist, out)?;
         let rules: Vec<&str> = rules::bearing_on(row.id).map(|rule| rule.id).collect();
-        let rules = if rules.is_empty() { row.instead.to_owned() } else { rules.join(", ") };
-        table.add_row([row.id, row.level, row.gist, shown(row), &rules]);
+        match shown(row.exercise).filter(|_| !rules.is_empty()) {
+            Some(shown) => {
+                write_hanging("    traffic  ", shown, out)?;
+                write_hanging("    rules    ", &rules.join(", "), out)?;
+            }
+            None => write_hanging("    traffic  ", "does not show it", out)?,
+        }
+        if !row.instead.is_empty() {
+            write_hanging("    besides  ", row.instead, out)?;
+        }
     }
-    write_table(&table, out)
+    Ok(())
 }
 
-/// What traffic shows of it, in a few words.
-fn shown(row: &Requirement) -> &'static str {
-    if rules::bearing_on(row.id).next().is_none() {
-        return "not observable; instead:";
-    }
-    match row.exercise {
+/// What in the traffic shows it.
+fn shown(exercise: Exercise) -> Option<&'static str> {
+    Some(match exercise {
         Exercise::Payload => "every flow with payload",
         Exercise::Handshake => "TLS handshakes",
         Exercise::Chain => "certificates up to TLS 1.2",
@@ -72,8 +88,8 @@ fn shown(row: &Requirement) -> &'static str {
         Exercise::ClientCertificate => "handshakes with mutual TLS, or where the policy expects it",
         Exercise::Request => "HTTP requests that can be read",
         Exercise::Endpoint => "far ends, where the policy lists endpoints",
-        Exercise::None => "not observable; instead:",
-    }
+        Exercise::None => return None,
+    })
 }
 
 fn write_json(rows: impl Iterator<Item = &'static Requirement>, out: &mut dyn Write) -> io::Result<()> {

@@ -1,11 +1,10 @@
 //! `observer rules`: what is judged, and why.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::{Subcommand, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::USAGE;
@@ -17,7 +16,7 @@ const WIDTH: usize = 80;
 
 /// List the rules, or explain one
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
@@ -25,6 +24,12 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORM", default_value = "table")]
     format: Format,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  observer rules
+  observer rules explain cleartext-http
+  observer rules --format json | jq -r '.[] | select(.severity == \"high\").id'";
 
 #[derive(Subcommand)]
 enum Action {
@@ -51,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 ExitCode::SUCCESS
             } else {
                 let near = nearest(id).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                anstream::eprintln!("observer: no rule is called {id:?}{near}");
+                anstream::eprintln!("observer: no rule is called {id:?}{near} (observer rules lists them)");
                 ExitCode::from(USAGE)
             }
         }
@@ -80,47 +85,57 @@ fn list(format: Format, out: &mut dyn Write) -> io::Result<()> {
             .collect();
         return writeln!(out, "{}", serde_json::to_string_pretty(&rules)?);
     }
-    let mut table = table(&["RULE", "SEVERITY", "BEARS ON", "SAYS"]);
+    let mut group = None;
     for rule in rules {
-        let first = rule.requirements.first().copied().unwrap_or("the policy");
-        table.add_row([rule.id, rule.severity.as_str(), first, rule.summary]);
+        let first = rule.requirements.first().copied();
+        if group != Some(first) {
+            if group.is_some() {
+                writeln!(out)?;
+            }
+            match first.and_then(requirements::find) {
+                Some(row) => write_hanging(&format!("{}: ", row.id), row.gist, out)?,
+                None => writeln!(out, "policy: what the tester declares")?,
+            }
+            group = Some(first);
+        }
+        write_hanging(&format!("  {:33} {:9}", rule.id, rule.severity.as_str()), rule.summary, out)?;
     }
-    write_table(&table, out)?;
-    writeln!(out, "\n`observer rules explain RULE` says more.")
+    writeln!(out, "\nobserver rules explain RULE says more, and names all requirements of a rule.")
 }
 
-/// A table without lines, as wide as the terminal; where nobody watches, as wide as it needs.
-pub(super) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
-    if io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
+/// Writes `lead` and then words, in lines of at most [`WIDTH`] columns, each beginning where the first one does.
+pub(super) fn write_hanging(lead: &str, words: &str, out: &mut dyn Write) -> io::Result<()> {
+    let indent = lead.chars().count();
+    let mut lead = lead.to_owned();
+    let mut line = String::new();
+    for word in words.split_whitespace() {
+        if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(out, "{lead}{line}")?;
+            lead = " ".repeat(indent);
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
     }
-    table
-}
-
-/// Writes a table without the blanks at the ends of its lines.
-pub(super) fn write_table(table: &Table, out: &mut dyn Write) -> io::Result<()> {
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    writeln!(out, "{lead}{line}")
 }
 
 fn explain(rule: &RuleInfo, out: &mut dyn Write) -> io::Result<()> {
     let bold = Style::new().bold();
     writeln!(out, "{bold}{}{bold:#}: {}", rule.id, rule.summary)?;
-    writeln!(out, "Severity: {}, or as said below", rule.severity)?;
+    writeln!(out, "Severity: {}, unless said otherwise below", rule.severity)?;
     for section in rule.explanation.split("## ").skip(1) {
         let (heading, text) = section.split_once('\n').unwrap_or((section, ""));
         writeln!(out, "\n{bold}{}{bold:#}", heading.trim())?;
-        write_wrapped(&plain_links(text), "  ", out)?;
+        write_hanging("  ", &plain_links(text), out)?;
     }
     if !rule.requirements.is_empty() {
         writeln!(out, "\n{bold}Bears on{bold:#}")?;
         for id in rule.requirements {
             let gist = requirements::find(id).map(|row| row.gist).unwrap_or_default();
-            write_wrapped(&format!("{id}: {gist}"), "  ", out)?;
+            write_hanging(&format!("  {id}: "), gist, out)?;
         }
     }
     Ok(())
@@ -146,26 +161,6 @@ fn plain_links(text: &str) -> String {
     }
     plain.push_str(rest);
     plain.replace('`', "")
-}
-
-/// Writes words in lines of at most [`WIDTH`] columns; further lines are indented twice as far.
-fn write_wrapped(text: &str, indent: &str, out: &mut dyn Write) -> io::Result<()> {
-    let mut line = indent.to_owned();
-    for word in text.split_whitespace() {
-        let begun = line.trim() != "";
-        if begun && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(out, "{line}")?;
-            indent.clone_into(&mut line);
-        }
-        if line.trim() != "" {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    if line.trim() != "" {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
 }
 
 /// The rule whose name is nearest to `id`, if one is near.

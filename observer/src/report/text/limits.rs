@@ -26,8 +26,8 @@ pub(super) fn render(run: &Run, overview: &Overview, out: &mut dyn Write) -> io:
     }
     writeln!(out, "\n{line}")?;
     if !run.assessment.verdicts.is_empty() {
-        writeln!(out, "All verdicts: --format json, or --db FILE and observer query FILE verdicts.")?;
-        writeln!(out, "What to check where traffic says nothing: observer requirements.")?;
+        writeln!(out, "All verdicts: --format json, or --db run.db and observer query run.db verdicts.")?;
+        writeln!(out, "What to check besides the traffic: observer requirements --standard cl-mss.")?;
     }
     Ok(())
 }

@@ -1,15 +1,21 @@
--- Findings by requirement, the worst first.
+-- Findings, the worst first, whom they are held against, and what they break.
+-- What they break is by CL MSS, or by the standard that `-p standard=asvs`, for one, names.
 SELECT
-    requirement.value AS requirement,
     finding.severity,
-    finding.rule,
     coalesce(finding.app, '(unattributed)') AS app,
+    finding.blame AS held_against,
+    finding.rule,
     coalesce(finding.host, finding.ip) || ':' || finding.port AS endpoint,
-    finding.message,
-    finding.frame
-FROM findings AS finding, json_each(finding.requirements) AS requirement
+    (
+        SELECT group_concat(requirement.value, ' ') FROM json_each(finding.requirements) AS requirement
+        WHERE requirement.value LIKE coalesce(:standard, 'cl-mss') || ':%'
+    ) AS requirements,
+    finding.frame,
+    finding.message
+FROM findings AS finding
 WHERE finding.run = coalesce(:run, (SELECT max(id) FROM runs))
 ORDER BY
-    requirement,
+    finding.blame NOT IN ('app', 'capture'),
     CASE finding.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 WHEN 'low' THEN 3 ELSE 4 END,
+    app,
     finding.id;
