@@ -4,7 +4,7 @@
 //! shows.
 //!
 //! ```text
-//! source ──Frame──▶ decode ──Packet──▶ flow ──FlowEvent──▶ protocol ──Fact──▶ observation ──▶ rules ──Finding──▶ store, report
+//! source ──Frame──▶ decode ──Packet──▶ flow ──bytes in order──▶ protocol ──Fact──▶ observation ──▶ rules ──Finding──▶ store, report
 //!                                        ▲ Owner
 //!                                   attribution
 //! ```

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 use super::Skip;
 use super::span::Span;
@@ -87,7 +87,7 @@ const PIECE_OVERHEAD: usize = 64;
 /// The datagrams that are not complete.
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
-    open: HashMap<FragmentKey, Partial, FixedState>,
+    open: HashMap<FragmentKey, Partial, RandomState>,
     /// By order of their first fragments.
     order: BTreeMap<u64, FragmentKey>,
     next: u64,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::str;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 use crate::source::{Dialect, RecordedOwner};
 
@@ -16,7 +16,7 @@ const MAX_OWNERS: usize = 4096;
 /// The owners made so far.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
-    known: HashMap<Stated, Arc<RecordedOwner>, FixedState>,
+    known: HashMap<Stated, Arc<RecordedOwner>, RandomState>,
 }
 
 /// An owner as the bytes state it.

@@ -65,8 +65,8 @@ pub struct ParsedCertificate {
 /// together hold at most twice [`CertificateCache::GENERATION`] certificates and [`CertificateCache::BYTES`] of DER.
 #[derive(Debug, Default)]
 pub struct CertificateCache {
-    young: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::FixedState>,
-    old: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::FixedState>,
+    young: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::RandomState>,
+    old: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::RandomState>,
     bytes: usize,
 }
 

@@ -81,10 +81,6 @@ pub struct Session {
     pub client_key_exchange: Option<FrameNumber>,
     /// The client's proof that it has its certificate's key, up to TLS 1.2.
     pub client_certificate_verify: Option<FrameNumber>,
-    /// A ticket that the server handed out in the clear, up to TLS 1.2.
-    pub new_session_ticket: Option<FrameNumber>,
-    /// A stapled OCSP response that was sent in the clear, up to TLS 1.2.
-    pub certificate_status: Option<FrameNumber>,
     /// Alerts of both sides, in order; at most as many as observations are kept.
     pub alerts: Vec<Seen<Alert>>,
     /// The frame in which the client sent ChangeCipherSpec and then encrypted (its Finished), up to TLS 1.2. In
@@ -153,8 +149,6 @@ impl Session {
             Fact::ServerKeyExchange(exchange) => first(&mut self.server_key_exchange, exchange, frame, at),
             Fact::ServerHelloDone => once(&mut self.server_hello_done, frame),
             Fact::ClientKeyExchange => once(&mut self.client_key_exchange, frame),
-            Fact::NewSessionTicket => once(&mut self.new_session_ticket, frame),
-            Fact::CertificateStatus => once(&mut self.certificate_status, frame),
             Fact::CertificateVerify { from: Role::Client } => {
                 once(&mut self.client_certificate_verify, frame);
             }
@@ -171,7 +165,10 @@ impl Session {
             Fact::HandshakeGap { .. } | Fact::MessageDropped { .. } | Fact::MalformedMessage { .. } => {
                 self.handshake_gap = true;
             }
-            Fact::ChangeCipherSpec { .. } | Fact::CertificateVerify { from: Role::Server } => {}
+            Fact::ChangeCipherSpec { .. }
+            | Fact::CertificateVerify { from: Role::Server }
+            | Fact::NewSessionTicket
+            | Fact::CertificateStatus => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 use super::options::{COMMENT, Options};
 use crate::source::dialect::{self, owner_in_comments};
@@ -28,7 +28,7 @@ const MAX_PROCESSES: usize = 64 << 10;
 /// The annotations of a section's packets.
 #[derive(Default)]
 pub(super) struct Annotator {
-    cache: HashMap<Box<[u8]>, Option<Arc<Annotations>>, FixedState>,
+    cache: HashMap<Box<[u8]>, Option<Arc<Annotations>>, RandomState>,
     /// The options that matter, of the packet at hand.
     key: Vec<u8>,
     /// What the process blocks name, by index.
