@@ -10,6 +10,7 @@ use super::reader::ReaderCounts;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::{Assessor, Losses};
 use crate::attribution::{AppDirectory, Sidecar, owners_of};
+use crate::decode::FiveTuple;
 use crate::flow::{ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
 use crate::protocol::{Fact, dns, tls};
@@ -28,6 +29,7 @@ pub(super) struct Ended {
 /// Names that a DNS answer gave to addresses.
 pub(super) struct Named {
     pub(super) learned_at: (Tick, FrameNumber),
+    pub(super) place: Place,
     pub(super) resolutions: Vec<dns::Resolution>,
 }
 
@@ -39,9 +41,15 @@ pub(super) enum ToMerge {
     Worker { worker: usize, ended: Vec<Ended>, named: Vec<Named>, until: Tick },
 }
 
+/// The flow behind something that ended or was learned, and its tunnel: one frame may hold packets of several flows
+/// (an aggregate of 802.11), whose workers are heard in any order.
+pub(super) type Place = (FiveTuple, u64);
+
 struct Waiting {
-    /// When it takes effect, the frame, and its number among those of one frame.
-    key: (Tick, FrameNumber, usize),
+    /// When it takes effect, the frame, its number among those of one frame, and whose it is.
+    key: (Tick, FrameNumber, usize, Option<Place>),
+    /// The order of arrival, which decides only between things that one worker says.
+    arrival: u64,
     item: Item,
 }
 
@@ -53,7 +61,7 @@ enum Item {
 
 impl PartialEq for Waiting {
     fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
+        self.cmp(other).is_eq()
     }
 }
 impl Eq for Waiting {}
@@ -64,13 +72,14 @@ impl PartialOrd for Waiting {
 }
 impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
+        (&self.key, self.arrival).cmp(&(&other.key, other.arrival))
     }
 }
 
 /// Puts flows in order and joins them with one another.
 pub(super) struct Merge {
     waiting: BinaryHeap<Reverse<Waiting>>,
+    arrivals: u64,
     until: Vec<Tick>,
     apps: AppDirectory,
     sidecar: Arc<Sidecar>,
@@ -86,6 +95,7 @@ impl Merge {
     pub(super) fn new(threads: usize, options: &Options) -> Self {
         Self {
             waiting: BinaryHeap::new(),
+            arrivals: 0,
             until: vec![Tick(0); threads],
             apps: options.apps.clone(),
             sidecar: options.sidecar.clone(),
@@ -108,9 +118,9 @@ impl Merge {
             let Ok(message) = from_all.recv() else { break };
             match message {
                 ToMerge::Reader { metadata, at, read, total } => {
-                    let items = metadata.into_iter().map(Item::Metadata).enumerate();
-                    let items = items.map(|(number, item)| Reverse(Waiting { key: (at, 0, number), item }));
-                    self.waiting.extend(items);
+                    for (number, metadata) in metadata.into_iter().enumerate() {
+                        self.wait((at, 0, number, None), Item::Metadata(metadata));
+                    }
                     progress(read, total);
                 }
                 ToMerge::Worker { worker, ended, named, until } => {
@@ -118,19 +128,25 @@ impl Merge {
                     if let Some(known) = self.until.get_mut(worker) {
                         *known = until;
                     }
-                    self.waiting.extend(ended.into_iter().map(|ended| {
-                        let key = (ended.flow.closed_at, ended.flow.info.first_frame, 1);
-                        Reverse(Waiting { key, item: Item::Ended(Box::new(ended)) })
-                    }));
-                    self.waiting.extend(named.into_iter().map(|named| {
-                        let ((tick, frame), item) = (named.learned_at, Item::Named(named.resolutions));
-                        Reverse(Waiting { key: (tick, frame, 0), item })
-                    }));
+                    for ended in ended {
+                        let info = &ended.flow.info;
+                        let place = Some((info.five_tuple, info.tunnels.context));
+                        let key = (ended.flow.closed_at, info.first_frame, 1, place);
+                        self.wait(key, Item::Ended(Box::new(ended)));
+                    }
+                    for Named { learned_at: (tick, frame), place, resolutions } in named {
+                        self.wait((tick, frame, 0, Some(place)), Item::Named(resolutions));
+                    }
                     self.release(sinks)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn wait(&mut self, key: (Tick, FrameNumber, usize, Option<Place>), item: Item) {
+        self.waiting.push(Reverse(Waiting { key, arrival: self.arrivals, item }));
+        self.arrivals = self.arrivals.saturating_add(1);
     }
 
     /// What the run amounts to.
@@ -235,6 +251,51 @@ impl Merge {
             if let Fact::Malformed { protocol, error, .. } = &observation.fact {
                 *totals.malformed.entry(format!("{protocol}: {}", error.field())).or_default() += 1;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::observation::SinkError;
+    use crate::{pipeline, source};
+
+    /// The originators' ports, in the order of the output.
+    #[derive(Default)]
+    struct Ports(Vec<u16>);
+
+    impl FlowSink for Ports {
+        fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+            self.0.push(flow.flow.info.five_tuple.source.port);
+            Ok(())
+        }
+    }
+
+    /// A capture of one 802.11 frame that aggregates a datagram of each of 40 flows.
+    fn aggregate() -> Vec<u8> {
+        let mut frame = [&[0x88][..], &[0; 23], &[0x80, 0]].concat();
+        for port in 0..40_u8 {
+            frame.extend([&[0; 12][..], &[0, 40], &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0]].concat());
+            frame.extend([0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 2]);
+            frame.extend([200, port, 0x30, 0x39, 0, 12, 0, 0, 1, 2, 3, 4, 0, 0]);
+        }
+        let header = [0xa1b2_c3d4_u32, 0x0002_0004, 0, 0, 65_535, 105];
+        let len = u32::try_from(frame.len()).unwrap();
+        let words = header.into_iter().chain([1, 0, len, len]);
+        words.flat_map(u32::to_be_bytes).chain(frame).collect()
+    }
+
+    #[test]
+    fn flows_of_one_frame_have_an_order() {
+        for threads in [1, 2, 3, 8, 8, 8] {
+            let source = source::read("aggregate", Box::new(Cursor::new(aggregate()))).unwrap();
+            let options = Options { threads, ..Options::default() };
+            let mut ports = Ports::default();
+            pipeline::analyze(source, &options, &mut [&mut ports], &mut |_, _| {}).unwrap();
+            assert_eq!(ports.0, (51_200..51_240).collect::<Vec<u16>>(), "{threads} threads");
         }
     }
 }

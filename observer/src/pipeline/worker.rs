@@ -57,7 +57,9 @@ impl Worker {
                     table.ingest(&packet, item.tick, &mut self.handler);
                     if !self.handler.resolutions.is_empty() {
                         let resolutions = std::mem::take(&mut self.handler.resolutions);
-                        named.push(Named { learned_at: (item.tick, packet.frame), resolutions });
+                        let learned_at = (item.tick, packet.frame);
+                        let place = (packet.five_tuple, packet.tunnels.context);
+                        named.push(Named { learned_at, place, resolutions });
                     }
                 }
             }
