@@ -4,8 +4,8 @@
 //! Finished (RFC 9846 §4.4). It is protected by keys of its own, so that its first record holds none of the data. A
 //! record with `n` bytes of content is `n + 1 + tag` long, 16 more where JSSE pads. So a first record as long as
 //! Finished alone says that no certificate was sent; as long as an empty Certificate (8 bytes), alone or with Finished,
-//! that the client declined; and one that is much longer holds a certificate, unless its length is one that padding to a
-//! block gives. That is an inference: padding of other lengths, and messages that nobody has defined, look like something
+//! that the client declined; and one that is much longer holds a certificate, unless all lengths are such as padding to
+//! a block gives. That is an inference: padding of other lengths, and messages that nobody has defined, look like something
 //! else.
 
 use super::tls13::{finished, tag};
@@ -39,8 +39,8 @@ pub(super) fn infer(lengths: &[u16], suite: CipherSuite) -> ClientCertificate {
             return ClientCertificate::Declined;
         }
     }
-    // A Finished that is padded to a block is as long as a certificate. Of real certificates one in sixteen looks so.
-    let padded = |extra: u16| first.saturating_sub(extra).is_multiple_of(BLOCK);
+    // A Finished that is padded to a block is as long as a certificate. Whoever pads one record pads them all.
+    let padded = |extra: u16| lengths.iter().all(|len| len.saturating_sub(extra).is_multiple_of(BLOCK));
     if first < LEAST_CERTIFICATE || padded(tag) || padded(overhead) {
         return ClientCertificate::Unknown;
     }
@@ -72,7 +72,8 @@ mod tests {
             (&[539], SHA384, ClientCertificate::Sent),
             // Padded to 256 and 512 bytes, with and without the content type; and to the longest record.
             (&[272, 272], SHA384, ClientCertificate::Unknown),
-            (&[529], SHA256, ClientCertificate::Unknown),
+            (&[529, 273], SHA256, ClientCertificate::Unknown),
+            (&[529, 96, 53], SHA256, ClientCertificate::Sent),
             (&[16_401], SHA384, ClientCertificate::Unknown),
             // An alert, and what nobody knows.
             (&[19], SHA384, ClientCertificate::Unknown),
