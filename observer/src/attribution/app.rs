@@ -11,6 +11,8 @@ use super::android::AndroidUid;
 
 /// Packages that are known at most; a phone has a few hundred.
 const MAX_PACKAGES: usize = 64 << 10;
+/// Packages that may share a uid; Android's own share one by the dozen.
+const MAX_SHARED: usize = 256;
 /// Bytes of a package list that are read; a phone's has some 50 KB.
 const MAX_LIST: u64 = 64 << 20;
 
@@ -89,7 +91,7 @@ impl AppDirectory {
             if known.is_empty() {
                 label.clone_into(known);
             }
-        } else if self.packages < MAX_PACKAGES {
+        } else if self.packages < MAX_PACKAGES && apps.len() < MAX_SHARED {
             self.packages = self.packages.saturating_add(1);
             apps.push((package.to_owned(), label.to_owned()));
             apps.sort();
@@ -170,6 +172,17 @@ com.example.bad ten 0 /data default none
 
     fn names(directory: &AppDirectory, uid: u32) -> Vec<&str> {
         directory.apps(uid).iter().map(|(package, _)| package.as_str()).collect()
+    }
+
+    #[test]
+    fn what_exceeds_the_bound_of_a_uid_is_counted() {
+        let mut directory = AppDirectory::default();
+        for number in 0..MAX_SHARED + 3 {
+            directory.add(10_101, &format!("com.example.p{number}"), "");
+        }
+        assert_eq!((names(&directory, 10_101).len(), directory.dropped()), (MAX_SHARED, 3));
+        directory.add(10_102, "com.example.other", "");
+        assert_eq!(names(&directory, 10_102), ["com.example.other"]);
     }
 
     #[test]
