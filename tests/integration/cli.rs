@@ -117,7 +117,7 @@ fn the_report_says_who_breaks_what_and_leaves_the_platform_for_last() {
     assert!(!first.contains("networkstack") && !first.contains("news"), "{first}");
     let place = |line: &str| stdout.find(line).unwrap_or_else(|| panic!("no {line:?} in:\n{stdout}"));
     assert!(place("\ncom.example.news") < place("\ncom.android.networkstack"));
-    assert!(stdout.contains("the platform's own traffic, no app's"), "{stdout}");
+    assert!(stdout.contains("the platform's own traffic, held against no app"), "{stdout}");
     let rows = stdout.lines().filter(|line| line.starts_with("  5.")).count();
     assert_eq!(rows, 4 * 9, "nine rows for each app:\n{stdout}");
 }

@@ -1,23 +1,14 @@
 //! Whom a finding is held against: the uid decides, before names and ports.
 //!
-//! Android gives uids below 10000 to the platform (`AID_APP_START`): the network stack that looks for captive portals,
-//! the resolver, the clock. What they send is theirs. On other systems such uids are people's, so the rule holds only
-//! for captures that show packages.
+//! What Android's own uids send (the search for captive portals, the resolver, the clock) is the platform's. On other
+//! systems such uids are people's, so the numbers count only where the owner says that they are Android's, or the
+//! capture shows packages.
 
 use std::sync::Arc;
 
-use crate::attribution::Owner;
+use crate::attribution::{AndroidUid, Owner};
 use crate::policy::Policy;
 use crate::rules::Blame;
-
-/// Uids of one Android user (`AID_USER_OFFSET`).
-const USER_OFFSET: u32 = 100_000;
-
-/// The first uid of apps within a user (`AID_APP_START`).
-const APP_START: u32 = 10_000;
-
-/// The tester's own shell (`AID_SHELL`): what it sends is judged.
-const SHELL: u32 = 2000;
 
 /// Decides whom findings are held against.
 pub(super) struct Judge {
@@ -55,14 +46,14 @@ impl Judge {
     }
 
     fn is_platform(&self, owner: &Owner) -> bool {
-        let low = |uid: u32| uid % USER_OFFSET < APP_START && uid % USER_OFFSET != SHELL;
-        owner.is_platform() || (self.is_android && owner.uid.is_some_and(low))
+        let by_uid = || owner.uid.is_some_and(|uid| AndroidUid::new(uid).is_platform());
+        owner.is_platform() || (self.is_android && by_uid())
     }
 }
 
 /// Whether the owner is an Android package: a name with dots for an app's uid.
 fn is_packaged(owner: &Owner) -> bool {
-    let app = owner.uid.is_some_and(|uid| uid % USER_OFFSET >= APP_START);
+    let app = owner.uid.is_some_and(|uid| AndroidUid::new(uid).is_app());
     let mut names = owner.package.iter().chain(&owner.packages);
     app && names.any(|name| name.contains('.'))
 }

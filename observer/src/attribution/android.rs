@@ -11,15 +11,16 @@ const SHELL: u32 = 2_000;
 
 /// A uid of Android, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AndroidUid {
+pub(crate) struct AndroidUid {
     /// 0 is the device's first user; a work profile is a user, too.
-    pub(super) user: u32,
-    pub(super) kind: Kind,
+    pub(crate) user: u32,
+    /// What runs under it.
+    pub(crate) kind: Kind,
 }
 
 /// What runs under a uid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A part of the system, by its id.
     System(u32),
     /// An app, by its id.
@@ -33,7 +34,8 @@ pub(super) enum Kind {
 }
 
 impl AndroidUid {
-    pub(super) fn new(uid: u32) -> Self {
+    /// Takes a uid apart.
+    pub(crate) fn new(uid: u32) -> Self {
         let (user, id) = (uid / USER, uid % USER);
         let kind = match id {
             0..10_000 => Kind::System(id),
@@ -43,6 +45,11 @@ impl AndroidUid {
             _ => Kind::Other,
         };
         Self { user, kind }
+    }
+
+    /// Whether it belongs to an app that was installed, its SDK sandbox or one of its isolated processes.
+    pub(crate) fn is_app(self) -> bool {
+        matches!(self.kind, Kind::App(_) | Kind::SdkSandbox(_) | Kind::Isolated)
     }
 
     /// The id under which its packages are listed.
@@ -70,7 +77,7 @@ impl AndroidUid {
     }
 
     /// Whether it is the system that sends, not an app that somebody installed, nor somebody at a shell.
-    pub(super) fn is_platform(self) -> bool {
+    pub(crate) fn is_platform(self) -> bool {
         matches!(self.kind, Kind::System(id) if id != SHELL)
     }
 }

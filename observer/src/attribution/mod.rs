@@ -10,6 +10,7 @@ mod sidecar;
 
 use serde::Serialize;
 
+pub(crate) use self::android::AndroidUid;
 pub use self::app::{AppDirectory, PackagesError};
 pub use self::recorded::{owner_of, owners_of};
 pub use self::sidecar::{Sidecar, SidecarError};

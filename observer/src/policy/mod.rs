@@ -230,7 +230,8 @@ impl Policy {
         let name = path.display().to_string();
         let text =
             std::fs::read_to_string(path).map_err(|source| PolicyError::Io { path: name.clone(), source })?;
-        Self::parse(&text).map_err(|error| PolicyError::Invalid { path: name, reason: error.to_string() })
+        Self::parse(&text)
+            .map_err(|error| PolicyError::Invalid { path: name, reason: in_one_line(&error, &text) })
     }
 
     /// Reads a policy's text.
@@ -369,12 +370,29 @@ fn digest(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok()
 }
 
+/// What is wrong, and in which line of `text`.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let line = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .map(|before| format!("line {}: ", before.matches('\n').count().saturating_add(1)));
+    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{}{message}", line.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const HEX: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
     const BASE64: &str = "LCa0a2j/xo/5m0U8HTBBNBNCLXBkg7+g+YpeiGJm564=";
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let text = "[scope]\napps = [\n";
+        let said = in_one_line(&Policy::parse(text).unwrap_err(), text);
+        assert!(said.starts_with("line 2: ") && !said.contains('\n'), "{said}");
+    }
 
     #[test]
     fn the_documented_example_is_a_policy() {

@@ -16,14 +16,18 @@ pub(super) fn render(section: &Section<'_>, out: &mut dyn Write) -> io::Result<(
     let about = app.owner.as_deref().map(|owner| words::about(owner, &name)).unwrap_or_default();
     writeln!(out, "{}{}", bold(&name), dim(&plain(&about)))?;
     let (word, style) = section.verdict();
-    let mut line =
-        format!("  {style}{word}{style:#}: {}, {}", severities(findings.iter().copied()), traffic(app));
-    if section.is_platform() {
-        line.push_str(&dim("; the platform's own traffic, no app's"));
-    } else if !section.is_judged() && !findings.is_empty() {
-        line.push_str(&dim("; not held against an app"));
+    let found = severities(findings.iter().copied());
+    writeln!(out, "  {style}{word}{style:#}: {found}, {}", traffic(app))?;
+    let why = match (&app.owner, section.is_platform()) {
+        _ if section.is_judged() => None,
+        (_, true) => Some("the platform's own traffic, held against no app"),
+        (None, false) => Some("held against no app: nobody is known to have sent it"),
+        (Some(_), false) => Some("held against no app: the policy's scope does not name this one"),
+    };
+    if let Some(why) = why {
+        writeln!(out, "  {}", dim(why))?;
     }
-    writeln!(out, "{line}\n")?;
+    writeln!(out)?;
     if section.is_judged() {
         requirements::table(verdicts, out)?;
         writeln!(out)?;
@@ -38,7 +42,10 @@ pub(super) fn render(section: &Section<'_>, out: &mut dyn Write) -> io::Result<(
     if app.other_flows > 0 {
         writeln!(out, "  {} with further endpoints", count(app.other_flows, "flow"))?;
     }
-    finding::render(findings, section.is_judged(), out)
+    match section.is_judged() {
+        true => finding::render(findings, out),
+        false => finding::render_briefly(findings, out),
+    }
 }
 
 fn render_endpoint(key: &EndpointKey, endpoint: &Endpoint, out: &mut dyn Write) -> io::Result<()> {

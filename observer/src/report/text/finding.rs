@@ -12,13 +12,13 @@ use crate::rules::{Finding, RuleInfo, Severity};
 /// Frames that a display filter names.
 const FRAMES: usize = 20;
 
-/// Writes findings: those of weight one by one, the others by rule. Those that are `held` against nobody have no weight.
-pub(super) fn render(findings: &[&Finding], held: bool, out: &mut dyn Write) -> io::Result<()> {
+/// Writes findings: those of weight one by one, the others by rule.
+pub(super) fn render(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
     let (weighty, noted): (Vec<&Finding>, Vec<&Finding>) =
-        findings.iter().partition(|finding| held && finding.severity >= Severity::Medium);
+        findings.iter().partition(|finding| finding.severity >= Severity::Medium);
     for finding in weighty.iter().take(SHOWN) {
         writeln!(out)?;
-        one(finding, held, out)?;
+        one(finding, out)?;
     }
     let hidden = weighty.len().saturating_sub(SHOWN);
     if hidden > 0 {
@@ -38,51 +38,68 @@ pub(super) fn render(findings: &[&Finding], held: bool, out: &mut dyn Write) -> 
         let theirs: Vec<_> = noted.iter().copied().filter(|finding| finding.rule.id == rule.id).collect();
         writeln!(out)?;
         match theirs.as_slice() {
-            [finding] => one(finding, held, out)?,
-            _ => many(rule, &theirs, held, out)?,
+            [finding] => one(finding, out)?,
+            _ => many(rule, &theirs, out)?,
         }
     }
     Ok(())
 }
 
-fn one(finding: &Finding, held: bool, out: &mut dyn Write) -> io::Result<()> {
+/// Writes findings that are held against nobody, in a few words each.
+pub(super) fn render_briefly(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
+    if !findings.is_empty() {
+        writeln!(out)?;
+    }
+    for finding in findings.iter().take(SHOWN) {
+        let severity = names::severity(finding.severity);
+        let text = format!("{severity} {} at {}", finding.rule.id, place(finding));
+        let text = format!("{text}, frame {}", finding.evidence.primary.1);
+        for (line, words) in wrapped(&text, 76).iter().enumerate() {
+            writeln!(out, "  {}{}", if line == 0 { "" } else { "  " }, dim(words))?;
+        }
+    }
+    let hidden = u64::try_from(findings.len().saturating_sub(SHOWN)).unwrap_or(u64::MAX);
+    if hidden > 0 {
+        writeln!(out, "  {}", dim(&format!("and {} more", count(hidden, "finding"))))?;
+    }
+    Ok(())
+}
+
+/// `shop.test:80`, or the address where there is no name.
+fn place(finding: &Finding) -> String {
+    let endpoint = &finding.endpoint;
+    match &endpoint.host {
+        Some(host) => format!("{}:{}", plain(host), endpoint.port),
+        None => SocketAddr::new(endpoint.ip, endpoint.port).to_string(),
+    }
+}
+
+fn one(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let confidence = names::finding_confidence(finding.confidence);
-    title(finding.severity, held, finding.rule, &format!(" ({confidence})"), out)?;
+    title(finding.severity, finding.rule, &format!(" ({confidence})"), out)?;
     for line in wrapped(&plain(&finding.message), 69) {
         writeln!(out, "           {line}")?;
     }
-    let endpoint = &finding.endpoint;
-    let place = match &endpoint.host {
-        Some(host) => format!("{}:{} at {}", plain(host), endpoint.port, endpoint.ip),
-        None => SocketAddr::new(endpoint.ip, endpoint.port).to_string(),
-    };
+    let at = finding.endpoint.host.as_ref().map(|_| format!(" at {}", finding.endpoint.ip));
+    let place = format!("{}{}", place(finding), at.unwrap_or_default());
     let more = if finding.flows > 1 { format!(", {}", count(finding.flows, "flow")) } else { String::new() };
     writeln!(out, "           {place}, frame {}{more}", finding.evidence.primary.1)?;
     evidence(&[finding], out)?;
-    if held { requirements::of_rule(finding.rule, out) } else { Ok(()) }
+    requirements::of_rule(finding.rule, out)
 }
 
 /// Several findings of one rule.
-fn many(rule: &RuleInfo, findings: &[&Finding], held: bool, out: &mut dyn Write) -> io::Result<()> {
+fn many(rule: &RuleInfo, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(rule.severity);
     let flows = findings.iter().map(|finding| finding.flows).fold(0, u64::saturating_add);
-    title(worst, held, rule, &format!(" ({})", count(flows, "flow")), out)?;
+    title(worst, rule, &format!(" ({})", count(flows, "flow")), out)?;
     let mut messages = findings.iter().map(|finding| finding.message.as_str());
     let first = messages.next().unwrap_or(rule.summary);
     let message = if messages.all(|message| message == first) { first } else { rule.summary };
     for line in wrapped(&plain(message), 69) {
         writeln!(out, "           {line}")?;
     }
-    let mut places: Vec<_> = findings
-        .iter()
-        .map(|finding| {
-            let endpoint = &finding.endpoint;
-            match &endpoint.host {
-                Some(host) => format!("{}:{}", plain(host), endpoint.port),
-                None => SocketAddr::new(endpoint.ip, endpoint.port).to_string(),
-            }
-        })
-        .collect();
+    let mut places: Vec<_> = findings.iter().map(|finding| place(finding)).collect();
     places.sort();
     places.dedup();
     let hidden = places.len().saturating_sub(8);
@@ -94,11 +111,11 @@ fn many(rule: &RuleInfo, findings: &[&Finding], held: bool, out: &mut dyn Write)
         writeln!(out, "           {line}")?;
     }
     evidence(findings, out)?;
-    if held { requirements::of_rule(rule, out) } else { Ok(()) }
+    requirements::of_rule(rule, out)
 }
 
-fn title(severity: Severity, held: bool, rule: &RuleInfo, note: &str, out: &mut dyn Write) -> io::Result<()> {
-    let style = if held { words::severity(severity) } else { anstyle::Style::new().dimmed() };
+fn title(severity: Severity, rule: &RuleInfo, note: &str, out: &mut dyn Write) -> io::Result<()> {
+    let style = words::severity(severity);
     let word = names::severity(severity).to_uppercase();
     writeln!(out, "  {style}{word:8}{style:#} {}{}", bold(rule.id), dim(note))
 }

@@ -95,19 +95,20 @@ impl<'a> Section<'a> {
         let any = |judgement| self.verdicts.iter().any(|verdict| verdict.judgement == judgement);
         let colour = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         if !self.is_judged() {
-            let out_of_scope = || self.findings.iter().any(|finding| finding.blame == Blame::OutOfScope);
-            let word = match self.is_platform() {
-                true => "platform",
-                false if out_of_scope() => "out of scope",
-                false => "not judged",
+            let word = match (&self.app.owner, self.is_platform()) {
+                (_, true) => "platform",
+                (Some(_), false) => "out of scope",
+                (None, false) => "not judged",
             };
             (word, Style::new().dimmed())
         } else if any(Judgement::Violated) {
             ("VIOLATED", colour(AnsiColor::Red))
         } else if any(Judgement::Inconclusive) {
             ("inconclusive", colour(AnsiColor::Yellow))
-        } else {
+        } else if any(Judgement::NoViolationObserved) {
             ("no violation", colour(AnsiColor::Green))
+        } else {
+            ("not exercised", Style::new().dimmed())
         }
     }
 }
@@ -139,7 +140,7 @@ pub fn render(
     let others: Vec<_> = run.assessment.findings.iter().filter(|finding| !is_shown(finding)).collect();
     if !others.is_empty() {
         writeln!(out, "\n{}", bold("Findings beside the traffic"))?;
-        finding::render(&others, true, out)?;
+        finding::render(&others, out)?;
     }
     excused(run, out)?;
     limits::render(run, overview, out)
@@ -165,11 +166,16 @@ fn headline(
         (Some(violations), _) => say(bad, "VIOLATED", violations, out)?,
         (None, Outcome::Inconclusive(_)) => {}
         (None, Outcome::Findings(_)) => say(bad, "FINDINGS", "none of them breaks CL MSS section 5", out)?,
-        (None, Outcome::Clean) if sections.iter().any(Section::is_judged) => {
-            let rest = open.unwrap_or_else(|| "this does not prove that there is none".to_owned());
-            say(good, "NO VIOLATION OBSERVED", &rest, out)?;
+        (None, Outcome::Clean) => {
+            let seen = |judged| run.assessment.verdicts.iter().any(|verdict| verdict.judgement == judged);
+            match open {
+                Some(open) => say(doubtful, "NO VIOLATION OBSERVED", &open, out)?,
+                None if seen(Judgement::NoViolationObserved) => {
+                    say(good, "NO VIOLATION OBSERVED", "this does not prove that there is none", out)?;
+                }
+                None => say(doubtful, "NOTHING EXERCISED", "no traffic bears on CL MSS section 5", out)?,
+            }
         }
-        (None, Outcome::Clean) => say(doubtful, "NOTHING JUDGED", "no app in scope has traffic", out)?,
     }
     let mut line = severities(held.iter().copied());
     let others = u64::try_from(run.assessment.findings.len().saturating_sub(held.len())).unwrap_or(u64::MAX);

@@ -11,7 +11,7 @@ declare_rule! {
     /// ## Blind spots
     /// Redirects by scripts or pages; responses that the capture lost.
     /// ## References
-    /// [RFC 6797 §7.2, §11.2](https://datatracker.ietf.org/doc/html/rfc6797#section-7.2),
+    /// [RFC 6797 §7.2, §14.6](https://datatracker.ietf.org/doc/html/rfc6797#section-7.2),
     /// [CWE-319](https://cwe.mitre.org/data/definitions/319.html)
     CleartextFirstThenRedirect {
         id: "cleartext-first-then-redirect",

@@ -8,7 +8,7 @@ declare_rule! {
     /// The group of the key exchange: `key_share` in TLS 1.3, the curve or the prime in ServerKeyExchange
     /// before.
     /// ## Fails when
-    /// The prime has fewer than 2048 bits, which is high below 1024, or the curve fewer than 224.
+    /// The prime has fewer than 2048 bits, which is high up to 1024, or the curve fewer than 224.
     /// ## Blind spots
     /// Groups that are offered and not chosen. Primes that are long and weak by construction.
     /// ## References

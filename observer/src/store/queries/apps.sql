@@ -1,4 +1,4 @@
--- Apps, with what they sent to how many hosts and how much of it was readable.
+-- Apps: what they sent to how many hosts, how much readable.
 SELECT
     coalesce(app, '(unattributed)') AS app,
     count(*) AS flows,

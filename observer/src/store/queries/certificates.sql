@@ -1,4 +1,4 @@
--- Server certificates by expiry, with the hosts that showed them.
+-- Server certificates by expiry, with hosts that showed them.
 SELECT
     certificate.not_after, certificate.subject, certificate.issuer,
     certificate.public_key_algorithm || coalesce(' ' || certificate.public_key_bits, '') AS key,

@@ -1,4 +1,4 @@
--- Where a client certificate was asked for or sent, and how that is known.
+-- Client certificates asked for or sent, and how it is known.
 SELECT
     coalesce(app, '(unattributed)') AS app, host, destination_port AS port, version,
     server_certificate_requested AS requested, client_certificate AS certificate, client_certificate_basis AS basis,

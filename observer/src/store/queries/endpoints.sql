@@ -1,4 +1,4 @@
--- Endpoints of each app: protocol, protection, TLS versions, flows and bytes.
+-- Endpoints of each app: protocol, protection, TLS, bytes.
 SELECT
     coalesce(flow.app, '(unattributed)') AS app,
     flow.host,

@@ -1,4 +1,4 @@
--- TLS handshakes that were not completed, with the alerts that say why.
+-- TLS handshakes not completed, with the alerts that say why.
 SELECT
     coalesce(app, '(unattributed)') AS app, host, destination_port AS port, version, client_hello_frame AS frame,
     (SELECT group_concat(json_extract(alert.value, '$.from') || ': '

@@ -1,4 +1,4 @@
--- Findings, the worst first, whom they are held against, and what they break.
+-- Findings, the worst first, and what they break.
 -- What they break is by CL MSS, or by the standard that `-p standard=asvs`, for one, names.
 SELECT
     finding.severity,

@@ -1,4 +1,4 @@
--- What each run did not see: drops, skipped frames, malformed messages, unattributed traffic.
+-- What each run did not see: drops, skipped and malformed.
 SELECT
     id AS run, status, frames, flows, dropped_kernel, dropped_limit, unattributed_flows, unattributed_bytes,
     malformed, skipped

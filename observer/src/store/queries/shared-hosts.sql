@@ -1,4 +1,4 @@
--- Hosts that several apps talk to: trackers, advertising and other shared services.
+-- Hosts that several apps talk to, trackers among them.
 SELECT
     host,
     count(DISTINCT app) AS apps,

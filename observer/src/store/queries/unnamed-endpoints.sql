@@ -1,4 +1,4 @@
--- Addresses that no name leads to: neither SNI, Host, DNS nor a certificate.
+-- Addresses without a name: no SNI, Host, DNS or certificate.
 SELECT
     coalesce(app, '(unattributed)') AS app, destination_ip AS ip, destination_port AS port,
     network_transport AS transport, network_protocol AS protocol, network_protection AS protection,

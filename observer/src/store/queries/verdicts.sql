@@ -1,4 +1,4 @@
--- Verdicts of each app and requirement of CL MSS, with their reasons.
+-- Verdicts of each app on CL MSS, with their reasons.
 -- Another standard: `-p standard=asvs`, for one; all of them: `-p standard=%`.
 SELECT
     coalesce(app, '(unattributed)') AS app, requirement, verdict, findings, exercised_endpoints AS endpoints,
