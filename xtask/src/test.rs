@@ -84,6 +84,8 @@ fn fuzz(seconds: u64) -> anyhow::Result<()> {
             command.args(capture_folders()?);
         }
         command.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048"]);
+        // One line at the end in place of thousands on the way.
+        command.args(["-verbosity=0", "-print_final_stats=1"]);
         run(&mut command)?;
     }
     Ok(())

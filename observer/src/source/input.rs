@@ -12,6 +12,10 @@ use super::SourceError;
 
 /// Bytes asked of the operating system at once where a decompressor stands between.
 const COMPRESSED_BLOCK: usize = 256 << 10;
+
+/// Bytes asked of a decompressor at once. One that meets damage keeps what it had put together for the same call: that
+/// much is lost in front of the damage.
+const DECOMPRESSED_PIECE: usize = 4 << 10;
 /// Enough bytes to recognise any compression.
 const MAGIC: usize = 4;
 
@@ -145,8 +149,10 @@ impl Input {
     /// Fills `buffer` as far as there are bytes.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<Filled, SourceError> {
         let mut filled = 0;
+        let piece = if self.compression.is_some() { DECOMPRESSED_PIECE } else { usize::MAX };
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.bytes.read(rest) {
+            let len = rest.len().min(piece);
+            match self.bytes.read(rest.get_mut(..len).unwrap_or_default()) {
                 Ok(0) => break,
                 Ok(read) => filled = filled.saturating_add(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
