@@ -166,7 +166,7 @@ pub(super) struct SummaryRecord<'a> {
     skipped: &'a BTreeMap<String, u64>,
     duplicates: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    inconclusive: Option<&'a str>,
+    inconclusive: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elapsed_ms: Option<u64>,
 }
@@ -227,7 +227,7 @@ impl<'a> SummaryRecord<'a> {
             malformed: &run.totals.malformed,
             skipped: &run.totals.skipped,
             duplicates,
-            inconclusive: run.assessment.inconclusive.as_deref(),
+            inconclusive: run.doubt(),
             elapsed_ms: run.elapsed_ms,
         }
     }
