@@ -9,8 +9,8 @@ use crate::report::names;
 use crate::report::plain::plain;
 use crate::rules::{Finding, RuleInfo, Severity};
 
-/// Frames that a display filter names.
-const FRAMES: usize = 20;
+/// Columns for the frames of a display filter: it stays in one line, to copy.
+const FRAMES: usize = 38;
 
 /// Writes findings: those of weight one by one, the others by rule.
 pub(super) fn render(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
@@ -126,12 +126,19 @@ fn evidence(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
         findings.iter().flat_map(|finding| finding.evidence.places()).map(|(_flow, frame)| frame).collect();
     frames.sort_unstable();
     frames.dedup();
-    let shown: Vec<_> = frames.iter().take(FRAMES).map(ToString::to_string).collect();
-    let hidden = u64::try_from(frames.len().saturating_sub(FRAMES)).unwrap_or(0);
-    let more = if hidden > 0 { format!(" and {} more frames", number(hidden)) } else { String::new() };
-    writeln!(
-        out,
-        "           Wireshark: {}{more}",
-        bold(&format!("frame.number in {{{}}}", shown.join(", ")))
-    )
+    let mut shown = String::new();
+    let mut hidden = 0_u64;
+    for frame in frames.iter().map(ToString::to_string) {
+        if shown.len().saturating_add(frame.len()) > FRAMES || hidden > 0 {
+            hidden = hidden.saturating_add(1);
+        } else {
+            shown.push_str(if shown.is_empty() { "" } else { ", " });
+            shown.push_str(&frame);
+        }
+    }
+    writeln!(out, "           Wireshark: {}", bold(&format!("frame.number in {{{shown}}}")))?;
+    if hidden > 0 {
+        writeln!(out, "           and {} more frames", number(hidden))?;
+    }
+    Ok(())
 }
