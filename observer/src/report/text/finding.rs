@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use super::words::{bold, count, dim, number, wrapped};
+use super::words::{bold, count, dim, wrapped};
 use super::{SHOWN, requirements, words};
 use crate::report::names;
 use crate::report::plain::plain;
@@ -138,7 +138,7 @@ fn evidence(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "           Wireshark: {}", bold(&format!("frame.number in {{{shown}}}")))?;
     if hidden > 0 {
-        writeln!(out, "           and {} more frames", number(hidden))?;
+        writeln!(out, "           and {}", count(hidden, "more frame"))?;
     }
     Ok(())
 }
