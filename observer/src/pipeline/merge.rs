@@ -179,7 +179,7 @@ impl Merge {
                 totals.dropped_by_limit.insert(what.to_owned(), count);
             }
         }
-        Run { inputs, totals, assessment, elapsed_ms: None }
+        Run { inputs, totals, assessment }
     }
 
     /// Hands on everything that no worker can precede any more.

@@ -51,6 +51,4 @@ pub struct Run {
     pub totals: Totals,
     /// Findings and verdicts.
     pub assessment: Assessment,
-    /// Wall time of the run in milliseconds; `None` keeps outputs reproducible.
-    pub elapsed_ms: Option<u64>,
 }

@@ -167,8 +167,6 @@ pub(super) struct SummaryRecord<'a> {
     duplicates: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     inconclusive: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    elapsed_ms: Option<u64>,
 }
 
 #[derive(Default, Serialize)]
@@ -228,7 +226,6 @@ impl<'a> SummaryRecord<'a> {
             skipped: &run.totals.skipped,
             duplicates,
             inconclusive: run.doubt(),
-            elapsed_ms: run.elapsed_ms,
         }
     }
 }
