@@ -407,3 +407,11 @@ fn names_from_the_network_cannot_command_the_terminal() {
     let (_, stdout, _) = query(&[&db, "SELECT host, url_full, request_headers FROM http"]);
     assert!(!stdout.contains('\x1b'), "{stdout}");
 }
+
+#[test]
+fn what_verbose_says_has_colours_only_where_they_are_wanted() {
+    let (_, _, plain) = analyze(&[&demo(), "-v"]);
+    assert!(plain.contains("analyzed") && !plain.contains('\u{1b}'), "{plain}");
+    let (_, _, coloured) = analyze(&[&demo(), "-v", "--color", "always"]);
+    assert!(coloured.contains('\u{1b}'), "{coloured}");
+}
