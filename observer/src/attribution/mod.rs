@@ -7,13 +7,17 @@ mod android;
 mod app;
 mod recorded;
 mod sidecar;
+mod sighting;
+mod table;
 
 use serde::Serialize;
 
 pub(crate) use self::android::AndroidUid;
 pub use self::app::{AppDirectory, PackagesError};
-pub use self::recorded::{owner_of, owners_of};
+pub use self::recorded::{owner_of, owner_of_socket, owners_of, settle};
 pub use self::sidecar::{Sidecar, SidecarError};
+pub use self::sighting::{Attributor, AttributorError, Sighting, SocketOwner};
+pub use self::table::OwnerTable;
 
 /// How an owner was found, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -1,9 +1,9 @@
-//! Owners that the capture file states.
+//! From what a capture or a socket table states to an [`Owner`].
 
 use std::sync::Arc;
 
 use super::android::AndroidUid;
-use super::{AppDirectory, Confidence, Method, Owner};
+use super::{AppDirectory, Confidence, Method, Owner, SocketOwner};
 use crate::source::{Dialect, RecordedOwner};
 
 /// The owner behind a recorded one.
@@ -12,10 +12,44 @@ use crate::source::{Dialect, RecordedOwner};
 /// asked. Its owners are exact in that sense only.
 #[must_use]
 pub fn owner_of(recorded: &RecordedOwner, directory: &AppDirectory) -> Owner {
-    let apps = recorded.uid.map(|uid| directory.apps(uid)).unwrap_or_default();
-    // The same number is another user elsewhere: uid 1000 of a desktop is a person.
     let is_android = recorded.dialect == Dialect::Pcapdroid || !directory.is_empty();
-    let android = recorded.uid.filter(|_| is_android).map(AndroidUid::new);
+    Owner {
+        pid: recorded.pid,
+        process: recorded.process.clone(),
+        ..named(
+            recorded.uid,
+            is_android,
+            recorded.label.as_ref(),
+            (Method::Recorded, confidence(recorded.dialect)),
+            directory,
+        )
+    }
+}
+
+/// The owner behind a socket of the running system.
+#[must_use]
+pub fn owner_of_socket(socket: &SocketOwner, directory: &AppDirectory) -> Owner {
+    let how = (socket.method, socket.confidence);
+    let owner = named(socket.uid, !directory.is_empty(), socket.unit.as_ref(), how, directory);
+    Owner {
+        user: owner.user.clone().or_else(|| socket.user.clone()),
+        pid: socket.pid,
+        process: socket.process.clone(),
+        ..owner
+    }
+}
+
+/// The owner that a uid stands for, without a process. The same number is another user elsewhere: uid 1000 of a desktop is a
+/// person, so that somebody has to say that a uid `is_android`.
+fn named(
+    uid: Option<u32>,
+    is_android: bool,
+    label: Option<&String>,
+    (method, confidence): (Method, Confidence),
+    directory: &AppDirectory,
+) -> Owner {
+    let apps = uid.map(|uid| directory.apps(uid)).unwrap_or_default();
+    let android = uid.filter(|_| is_android).map(AndroidUid::new);
     let packages: Vec<_> =
         apps.iter().map(|(package, _)| package).filter(|package| !package.is_empty()).cloned().collect();
     let (package, packages) = match packages.as_slice() {
@@ -25,38 +59,45 @@ pub fn owner_of(recorded: &RecordedOwner, directory: &AppDirectory) -> Owner {
     let label = match apps {
         // What the directory knows is whole; what packets say may be cut.
         [(_, label)] if !label.is_empty() => Some(label.clone()),
-        _ => recorded.label.clone(),
+        _ => label.cloned(),
     };
     Owner {
-        uid: recorded.uid,
+        uid,
         user: match android {
             Some(android) => android.name(),
-            None => recorded.uid.filter(|uid| *uid == 0).map(|_| "root".to_owned()),
+            None => uid.filter(|uid| *uid == 0).map(|_| "root".to_owned()),
         },
         package,
         packages,
         label,
-        pid: recorded.pid,
-        process: recorded.process.clone(),
-        method: Method::Recorded,
-        confidence: confidence(recorded.dialect),
+        pid: None,
+        process: None,
+        method,
+        confidence,
         platform: android.is_some_and(AndroidUid::is_platform),
     }
 }
 
 /// The owners behind all that was recorded of one flow: the one to go by first, then those that contradict it.
-///
-/// Statements that do not contradict each other make one owner. One that knows the uid goes before one that does not.
 #[must_use]
 pub fn owners_of(recorded: &[Arc<RecordedOwner>], directory: &AppDirectory) -> Vec<Owner> {
+    settle(recorded.iter().map(|recorded| owner_of(recorded, directory)))
+}
+
+/// The owner to go by first, then those that contradict it.
+///
+/// Statements that do not contradict each other make one owner. One that knows the uid goes before one that does not,
+/// then the stronger method before the weaker, then the earlier before the later.
+#[must_use]
+pub fn settle(statements: impl IntoIterator<Item = Owner>) -> Vec<Owner> {
     let mut owners: Vec<Owner> = Vec::new();
-    for owner in recorded.iter().map(|recorded| owner_of(recorded, directory)) {
+    for owner in statements {
         match owners.iter_mut().find(|known| agree(known, &owner)) {
             Some(known) => complete(known, owner),
             None => owners.push(owner),
         }
     }
-    owners.sort_by_key(|owner| owner.uid.is_none());
+    owners.sort_by_key(|owner| (owner.uid.is_none(), owner.method));
     owners
 }
 
@@ -75,12 +116,13 @@ fn confidence(dialect: Dialect) -> Confidence {
     }
 }
 
+/// Whether two statements are of one owner. Processes of one user share sockets, so that the pid decides only where a uid is
+/// missing.
 fn agree(one: &Owner, other: &Owner) -> bool {
-    fn same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
-        one.zip(other).is_none_or(|(one, other)| one == other)
+    match (one.uid, other.uid) {
+        (Some(uid), Some(of_other)) => uid == of_other,
+        _ => one.pid.is_some() && one.pid == other.pid,
     }
-    let shared = one.uid.is_some() && other.uid.is_some() || one.pid.is_some() && other.pid.is_some();
-    shared && same(one.uid.as_ref(), other.uid.as_ref()) && same(one.pid.as_ref(), other.pid.as_ref())
 }
 
 /// Adds to `known` what only `other` says.
@@ -92,7 +134,9 @@ fn complete(known: &mut Owner, other: Owner) {
     known.label = known.label.take().or(other.label);
     known.pid = known.pid.or(other.pid);
     known.process = known.process.take().or(other.process);
-    known.confidence = known.confidence.min(other.confidence);
+    if (other.confidence, other.method) < (known.confidence, known.method) {
+        (known.method, known.confidence) = (other.method, other.confidence);
+    }
 }
 
 #[cfg(test)]

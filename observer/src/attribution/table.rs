@@ -1,0 +1,263 @@
+//! The sockets seen while a capture runs, by their ends and times: ports are used again.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::{Confidence, Method, Sighting, SocketOwner};
+use crate::decode::{Endpoint, FiveTuple, Transport};
+use crate::time::Timestamp;
+
+/// Sockets that are remembered; the oldest give way.
+const MAX_SIGHTINGS: usize = 256 << 10;
+
+/// How far the clock of a capture and that of a sighting may differ, in nanoseconds.
+const SKEW: i64 = 10_000_000;
+
+/// How long after its last packet a flow may still be found in a table that is read now and then, in nanoseconds: closing
+/// takes the sockets some time, and a reading, too.
+const LINGER: i64 = 1_000_000_000;
+
+/// A socket: its own end, and the other one if it is connected.
+type Key = (Transport, Endpoint, Option<Endpoint>);
+
+#[derive(Clone, Debug)]
+struct Seen {
+    first: Timestamp,
+    last: Timestamp,
+    owner: Arc<SocketOwner>,
+}
+
+/// The sockets that [`Sighting`]s were made of.
+#[derive(Debug, Default)]
+pub struct OwnerTable {
+    sockets: HashMap<Key, Vec<Seen>, foldhash::fast::RandomState>,
+    /// In the order in which they became known.
+    order: VecDeque<Key>,
+    dropped: u64,
+}
+
+impl OwnerTable {
+    /// Remembers a socket. A sighting of one that is known already with the same owner prolongs it.
+    pub fn add(&mut self, sighting: Sighting) {
+        let Sighting { transport, local, remote, first, last, owner, .. } = sighting;
+        let key = (transport, local, remote);
+        let seen = self.sockets.entry(key).or_default();
+        let known = seen.iter_mut().rev().find(|known| known.owner.method == owner.method);
+        // Kernel programs report a socket once: another report of its ends is another socket.
+        let known = known
+            .filter(|known| *known.owner == owner && (owner.method != Method::Ebpf || known.first == first));
+        if let Some(known) = known {
+            known.last = known.last.max(last);
+            return;
+        }
+        seen.push(Seen { first, last, owner: Arc::new(owner) });
+        self.order.push_back(key);
+        if self.order.len() > MAX_SIGHTINGS {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(key) = self.order.pop_front() else { return };
+        self.dropped = self.dropped.saturating_add(1);
+        if let Some(seen) = self.sockets.get_mut(&key) {
+            if seen.len() > 1 {
+                seen.remove(0);
+            } else {
+                self.sockets.remove(&key);
+            }
+        }
+    }
+
+    /// The owners of the flow between the ends of `five_tuple` from `start` to `end`: the best of each method, the strongest
+    /// method first. The originator's socket goes before the responder's where both are of this system.
+    #[must_use]
+    pub fn owners(&self, five_tuple: &FiveTuple, start: Timestamp, end: Timestamp) -> Vec<Arc<SocketOwner>> {
+        let FiveTuple { transport, source, destination } = *five_tuple;
+        let connected = [(source, Some(destination)), (destination, Some(source))];
+        let unconnected = [source, destination].into_iter().flat_map(|end| {
+            [end.ip, any(end.ip), IpAddr::V6(Ipv6Addr::UNSPECIFIED)].map(|ip| (Endpoint { ip, ..end }, None))
+        });
+        let mut owners: Vec<Arc<SocketOwner>> = Vec::new();
+        for (local, remote) in connected.into_iter().chain(unconnected) {
+            let Some(seen) = self.sockets.get(&(transport, local, remote)) else { continue };
+            for method in [Method::Ebpf, Method::SockDiag, Method::Procfs] {
+                if owners.iter().any(|known| known.method == method) {
+                    continue;
+                }
+                owners.extend(best(seen, method, start, end));
+            }
+        }
+        owners.sort_by_key(|owner| owner.method);
+        owners
+    }
+
+    /// The owners of sockets that were connected to `address` between `from` and `until`.
+    #[must_use]
+    pub fn connected_to(&self, address: IpAddr, from: Timestamp, until: Timestamp) -> Vec<Arc<SocketOwner>> {
+        let recent = self.order.iter().rev().take(RECENT);
+        let matching = recent.filter(|(.., remote)| remote.is_some_and(|remote| remote.ip == address));
+        let mut owners: Vec<Arc<SocketOwner>> = Vec::new();
+        for seen in matching.filter_map(|key| self.sockets.get(key)).flatten() {
+            if (from..=until).contains(&seen.first) && !owners.contains(&seen.owner) {
+                owners.push(Arc::clone(&seen.owner));
+            }
+        }
+        owners
+    }
+
+    /// Sockets that the limit dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// Sockets among which the one that follows a DNS answer is looked for.
+const RECENT: usize = 4096;
+
+fn any(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// Of the sockets that had the same ends one after the other, the one that a flow from `start` to `end` went through.
+fn best(seen: &[Seen], method: Method, start: Timestamp, end: Timestamp) -> Option<Arc<SocketOwner>> {
+    let of_method = || seen.iter().filter(|seen| seen.owner.method == method);
+    let distance = |seen: &Seen| seen.first.0.saturating_sub(start.0).saturating_abs();
+    let within = |from: i64, until: i64, at: i64| from <= at && at <= until;
+    let found = if method == Method::Ebpf {
+        // A socket is reported with its first packet: at the flow's start, or later if the other side began. A socket that
+        // was reported before has had no successor until then.
+        of_method()
+            .filter(|seen| within(start.0.saturating_sub(SKEW), end.0.saturating_add(SKEW), seen.first.0))
+            .min_by_key(|seen| distance(seen))
+            .or_else(|| of_method().filter(|seen| seen.first < start).max_by_key(|seen| seen.first))
+    } else {
+        let overlap = |seen: &Seen| seen.last.0.min(end.0).saturating_sub(seen.first.0.max(start.0));
+        of_method()
+            .filter(|seen| overlap(seen) >= -LINGER && seen.first.0 <= end.0.saturating_add(LINGER))
+            .max_by_key(|seen| overlap(seen))
+    };
+    found.map(|seen| Arc::clone(&seen.owner))
+}
+
+impl SocketOwner {
+    /// The same owner, concluded from something else than the flow's own socket.
+    #[must_use]
+    pub fn inferred(&self) -> Self {
+        Self { confidence: Confidence::Inferred, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(text: &str) -> Endpoint {
+        let address: std::net::SocketAddr = text.parse().unwrap();
+        Endpoint { ip: address.ip(), port: address.port() }
+    }
+
+    fn flow(source: &str, destination: &str) -> FiveTuple {
+        FiveTuple { transport: Transport::Tcp, source: end(source), destination: end(destination) }
+    }
+
+    fn at(milliseconds: i64) -> Timestamp {
+        Timestamp(milliseconds * 1_000_000)
+    }
+
+    fn seen(method: Method, uid: u32, local: &str, remote: Option<&str>, first: i64, last: i64) -> Sighting {
+        let owner = SocketOwner { uid: Some(uid), ..SocketOwner::new(method, Confidence::Exact) };
+        let (first, last) = (at(first), at(last));
+        let remote = remote.map(end);
+        Sighting {
+            transport: Transport::Tcp,
+            local: end(local),
+            remote,
+            listening: false,
+            first,
+            last,
+            owner,
+        }
+    }
+
+    fn table(sightings: impl IntoIterator<Item = Sighting>) -> OwnerTable {
+        let mut table = OwnerTable::default();
+        sightings.into_iter().for_each(|sighting| table.add(sighting));
+        table
+    }
+
+    fn uids(table: &OwnerTable, flow: &FiveTuple, start: i64, end: i64) -> Vec<u32> {
+        table.owners(flow, at(start), at(end)).iter().filter_map(|owner| owner.uid).collect()
+    }
+
+    #[test]
+    fn a_port_that_is_used_again_within_a_second_is_told_apart() {
+        let (local, remote) = ("10.0.0.1:4000", Some("192.0.2.9:443"));
+        let table = table([
+            seen(Method::Ebpf, 10_123, local, remote, 1_000, 1_000),
+            seen(Method::Ebpf, 10_124, local, remote, 1_300, 1_300),
+        ]);
+        let flow = flow("10.0.0.1:4000", "192.0.2.9:443");
+        assert_eq!(uids(&table, &flow, 1_000, 1_200), [10_123]);
+        assert_eq!(uids(&table, &flow, 1_300, 1_500), [10_124]);
+        // Idle for an hour, the same socket goes on: it has no new report.
+        assert_eq!(uids(&table, &flow, 3_600_000, 3_600_100), [10_124]);
+        assert_eq!(uids(&table, &flow, 500, 600), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn an_incoming_flow_belongs_to_the_socket_that_answers() {
+        let table = table([seen(Method::Ebpf, 10_125, "10.0.0.1:80", Some("192.0.2.9:5000"), 1_004, 1_004)]);
+        assert_eq!(uids(&table, &flow("192.0.2.9:5000", "10.0.0.1:80"), 1_000, 1_100), [10_125]);
+    }
+
+    #[test]
+    fn on_loopback_the_originator_owns_the_flow() {
+        let table = table([
+            seen(Method::Ebpf, 1, "127.0.0.1:80", Some("127.0.0.1:5000"), 1_000, 1_000),
+            seen(Method::Ebpf, 2, "127.0.0.1:5000", Some("127.0.0.1:80"), 1_000, 1_000),
+        ]);
+        assert_eq!(uids(&table, &flow("127.0.0.1:5000", "127.0.0.1:80"), 1_000, 1_100), [2]);
+    }
+
+    #[test]
+    fn methods_that_disagree_are_both_kept() {
+        let (local, remote) = ("10.0.0.1:4000", Some("192.0.2.9:443"));
+        let table = table([
+            seen(Method::Procfs, 7, local, remote, 1_000, 1_200),
+            seen(Method::Ebpf, 8, local, remote, 1_000, 1_000),
+        ]);
+        assert_eq!(uids(&table, &flow("10.0.0.1:4000", "192.0.2.9:443"), 1_000, 1_200), [8, 7]);
+    }
+
+    #[test]
+    fn unconnected_sockets_answer_for_their_port() {
+        let table = table([
+            seen(Method::SockDiag, 3, "0.0.0.0:5353", None, 0, 5_000),
+            seen(Method::SockDiag, 4, "[::]:8080", None, 0, 5_000),
+        ]);
+        assert_eq!(uids(&table, &flow("10.0.0.1:5353", "192.0.2.9:53"), 1_000, 1_200), [3]);
+        assert_eq!(uids(&table, &flow("192.0.2.9:900", "10.0.0.1:8080"), 1_000, 1_200), [4]);
+        assert_eq!(uids(&table, &flow("10.0.0.1:5354", "192.0.2.9:53"), 1_000, 1_200), [] as [u32; 0]);
+        assert_eq!(uids(&table, &flow("10.0.0.1:5353", "192.0.2.9:53"), 9_000, 9_100), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn the_oldest_gives_way_and_is_counted() {
+        let limit = u32::try_from(MAX_SIGHTINGS).unwrap();
+        let address = |number: u32| {
+            let ip = Ipv4Addr::from(0x0a00_0000 + number);
+            Sighting {
+                local: Endpoint { ip: ip.into(), port: 1 },
+                ..seen(Method::Ebpf, 1, "1.1.1.1:1", None, 0, 0)
+            }
+        };
+        let table = table((0..limit + 2).map(address));
+        assert_eq!((table.dropped(), table.sockets.len()), (2, MAX_SIGHTINGS));
+    }
+}
