@@ -44,5 +44,8 @@ pub mod store;
 
 pub mod pipeline;
 
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod live;
+
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -2,5 +2,7 @@
 
 mod captures;
 mod cli;
+#[cfg(target_os = "linux")]
+mod privileges;
 mod rules;
 mod store;

@@ -23,6 +23,8 @@ const ORDER: &[&str] = &[
     "report",
     "store",
     "pipeline",
+    "live",
+    "doctor",
     "cli",
 ];
 
