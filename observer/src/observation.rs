@@ -163,6 +163,8 @@ pub struct Flow {
     pub domain: Option<Domain>,
     /// Whose it is.
     pub owner: Option<Arc<Owner>>,
+    /// Whose it is according to methods that disagree with that.
+    pub contradicting: Vec<Owner>,
 }
 
 impl Flow {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
-use crate::attribution::{AppDirectory, Sidecar};
+use crate::attribution::{AppDirectory, LiveOwners, Selection, Sidecar};
 use crate::flow::FlowLimits;
 use crate::observation::{FlowSink, SinkError};
 use crate::policy::Policy;
@@ -45,6 +45,10 @@ pub struct Options {
     pub apps: AppDirectory,
     /// Owners that a file beside the capture states.
     pub sidecar: Arc<Sidecar>,
+    /// The owners of the system's sockets, while a capture runs on it.
+    pub live: Option<Arc<LiveOwners>>,
+    /// Whose traffic the run is about.
+    pub selection: Selection,
 }
 
 /// Things that a named limit dropped.
@@ -59,6 +63,8 @@ impl Default for Options {
             trust: Arc::default(),
             apps: AppDirectory::default(),
             sidecar: Arc::default(),
+            live: None,
+            selection: Selection::default(),
         }
     }
 }
@@ -103,7 +109,7 @@ pub fn analyze(
             let (to_worker, from_reader) = sync_channel(QUEUE);
             let to_merge = to_merge.clone();
             let to_reader = to_reader.clone();
-            let worker = Worker::new(index, threads, options.limits.clone());
+            let worker = Worker::new(index, threads, options.limits.clone(), options.live.clone());
             to_workers.push(to_worker);
             workers.push(scope.spawn(move || worker.run(&from_reader, &to_reader, &to_merge)));
         }

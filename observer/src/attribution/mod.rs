@@ -5,7 +5,9 @@
 
 mod android;
 mod app;
+mod live;
 mod recorded;
+mod selection;
 mod sidecar;
 mod sighting;
 mod table;
@@ -14,7 +16,9 @@ use serde::Serialize;
 
 pub(crate) use self::android::AndroidUid;
 pub use self::app::{AppDirectory, PackagesError};
+pub use self::live::LiveOwners;
 pub use self::recorded::{owner_of, owner_of_socket, owners_of, settle};
+pub use self::selection::Selection;
 pub use self::sidecar::{Sidecar, SidecarError};
 pub use self::sighting::{Attributor, AttributorError, Sighting, SocketOwner};
 pub use self::table::OwnerTable;
@@ -44,6 +48,10 @@ pub enum Confidence {
     /// Concluded from time, name or address.
     Inferred,
 }
+
+/// Programs and users of the resolvers that desktops and servers run for all their processes.
+const RESOLVERS: &[&str] =
+    &["dnsmasq", "named", "nscd", "netd", "systemd-resolve", "systemd-resolved", "unbound"];
 
 /// Who owns a flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -85,6 +93,16 @@ impl Owner {
     #[must_use]
     pub fn is_platform(&self) -> bool {
         self.platform
+    }
+
+    /// Whether it is the system's resolver, which asks on behalf of apps: netd (`AID_DNS`, or root before it changes the socket's
+    /// owner), or a local one of a desktop.
+    #[must_use]
+    pub fn is_resolver(&self) -> bool {
+        let process = self.process.as_deref().and_then(|path| path.rsplit('/').next());
+        let user = self.user.as_deref();
+        self.platform && matches!(user, Some("dns" | "dns_tether" | "root"))
+            || process.or(user).is_some_and(|name| RESOLVERS.contains(&name))
     }
 
     /// The name that people know the owner by: package, shared packages, label, process, user or uid.

@@ -27,7 +27,17 @@ impl Clock {
         self.now
     }
 
-    /// The tick of the last frame.
+    /// Time goes on to `timestamp` without a frame. A time before the last frame's, or far beyond it, changes nothing.
+    pub fn idle(&mut self, timestamp: Timestamp) {
+        let Some(last) = self.last else { return };
+        let delta = timestamp.0.saturating_sub(last.0);
+        if (1..=Self::JUMP).contains(&delta) {
+            self.last = Some(timestamp);
+            self.now = Tick(self.now.0.saturating_add(delta.unsigned_abs()));
+        }
+    }
+
+    /// The tick of the last frame, or of the time after it up to which there was none.
     #[must_use]
     pub fn now(&self) -> Tick {
         self.now
@@ -74,6 +84,19 @@ mod tests {
             (tick - std::mem::replace(&mut before, tick)) / 1_000_000_000
         });
         (steps.collect(), clock)
+    }
+
+    #[test]
+    fn time_goes_on_without_frames() {
+        let mut clock = Clock::default();
+        clock.idle(Timestamp::new(50, 0));
+        let first = clock.advance(Timestamp::new(100, 0), None);
+        for second in [103, 102, 3_000_000] {
+            clock.idle(Timestamp::new(second, 0));
+            assert_eq!(clock.now().0 - first.0, 3_000_000_000);
+        }
+        // A frame that was on its way while time went on.
+        assert_eq!(clock.advance(Timestamp::new(102, 0), None).0 - first.0, 3_000_000_001);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -9,7 +10,9 @@ use super::domain::domain_of;
 use super::reader::ReaderCounts;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::{Assessor, Losses};
-use crate::attribution::{AppDirectory, Sidecar, owners_of};
+use crate::attribution::{
+    AppDirectory, LiveOwners, Owner, Selection, Sidecar, SocketOwner, owners_of, settle,
+};
 use crate::decode::FiveTuple;
 use crate::flow::{ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
@@ -40,6 +43,9 @@ pub(super) enum ToMerge {
     /// By a worker, after a batch: nothing that it says later ended before `until`.
     Worker { worker: usize, ended: Vec<Ended>, named: Vec<Named>, until: Tick },
 }
+
+/// Nanoseconds for which an ended flow of a running capture waits for word of its owner.
+const GRACE: u64 = 1_000_000_000;
 
 /// The flow behind something that ended or was learned, and its tunnel: one frame may hold packets of several flows
 /// (an aggregate of 802.11), whose workers are heard in any order.
@@ -83,6 +89,8 @@ pub(super) struct Merge {
     until: Vec<Tick>,
     apps: AppDirectory,
     sidecar: Arc<Sidecar>,
+    live: Option<Arc<LiveOwners>>,
+    selection: Selection,
     assessor: Assessor,
     names: dns::NameMemory,
     /// Flows whose owners contradict each other.
@@ -99,6 +107,8 @@ impl Merge {
             until: vec![Tick(0); threads],
             apps: options.apps.clone(),
             sidecar: options.sidecar.clone(),
+            live: options.live.clone(),
+            selection: options.selection.clone(),
             assessor: Assessor::new(options.policy.clone(), options.trust.clone()),
             names: dns::NameMemory::default(),
             contradicted: 0,
@@ -168,6 +178,7 @@ impl Merge {
             (self.apps.bad_lines(), "lines of the package list could not be read"),
             (self.sidecar.bad_lines(), "lines of the list of connections could not be read"),
             (self.contradicted, "flows have owners that contradict each other: the first is shown"),
+            (totals.unselected_flows, "flows of other owners were not looked at"),
         ] {
             if count > 0 {
                 assessment.notes.push(format!("{count} {what}"));
@@ -184,7 +195,10 @@ impl Merge {
 
     /// Hands on everything that no worker can precede any more.
     fn release(&mut self, sinks: &mut [&mut dyn FlowSink]) -> Result<(), PipelineError> {
-        let until = self.until.iter().copied().min().unwrap_or_default();
+        let mut until = self.until.iter().copied().min().unwrap_or_default();
+        if self.live.is_some() && until != Tick(u64::MAX) {
+            until = Tick(until.0.saturating_sub(GRACE));
+        }
         while self
             .waiting
             .peek()
@@ -200,7 +214,7 @@ impl Merge {
                     }
                 }
                 Item::Ended(ended) => {
-                    let flow = self.join(*ended);
+                    let Some(flow) = self.join(*ended) else { continue };
                     self.assessor.flow(&flow);
                     for sink in &mut *sinks {
                         sink.flow(&flow).map_err(PipelineError::Sink)?;
@@ -211,22 +225,27 @@ impl Merge {
         Ok(())
     }
 
-    fn join(&mut self, mut ended: Ended) -> Flow {
+    /// The flow with its owner and name; `None` if it is not among those that the run is about.
+    fn join(&mut self, mut ended: Ended) -> Option<Flow> {
         if let Some(session) = ended.tls.as_mut().filter(|_| ended.flow.info.midstream)
             && session.client_direction == Some(Direction::ToOriginator)
         {
             ended.flow.turn_round();
             session.client_direction = Some(Direction::ToResponder);
         }
-        let info = &ended.flow.info;
-        ended.flow.owners.extend(self.sidecar.owner(&info.five_tuple, info.start, ended.flow.end));
-        let mut owners = owners_of(&ended.flow.owners, &self.apps).into_iter();
+        let (owners, sockets) = self.owners(&mut ended);
+        let mut owners = owners.into_iter();
         let owner = owners.next().map(Arc::new);
-        self.contradicted = self.contradicted.saturating_add(u64::from(owners.next().is_some()));
+        let of_sockets = sockets.iter().map(Arc::as_ref);
+        if self.selection.wants(owner.as_deref(), of_sockets) == Some(false) {
+            self.totals.unselected_flows = self.totals.unselected_flows.saturating_add(1);
+            return None;
+        }
+        self.contradicted = self.contradicted.saturating_add(u64::from(owners.len() > 0));
         self.count(&ended, owner.is_some());
         let domain = domain_of(&ended.flow, &ended.observations, ended.tls.as_deref(), &self.names);
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
-        Flow {
+        Some(Flow {
             id: self.totals.flows,
             protection: Protection::of(&ended.layers, ended.tls.as_deref(), &ended.observations, payload),
             flow: ended.flow,
@@ -235,7 +254,26 @@ impl Merge {
             tls: ended.tls,
             domain,
             owner,
+            contradicting: owners.collect(),
+        })
+    }
+
+    /// The owner to go by first, then those that contradict it; and the sockets that say so, of a running system.
+    fn owners(&self, ended: &mut Ended) -> (Vec<Owner>, Vec<Arc<SocketOwner>>) {
+        let flow = &mut ended.flow;
+        let (tuple, start, end) = (flow.info.five_tuple, flow.info.start, flow.end);
+        flow.owners.extend(self.sidecar.owner(&tuple, start, end));
+        let recorded = owners_of(&flow.owners, &self.apps);
+        let Some(live) = &self.live else { return (recorded, Vec::new()) };
+        let sockets = live.sockets(&tuple, start, end);
+        let mut owners = settle(recorded.into_iter().chain(live.owners(&sockets)));
+        // The system's resolver asks for others: whoever connects to the answer next is who wanted it.
+        if owners.first().is_none_or(Owner::is_resolver) {
+            let addresses = answers(&ended.observations);
+            let asker = live.asker(&addresses, start, end);
+            owners.splice(0..0, asker);
         }
+        (owners, sockets)
     }
 
     fn count(&mut self, ended: &Ended, attributed: bool) {
@@ -253,6 +291,15 @@ impl Merge {
             }
         }
     }
+}
+
+/// The addresses in the answers of a flow of DNS; none for other flows.
+fn answers(observations: &Observations) -> Vec<IpAddr> {
+    let dns = observations.iter().filter_map(|observation| match &observation.fact {
+        Fact::Dns(fact) => Some(fact),
+        _ => None,
+    });
+    dns.flat_map(|fact| fact.addresses()).collect()
 }
 
 #[cfg(test)]

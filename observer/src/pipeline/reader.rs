@@ -75,10 +75,12 @@ impl Reader {
         to_workers: &[SyncSender<Work>],
         to_merge: &SyncSender<ToMerge>,
     ) -> Result<ReaderCounts, SourceError> {
-        // One batch ahead, because the clock believes a jump only when the frame after it does.
+        // One batch ahead, because the clock believes a jump only when the frame after it does. A running capture is not
+        // waited for.
+        let ahead = !source.is_live();
         let mut next = source.next_batch()?;
         while let Some(batch) = next {
-            let after = source.next_batch();
+            let after = if ahead { source.next_batch() } else { Ok(None) };
             let following = match &after {
                 Ok(Some(after)) => after.frames.first().map(|frame| frame.timestamp),
                 Ok(None) | Err(_) => None,
@@ -90,7 +92,7 @@ impl Reader {
                 break;
             }
             source.recycle(batch);
-            next = after?;
+            next = if ahead { after? } else { source.next_batch()? };
         }
         Ok(ReaderCounts {
             frames: self.frames,
@@ -136,6 +138,9 @@ impl Reader {
             if let Err(skip) = decoded {
                 *self.skipped.entry(skip).or_default() += 1;
             }
+        }
+        if let Some(until) = batch.until {
+            self.clock.idle(until);
         }
         let buffers: Arc<[Arc<Vec<u8>>]> = buffers.into();
         let until = self.clock.now();

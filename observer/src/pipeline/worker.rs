@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use super::merge::{Ended, Named, ToMerge};
+use crate::attribution::LiveOwners;
 use crate::decode::PacketRecord;
 use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
 use crate::observation::Observations;
@@ -36,10 +37,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(index: usize, threads: usize, limits: FlowLimits) -> Self {
+    pub(super) fn new(
+        index: usize,
+        threads: usize,
+        limits: FlowLimits,
+        live: Option<Arc<LiveOwners>>,
+    ) -> Self {
         let shards = (index..FlowLimits::SHARDS).step_by(threads);
         let tables = shards.map(|_| FlowTable::new(limits.clone())).collect();
-        Self { index, threads, tables, handler: Handler::new(limits) }
+        Self { index, threads, tables, handler: Handler::new(limits, live) }
     }
 
     /// Works until the reader ends; returns what limits dropped.
@@ -99,6 +105,8 @@ struct FlowState {
 /// What the shards of a worker share.
 struct Handler {
     limits: FlowLimits,
+    /// Those who look for owners while the flow is there.
+    live: Option<Arc<LiveOwners>>,
     certificates: tls::CertificateCache,
     inner: Inner,
     resolutions: Vec<dns::Resolution>,
@@ -107,9 +115,10 @@ struct Handler {
 }
 
 impl Handler {
-    fn new(limits: FlowLimits) -> Self {
+    fn new(limits: FlowLimits, live: Option<Arc<LiveOwners>>) -> Self {
         Self {
             limits,
+            live,
             certificates: tls::CertificateCache::default(),
             inner: Inner::default(),
             resolutions: Vec::new(),
@@ -139,7 +148,10 @@ impl Handler {
 impl FlowHandler for Handler {
     type State = FlowState;
 
-    fn opened(&mut self, _flow: &FlowInfo) -> FlowState {
+    fn opened(&mut self, flow: &FlowInfo) -> FlowState {
+        if let Some(live) = &self.live {
+            live.opened(flow.five_tuple);
+        }
         FlowState::default()
     }
 

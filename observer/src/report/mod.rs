@@ -39,6 +39,8 @@ pub struct Totals {
     pub unattributed_flows: u64,
     /// Their bytes.
     pub unattributed_bytes: u64,
+    /// Flows of owners that were not asked for.
+    pub unselected_flows: u64,
 }
 
 /// A finished run: what reports render and the database stores at the end. Flows go to a

@@ -259,6 +259,7 @@ impl FileSource {
                     buffers: vec![shared],
                     frames: std::mem::replace(&mut self.found.frames, std::mem::take(&mut self.spare)),
                     metadata: std::mem::take(&mut self.found.metadata),
+                    until: None,
                 }));
             }
             wanted = if done == 0 { wanted.max(filled) } else { self.block };

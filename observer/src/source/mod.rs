@@ -127,6 +127,8 @@ pub struct FrameBatch {
     pub frames: Vec<FrameRecord>,
     /// Other information, each with the index in `frames` that it precedes.
     pub metadata: Vec<(usize, Metadata)>,
+    /// The time up to which there are no more frames, where a running capture knows it: time goes on without any.
+    pub until: Option<Timestamp>,
 }
 
 impl FrameBatch {
@@ -218,6 +220,11 @@ pub trait Source: Send {
 
     /// Bytes of input read so far and in all, where known: for a progress bar.
     fn progress(&self) -> (u64, Option<u64>);
+
+    /// Whether frames come as they happen: then nothing is read ahead.
+    fn is_live(&self) -> bool {
+        false
+    }
 
     /// Frames that a filter expression kept back so far. They count in [`Self::inputs`], and they have numbers.
     fn filtered(&self) -> u64 {

@@ -60,3 +60,14 @@ pub struct Fact {
     /// Answers; at most 64 are kept.
     pub answers: Vec<Answer>,
 }
+
+impl Fact {
+    /// The addresses that its answers give, hints included.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.answers.iter().flat_map(|answer| match &answer.data {
+            AnswerData::Address(address) => vec![*address],
+            AnswerData::Service { hints, .. } => hints.clone(),
+            AnswerData::Name(_) | AnswerData::Other(_) => Vec::new(),
+        })
+    }
+}
