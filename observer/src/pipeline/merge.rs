@@ -17,7 +17,7 @@ use crate::decode::FiveTuple;
 use crate::flow::{ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
 use crate::protocol::{Fact, dns, tls};
-use crate::report::{Run, Totals};
+use crate::report::{Marker, Run, Totals};
 use crate::source::{FrameNumber, Metadata, Source};
 use crate::time::Tick;
 
@@ -43,6 +43,9 @@ pub(super) enum ToMerge {
     /// By a worker, after a batch: nothing that it says later ended before `until`.
     Worker { worker: usize, ended: Vec<Ended>, named: Vec<Named>, until: Tick },
 }
+
+/// Markers of a run that are kept.
+const MAX_MARKERS: usize = 64 << 10;
 
 /// Nanoseconds for which an ended flow of a running capture waits for word of its owner.
 const GRACE: u64 = 1_000_000_000;
@@ -95,6 +98,7 @@ pub(super) struct Merge {
     names: dns::NameMemory,
     /// Flows whose owners contradict each other.
     contradicted: u64,
+    markers: Vec<Marker>,
     /// What the flows add to the run's numbers.
     totals: Totals,
 }
@@ -112,6 +116,7 @@ impl Merge {
             assessor: Assessor::new(options.policy.clone(), options.trust.clone()),
             names: dns::NameMemory::default(),
             contradicted: 0,
+            markers: Vec::new(),
             totals: Totals::default(),
         }
     }
@@ -190,7 +195,7 @@ impl Merge {
                 totals.dropped_by_limit.insert(what.to_owned(), count);
             }
         }
-        Run { inputs, totals, assessment }
+        Run { inputs, totals, assessment, markers: self.markers }
     }
 
     /// Hands on everything that no worker can precede any more.
@@ -207,6 +212,12 @@ impl Merge {
             let Some(Reverse(waiting)) = self.waiting.pop() else { break };
             match waiting.item {
                 Item::Metadata(Metadata::App { uid, package, label }) => self.apps.add(uid, &package, &label),
+                Item::Metadata(Metadata::Marker { at, label }) if self.markers.len() < MAX_MARKERS => {
+                    self.markers.push(Marker { at, label });
+                }
+                Item::Metadata(Metadata::Marker { .. }) => {
+                    *self.totals.dropped_by_limit.entry("markers".to_owned()).or_default() += 1;
+                }
                 Item::Metadata(Metadata::Name { address, name }) => self.names.learn(address, &name, 0),
                 Item::Named(resolutions) => {
                     for one in &resolutions {

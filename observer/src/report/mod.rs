@@ -12,8 +12,11 @@ pub mod text;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::assess::Assessment;
 use crate::source::InputSummary;
+use crate::time::Timestamp;
 
 /// The name and number of the machine-readable outputs' schema.
 pub const SCHEMA: &str = "observer/1";
@@ -53,4 +56,15 @@ pub struct Run {
     pub totals: Totals,
     /// Findings and verdicts.
     pub assessment: Assessment,
+    /// What somebody said while the capture ran, in that order.
+    pub markers: Vec<Marker>,
+}
+
+/// A word from somebody who watched a running capture: a test's step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Marker {
+    /// When it was said.
+    pub at: Timestamp,
+    /// In whose words.
+    pub label: String,
 }

@@ -1,4 +1,4 @@
-//! Where frames come from: capture files now, live interfaces later.
+//! Where frames come from: capture files and live interfaces.
 //!
 //! A [`Source`] hands out [`FrameBatch`]es: large reference-counted buffers and records that point into them, so
 //! that no frame is copied or allocated for. A source recognises formats by their magic bytes, never by a name.
@@ -9,6 +9,8 @@ mod file;
 #[cfg(feature = "live")]
 mod filter;
 mod input;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod live;
 mod order;
 mod pcap;
 mod pcapng;
@@ -114,6 +116,13 @@ pub enum Metadata {
         /// The package name; empty where unknown.
         package: String,
         /// The name that people see; empty where unknown.
+        label: String,
+    },
+    /// Somebody who watches a running capture says what happens: a test's step.
+    Marker {
+        /// When it was said.
+        at: Timestamp,
+        /// In whose words.
         label: String,
     },
 }
@@ -273,6 +282,14 @@ pub enum SourceError {
         /// Bytes from the start of the (uncompressed) file.
         offset: u64,
         /// What is wrong there.
+        reason: String,
+    },
+    /// An interface that cannot be captured on.
+    #[error("cannot capture on {name}: {reason}")]
+    Interface {
+        /// The interface.
+        name: String,
+        /// What is in the way.
         reason: String,
     },
     /// The filter expression does not compile.
