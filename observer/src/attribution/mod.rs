@@ -12,6 +12,8 @@ mod sidecar;
 mod sighting;
 mod table;
 
+use std::fmt;
+
 use serde::Serialize;
 
 pub(crate) use self::android::AndroidUid;
@@ -35,6 +37,17 @@ pub enum Method {
     SockDiag,
     /// `/proc/net`.
     Procfs,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ebpf => "eBPF",
+            Self::Recorded => "the capture",
+            Self::SockDiag => "sock_diag",
+            Self::Procfs => "/proc/net",
+        })
+    }
 }
 
 /// How sure the owner is.

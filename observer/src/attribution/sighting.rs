@@ -54,7 +54,7 @@ pub struct Sighting {
 
 /// Why a method cannot go on.
 #[derive(Debug, thiserror::Error)]
-#[error("{method:?}: {reason}")]
+#[error("{method}: {reason}")]
 pub struct AttributorError {
     /// Which method.
     pub method: Method,

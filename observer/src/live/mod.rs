@@ -1,7 +1,100 @@
-//! One capture of a running system: what surrounds the pipeline while frames arrive.
+//! One capture on a running system: what goes on beside the pipeline while frames come in.
 //!
-//! Linux only. Nothing here parses a packet or judges one.
+//! Three threads stand beside those of the pipeline: the [`attribution`] thread asks the system whose sockets are
+//! behind the flows, the control thread hears signals, markers and the end of a command under observation, and the
+//! source's own threads take frames from the kernel.
 
+mod attribution;
+mod command;
 pub mod confinement;
+mod control;
 pub mod privileges;
+mod socket;
 pub mod thread_state;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+
+pub use self::attribution::AppsWatch;
+pub use self::command::{Command, CommandError};
+pub use self::socket::{MarkError, mark, socket_path, sockets};
+use crate::attribution::{AppDirectory, Attributor, LiveOwners};
+use crate::source::live::{Live, LiveControl, LiveSource};
+
+/// What a capture is started with.
+pub struct Session {
+    /// Interfaces whose rings fill.
+    pub live: Live,
+    /// Who looks for owners.
+    pub attributors: Vec<Box<dyn Attributor>>,
+    /// The system's apps as known at the start.
+    pub apps: AppDirectory,
+    /// Who watches them change.
+    pub apps_watch: Option<AppsWatch>,
+    /// A command to observe: the capture ends after it.
+    pub command: Option<Command>,
+    /// Where markers are taken; `None` takes none.
+    pub socket: Option<PathBuf>,
+}
+
+/// A capture that runs.
+pub struct Running {
+    /// Its frames: give them to [`pipeline::analyze`](crate::pipeline::analyze).
+    pub source: LiveSource,
+    /// Its owners: see [`Options::live`](crate::pipeline::Options::live).
+    pub owners: Arc<LiveOwners>,
+    /// What goes on beside it.
+    pub rest: Rest,
+}
+
+impl Session {
+    /// Starts all threads.
+    ///
+    /// # Errors
+    /// When the socket for markers cannot be made, or the command not be started.
+    pub fn start(self) -> Result<Running, MarkError> {
+        let listener = self.socket.as_deref().map(socket::listen).transpose()?;
+        let (owners, begun) = LiveOwners::new(self.apps);
+        let owners = Arc::new(owners);
+        let (mut source, control) = self.live.start();
+        let (finish, finished) = attribution::finish_line();
+        source.before_end(Box::new(move || finish.wait()));
+        let watcher = attribution::Watcher::new(
+            self.attributors,
+            Arc::clone(&owners),
+            begun,
+            self.apps_watch,
+            finished,
+        );
+        let beside = control.clone();
+        let watcher = std::thread::spawn(move || watcher.run());
+        let (to_rest, said) = channel();
+        // Never joined: to its last moment the process hears the signal that ends it at once.
+        std::thread::spawn(move || control::run(&beside, listener, self.command, &to_rest));
+        Ok(Running { source, owners, rest: Rest { control, watcher, said } })
+    }
+}
+
+/// The threads beside the pipeline.
+pub struct Rest {
+    /// To end the capture, and to see its counters.
+    pub control: LiveControl,
+    watcher: JoinHandle<Vec<String>>,
+    said: Receiver<Vec<String>>,
+}
+
+impl Rest {
+    /// Ends the capture; what there is to say of the run: methods that failed, a command's exit.
+    #[must_use]
+    pub fn join(self) -> Vec<String> {
+        self.control.stop();
+        let mut notes = match self.watcher.join() {
+            Ok(said) => said,
+            Err(_panic) => vec!["the attribution thread ended early".to_owned()],
+        };
+        notes.extend(self.said.recv().unwrap_or_default());
+        notes
+    }
+}

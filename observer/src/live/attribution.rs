@@ -1,0 +1,134 @@
+//! The thread that asks the system for owners while flows are there.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use crate::attribution::{AppDirectory, Attributor, LiveOwners};
+use crate::decode::FiveTuple;
+
+/// How often the system is asked when no flow begins.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// For how long flows that begin at once are gathered, to be asked for together.
+const GATHER: usize = 4096;
+/// How long the end of a capture waits for the last owners.
+const FINISH: Duration = Duration::from_secs(2);
+/// Askings in which nothing more is learned after which all is known.
+const QUIET: u32 = 3;
+
+/// Tells of apps that were installed or removed since the last call.
+pub type AppsWatch = Box<dyn FnMut() -> Option<AppDirectory> + Send>;
+
+/// Tells the thread that the last frame was seen, and waits until it knows what there is to know.
+pub(super) struct Finish {
+    finish: Sender<()>,
+    done: Receiver<()>,
+}
+
+impl Finish {
+    pub(super) fn wait(&self) {
+        if self.finish.send(()).is_ok() {
+            // Nobody answers if the thread has ended: then there is nothing to wait for.
+            let _ = self.done.recv_timeout(FINISH);
+        }
+    }
+}
+
+/// The thread's side of [`Finish`].
+pub(super) struct Finished {
+    finish: Receiver<()>,
+    done: Sender<()>,
+}
+
+pub(super) fn finish_line() -> (Finish, Finished) {
+    let (finish, finished) = channel();
+    let (to_finish, done) = channel();
+    (Finish { finish, done }, Finished { finish: finished, done: to_finish })
+}
+
+/// Asks attributors and keeps what they see.
+pub(super) struct Watcher {
+    attributors: Vec<Box<dyn Attributor>>,
+    owners: Arc<LiveOwners>,
+    begun: Receiver<FiveTuple>,
+    apps: Option<AppsWatch>,
+    finished: Finished,
+    notes: Vec<String>,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        attributors: Vec<Box<dyn Attributor>>,
+        owners: Arc<LiveOwners>,
+        begun: Receiver<FiveTuple>,
+        apps: Option<AppsWatch>,
+        finished: Finished,
+    ) -> Self {
+        Self { attributors, owners, begun, apps, finished, notes: Vec::new() }
+    }
+
+    /// Works until the capture has ended; what there is to say of it.
+    pub(super) fn run(mut self) -> Vec<String> {
+        loop {
+            let mut opened = Vec::new();
+            match self.begun.recv_timeout(INTERVAL) {
+                Ok(first) => opened.push(first),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            opened.extend(self.begun.try_iter().take(GATHER));
+            self.ask(&opened);
+            if let Some(apps) = self.apps.as_mut().and_then(|changed| changed()) {
+                self.owners.set_apps(apps);
+            }
+            match self.finished.finish.try_recv() {
+                Err(TryRecvError::Empty) => {}
+                // The source went away without an end: so does this.
+                Err(TryRecvError::Disconnected) => break,
+                Ok(()) => {
+                    self.ask_for_the_last();
+                    let _ = self.finished.done.send(());
+                    break;
+                }
+            }
+        }
+        for attributor in &self.attributors {
+            if let lost @ 1.. = attributor.lost() {
+                let method = attributor.method();
+                self.notes.push(format!("{lost} sockets were lost on the way from {method} to the observer"));
+            }
+        }
+        if let unasked @ 1.. = self.owners.unasked() {
+            self.notes.push(format!("{unasked} flows began faster than their owners could be asked for"));
+        }
+        self.notes
+    }
+
+    /// The last frames may still be on their way through the pipeline.
+    fn ask_for_the_last(&mut self) {
+        let mut quiet = 0;
+        while quiet < QUIET {
+            std::thread::sleep(INTERVAL);
+            let opened: Vec<_> = self.begun.try_iter().take(GATHER).collect();
+            let learned = self.ask(&opened);
+            quiet = if opened.is_empty() && learned == 0 { quiet + 1 } else { 0 };
+        }
+    }
+
+    /// Asks every attributor; how many sockets they saw. One that cannot go on is let go.
+    fn ask(&mut self, opened: &[FiveTuple]) -> usize {
+        let mut sightings = Vec::new();
+        self.attributors.retain_mut(|attributor| match attributor.poll(opened, &mut sightings) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!("attribution goes on without {error}");
+                self.notes.push(format!("attribution went on without {error}"));
+                false
+            }
+        });
+        let seen = sightings.len();
+        if seen > 0 {
+            self.owners.add(sightings);
+        }
+        seen
+    }
+}

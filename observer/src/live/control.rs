@@ -1,0 +1,141 @@
+//! The thread that hears what comes from outside: signals, markers, the end of a command.
+
+use std::os::unix::net::UnixListener as StdListener;
+use std::process::ExitStatus;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::command::Command;
+use super::socket::{Listener, MAX_LABEL};
+use crate::source::live::{LiveControl, now};
+
+/// How often is looked whether the capture has ended by itself.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the capture goes on after its command: what the command sent last is on its way.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long somebody who sets a marker may take to say it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The exit code of a process that a second signal ends, as a shell tells it: 128 and SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Listens until the capture has ended, says then what there is to say, and goes on to hear the signal that ends everything.
+pub(super) fn run(
+    control: &LiveControl,
+    listener: Option<Listener>,
+    command: Option<Command>,
+    said: &Sender<Vec<String>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(listen(control, listener, command, said)),
+        Err(error) => {
+            control.stop();
+            let _ = said.send(vec![format!("signals and markers cannot be heard: {error}")]);
+        }
+    }
+}
+
+async fn listen(
+    control: &LiveControl,
+    socket: Option<Listener>,
+    command: Option<Command>,
+    said: &Sender<Vec<String>>,
+) {
+    let mut notes = Vec::new();
+    let (mut interrupt, mut terminate) =
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+            (Err(error), _) | (_, Err(error)) => {
+                control.stop();
+                let _ = said.send(vec![format!("signals cannot be heard: {error}")]);
+                return;
+            }
+        };
+    let marks = async {
+        match socket.as_ref().map(|socket| asynchronous(&socket.listener)) {
+            Some(Ok(listener)) => serve(&listener, control).await,
+            Some(Err(error)) => tracing::warn!("markers cannot be taken: {error}"),
+            None => {}
+        }
+        std::future::pending::<()>().await;
+    };
+    let ended = async {
+        while !control.stopped() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let command = async {
+        match command {
+            Some(command) => {
+                let exit = tokio::task::spawn_blocking(move || command.wait()).await;
+                tokio::time::sleep(LINGER).await;
+                exit.map_err(std::io::Error::other).and_then(|exit| exit)
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = hear(&mut interrupt, &mut terminate) => {}
+        () = marks => {}
+        () = ended => {}
+        exit = command => notes.extend(outcome(exit)),
+    }
+    control.stop();
+    drop(socket);
+    let _ = said.send(notes);
+    // The second signal ends everything: what was stored stays stored.
+    hear(&mut interrupt, &mut terminate).await;
+    std::process::exit(INTERRUPTED);
+}
+
+async fn hear(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn outcome(exit: std::io::Result<ExitStatus>) -> Option<String> {
+    match exit {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("the command ended with {status}")),
+        Err(error) => Some(format!("the command cannot be waited for: {error}")),
+    }
+}
+
+fn asynchronous(listener: &StdListener) -> std::io::Result<UnixListener> {
+    let listener = listener.try_clone()?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// Takes markers, one a connection.
+async fn serve(listener: &UnixListener, control: &LiveControl) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        // One after the other: markers have an order, and each is short.
+        match tokio::time::timeout(PATIENCE, take(stream, control)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("a marker was lost: {error}"),
+            Err(_elapsed) => tracing::warn!("a marker was lost: it was not said in time"),
+        }
+    }
+}
+
+async fn take(mut stream: UnixStream, control: &LiveControl) -> std::io::Result<()> {
+    let at = now();
+    let mut line = Vec::new();
+    let (reader, mut writer) = stream.split();
+    let most = u64::try_from(MAX_LABEL).unwrap_or(u64::MAX).saturating_add(1);
+    BufReader::new(reader.take(most)).read_until(b'\n', &mut line).await?;
+    let label = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+    if label.is_empty() || line.len() > MAX_LABEL {
+        return writer.write_all(b"refused: a label has 1 to 255 bytes\n").await;
+    }
+    control.mark(at, label);
+    writer.write_all(b"ok\n").await
+}

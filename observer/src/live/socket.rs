@@ -1,0 +1,104 @@
+//! The socket through which markers come into a running capture.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Bytes of a marker's label at most.
+pub(super) const MAX_LABEL: usize = 255;
+
+/// How long `observer mark` waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a marker cannot be set, or not be taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MarkError {
+    /// The operating system refused.
+    #[error("cannot use the socket {path}")]
+    Io {
+        /// The socket.
+        path: String,
+        /// Its reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The capture refused.
+    #[error("the capture refused the marker: {0}")]
+    Refused(String),
+}
+
+/// Where the captures of this user have their sockets: `/run/observer` for root, else below `XDG_RUNTIME_DIR`; where a system
+/// has neither (Android), below `/data/local/tmp` or the folder for temporary files.
+fn folder() -> PathBuf {
+    if rustix::process::geteuid().is_root() && Path::new("/run").is_dir() {
+        return "/run/observer".into();
+    }
+    let android = || Some(PathBuf::from("/data/local/tmp")).filter(|folder| folder.is_dir());
+    let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).or_else(android);
+    base.unwrap_or_else(std::env::temp_dir).join(format!("observer-{}", rustix::process::geteuid().as_raw()))
+}
+
+/// Where the capture of the process `pid` has its socket.
+#[must_use]
+pub fn socket_path(pid: u32) -> PathBuf {
+    folder().join(format!("{pid}.sock"))
+}
+
+/// The sockets of this user's captures, those of dead ones included.
+#[must_use]
+pub fn sockets() -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder()).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// A socket that goes away with its owner.
+pub(super) struct Listener {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // `observer cleanup` removes what stays.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the socket; nobody but its owner may use it.
+pub(super) fn listen(path: &Path) -> Result<Listener, MarkError> {
+    let failed = |source| MarkError::Io { path: path.display().to_string(), source };
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(Listener { listener, path: path.to_owned() })
+}
+
+/// Sets a marker in the capture that listens at `path`.
+///
+/// # Errors
+/// When nobody listens there, or when the label is refused: empty, or longer than 255 bytes.
+pub fn mark(path: &Path, label: &str) -> Result<(), MarkError> {
+    let failed = |source| MarkError::Io { path: path.display().to_string(), source };
+    let mut stream = UnixStream::connect(path).map_err(failed)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    let line = label.replace(['\n', '\r'], " ");
+    stream.write_all(line.as_bytes()).and_then(|()| stream.write_all(b"\n")).map_err(failed)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).map_err(failed)?;
+    match answer.trim() {
+        "ok" => Ok(()),
+        "" => Err(MarkError::Refused("it has just ended".to_owned())),
+        refusal => Err(MarkError::Refused(refusal.trim_start_matches("refused: ").to_owned())),
+    }
+}
