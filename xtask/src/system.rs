@@ -10,6 +10,7 @@ use std::process::{self, Command, Stdio};
 use anyhow::{bail, ensure};
 
 use crate::command::{find_program, output, program, run, succeeds, target_dir};
+use crate::ebpf;
 
 /// Something a task needs from the system.
 pub(crate) struct Need {
@@ -42,6 +43,20 @@ pub(crate) const CXX_COMPILER: Need = Need {
     name: "a C++ compiler",
     present: || compiles("c++", "#include <vector>\nint main() { return std::vector<int>().size(); }\n", &[]),
     packages: ["g++", "gcc-c++", "g++", "gcc", "gcc-c++", ""],
+};
+
+/// A compiler of the distribution's with `core` for BPF. The other package managers have none: rustup has.
+pub(crate) const BPF_RUSTC: Need = Need {
+    name: "a Rust compiler with `core` for BPF",
+    present: ebpf::system_has_core,
+    packages: ["rustc-web libstd-rust-web-dev-bpf", "", "", "", "", ""],
+};
+
+/// LLVM as a library, which bpf-linker is built with.
+pub(crate) const LLVM: Need = Need {
+    name: "LLVM 22 with its headers",
+    present: ebpf::has_llvm,
+    packages: ["llvm-22-dev zlib1g-dev libxml2-dev", "", "", "", "", ""],
 };
 
 /// A package manager: its program, and the words that refresh its lists and that install.
