@@ -203,6 +203,31 @@ pub trait FlowSink {
     /// # Errors
     /// When it cannot be kept; the run ends then.
     fn flow(&mut self, flow: &Flow) -> Result<(), SinkError>;
+
+    /// Takes one flow with the worst that is said of it by itself; what compares flows comes at the end of the run.
+    ///
+    /// # Errors
+    /// As [`Self::flow`].
+    fn judged(&mut self, flow: &Flow, _worst: Option<Mark>) -> Result<(), SinkError> {
+        self.flow(flow)
+    }
+
+    /// No more flows are at hand for now: in a running capture, time for those who watch.
+    ///
+    /// # Errors
+    /// As [`Self::flow`].
+    fn pause(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// A rule's objection to one flow, in the words of the outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// How bad it is: `critical`, `high`, …
+    pub severity: &'static str,
+    /// The rule's id.
+    pub rule: &'static str,
 }
 
 #[cfg(test)]

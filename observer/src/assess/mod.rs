@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 
-use crate::observation::Flow;
+use crate::observation::{Flow, Mark};
 use crate::policy::{Policy, Severity, TlsPolicy};
 use crate::protocol::tls::Certificate;
 use crate::rules::{Blame, EndpointName, Finding, RULES, RuleContext, facts};
@@ -133,15 +133,22 @@ impl Assessor {
         }
     }
 
-    /// Takes a flow, in output order.
-    pub fn flow(&mut self, flow: &Flow) {
+    /// Takes a flow, in output order; the worst that a rule says of it by itself.
+    pub fn flow(&mut self, flow: &Flow) -> Option<Mark> {
         self.last = self.last.max(flow.flow.end);
         let chain = self.chain(flow);
         let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: chain.as_deref() };
+        let mut worst: Option<(Severity, &'static str)> = None;
         for rule in RULES {
-            rule.check_flow(flow, &cx, &mut |finding| self.findings.add(finding, &self.limits));
+            rule.check_flow(flow, &cx, &mut |finding| {
+                if worst.is_none_or(|(severity, _)| severity < finding.severity) {
+                    worst = Some((finding.severity, finding.rule.id));
+                }
+                self.findings.add(finding, &self.limits);
+            });
         }
         self.memory.remember(flow, &cx, &self.limits);
+        worst.map(|(severity, rule)| Mark { severity: severity.as_str(), rule })
     }
 
     /// Concludes.

@@ -1,37 +1,22 @@
 //! `observer analyze`: capture files in, verdicts out.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use anyhow::Context as _;
-use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{FINDINGS, INCONCLUSIVE, USAGE, words};
+use super::judging::{Format, Judging};
+use super::{USAGE, now, words};
 use crate::attribution::Sidecar;
 use crate::observation::FlowSink;
-use crate::pipeline::{self, Options};
-use crate::policy::Policy;
+use crate::pipeline;
 use crate::report::json::FlowLog;
-use crate::report::outcome::Outcome;
 use crate::report::overview::Overview;
-use crate::report::plain::plain;
-use crate::report::secrets::Secrets;
-use crate::report::{Run, text};
-use crate::rules::Severity;
 use crate::source::{self, SourceError};
-use crate::store::Store;
-use crate::time::Timestamp;
-use crate::trust::TrustStore;
 
 /// Inputs from this size on have a progress bar, in bytes.
 const LONG: u64 = 32 << 20;
-
-/// Damaged places of an input that are shown.
-const DAMAGE_SHOWN: usize = 10;
 
 /// Analyze capture files: which app sent what, protected how, and what that breaks
 ///
@@ -46,30 +31,8 @@ pub(super) struct Arguments {
     /// Filter expression, where its words cannot be told from file names
     #[arg(long, value_name = "EXPRESSION")]
     filter: Option<String>,
-    /// Keep everything in this SQLite database, in a run of its own
-    #[arg(long, value_name = "FILE")]
-    db: Option<PathBuf>,
-    /// The form of the output
-    #[arg(long, value_name = "FORM", default_value = "text")]
-    format: Format,
-    /// Exit with 1 when there are findings of this severity or above
-    #[arg(long, value_name = "SEVERITY", default_value = "high")]
-    fail_on: FailOn,
-    /// The device's /data/system/packages.list: names the apps behind uids
-    #[arg(long, value_name = "FILE")]
-    packages: Option<PathBuf>,
-    /// What you declare of apps and endpoints (TOML)
-    #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
-    /// Trust the certificates of this PEM file, too; can be repeated
-    #[arg(long, value_name = "FILE")]
-    ca: Vec<PathBuf>,
-    /// Write credentials of HTTP messages as they were sent, not as digests
-    #[arg(long)]
-    keep_secrets: bool,
-    /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    judging: Judging,
 }
 
 const EXAMPLES: &str = "\
@@ -80,49 +43,9 @@ Examples:
   observer analyze phone.pcapng --format jsonl | jq 'select(.type == \"finding\")'
   ssh phone tcpdump -w - | observer analyze - --fail-on critical";
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Jsonl,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FailOn {
-    Critical,
-    High,
-    Medium,
-    Low,
-    Info,
-    Never,
-}
-
-impl FailOn {
-    fn severity(self) -> Option<Severity> {
-        match self {
-            Self::Critical => Some(Severity::Critical),
-            Self::High => Some(Severity::High),
-            Self::Medium => Some(Severity::Medium),
-            Self::Low => Some(Severity::Low),
-            Self::Info => Some(Severity::Info),
-            Self::Never => None,
-        }
-    }
-}
-
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode> {
-    let policy = arguments.policy.as_deref().map(Policy::load).transpose()?.unwrap_or_default();
-    let mut trust = TrustStore::default();
-    for path in &arguments.ca {
-        trust.add_file(path)?;
-    }
-    let mut options = Options { policy, trust: Arc::new(trust), ..Options::default() };
-    if let Some(packages) = &arguments.packages {
-        options.apps.load(packages)?;
-    }
-    if let Some(threads) = arguments.threads {
-        options.threads = threads;
-    }
+    let judging = &arguments.judging;
+    let mut options = judging.options()?;
     let (files, expression) = words::split(&arguments.words, |path| path.exists());
     let expression = arguments.filter.as_deref().unwrap_or(&expression);
     let source = match source::open_filtered(&files, Some(expression)) {
@@ -138,10 +61,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     }
     options.sidecar = Arc::new(sidecar);
 
-    let secrets = if arguments.keep_secrets { Secrets::Keep } else { Secrets::Digest };
-    let mut store = arguments.db.as_deref().map(|path| Store::begin(path, secrets, now())).transpose()?;
-    let mut log = (arguments.format != Format::Text).then(|| FlowLog::new(secrets)).transpose()?;
-    let mut overview = (arguments.format == Format::Text).then(Overview::default);
+    let mut store = judging.store(now())?;
+    let mut log = (judging.format != Format::Text).then(|| FlowLog::new(judging.secrets())).transpose()?;
+    let mut overview = (judging.format == Format::Text).then(Overview::default);
     let mut sinks: Vec<&mut dyn FlowSink> = Vec::new();
     sinks.extend(store.as_mut().map(|store| store as &mut dyn FlowSink));
     sinks.extend(log.as_mut().map(|log| log as &mut dyn FlowSink));
@@ -157,71 +79,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     if let Some(store) = &mut store {
         store.finish(&run, now())?;
     }
-    if !quiet {
-        warn_of_damage(&run);
-    }
-    let outcome = run.outcome(arguments.fail_on.severity());
-    // The report says it in its first line; who watches it need not read it twice.
-    let watched = arguments.format == Format::Text && io::stdout().is_terminal();
-    if let (Outcome::Inconclusive(reason), false) = (&outcome, watched) {
-        anstream::eprintln!("observer: inconclusive: {}", plain(reason));
-    }
-    write(arguments, &run, log, overview).context("cannot write to standard output")?;
-    Ok(match outcome {
-        Outcome::Clean => ExitCode::SUCCESS,
-        Outcome::Findings(_) => ExitCode::from(FINDINGS),
-        Outcome::Inconclusive(_) => ExitCode::from(INCONCLUSIVE),
-    })
-}
-
-/// Writes the run in the form that is asked for.
-fn write(
-    arguments: &Arguments,
-    run: &Run,
-    log: Option<FlowLog>,
-    overview: Option<Overview>,
-) -> io::Result<()> {
-    let Some(log) = log else {
-        let mut out = BufWriter::new(anstream::stdout().lock());
-        let overview = overview.unwrap_or_default();
-        text::render(run, &overview, arguments.fail_on.severity(), &mut out)?;
-        return out.flush();
-    };
-    // JSON has no colours to strip.
-    let mut out = BufWriter::new(io::stdout().lock());
-    match arguments.format {
-        Format::Json => log.render_document(run, &mut out)?,
-        Format::Jsonl | Format::Text => log.render_lines(run, &mut out)?,
-    }
-    out.flush()
-}
-
-fn warn_of_damage(run: &Run) {
-    for input in &run.inputs {
-        let path = plain(&input.path);
-        for damage in input.damage.iter().take(DAMAGE_SHOWN) {
-            let rest = match damage.skipped {
-                Some(skipped) => format!("{skipped} bytes passed over"),
-                None => "nothing read beyond".to_owned(),
-            };
-            let reason = plain(&damage.reason);
-            anstream::eprintln!("observer: warning: {path}: {reason} at offset {}; {rest}", damage.offset);
-        }
-        let shown = u64::try_from(input.damage.len().min(DAMAGE_SHOWN)).unwrap_or(0);
-        if let more @ 1.. = input.damages.saturating_sub(shown) {
-            anstream::eprintln!("observer: warning: {path}: damaged in {more} more places");
-        }
-        if input.truncated && input.damages == 0 {
-            anstream::eprintln!("observer: warning: {path}: ends inside a record; all before it was read");
-        }
-    }
-}
-
-/// The clock on the wall: when a run was made.
-#[expect(clippy::disallowed_methods, reason = "the edge: a run's own time, in the database alone")]
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    let code = judging.conclude(&run, quiet);
+    judging.write(&run, log, overview)?;
+    Ok(code)
 }
 
 /// A progress bar for long inputs, where somebody watches.

@@ -3,6 +3,11 @@
 //! Data goes to standard output, all else to standard error. A reader who has seen enough (a closed pipe) is no error.
 
 mod analyze;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod capture;
+mod judging;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod mark;
 mod query;
 mod requirements;
 mod rules;
@@ -11,11 +16,13 @@ mod words;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::report::plain::plain;
+use crate::time::Timestamp;
 
 /// Exit code: findings at or above `--fail-on`.
 const FINDINGS: u8 = 1;
@@ -68,6 +75,10 @@ enum Color {
 #[derive(Subcommand)]
 enum Command {
     Analyze(analyze::Arguments),
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    Capture(capture::Arguments),
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    Mark(mark::Arguments),
     Query(query::Arguments),
     Requirements(requirements::Arguments),
     Rules(rules::Arguments),
@@ -80,6 +91,10 @@ pub fn main() -> ExitCode {
     arguments.output.apply();
     let result = match arguments.command {
         Command::Analyze(command) => analyze::run(&command, arguments.output.quiet),
+        #[cfg(all(feature = "live", target_os = "linux"))]
+        Command::Capture(command) => capture::run(&command, arguments.output.quiet),
+        #[cfg(all(feature = "live", target_os = "linux"))]
+        Command::Mark(command) => mark::run(&command),
         Command::Query(command) => query::run(&command),
         Command::Requirements(command) => requirements::run(&command),
         Command::Rules(command) => rules::run(&command),
@@ -133,4 +148,11 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The clock on the wall: when a run was made.
+#[expect(clippy::disallowed_methods, reason = "the edge: a run's own time, in the database alone")]
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

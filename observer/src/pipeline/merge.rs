@@ -226,12 +226,15 @@ impl Merge {
                 }
                 Item::Ended(ended) => {
                     let Some(flow) = self.join(*ended) else { continue };
-                    self.assessor.flow(&flow);
+                    let worst = self.assessor.flow(&flow);
                     for sink in &mut *sinks {
-                        sink.flow(&flow).map_err(PipelineError::Sink)?;
+                        sink.judged(&flow, worst).map_err(PipelineError::Sink)?;
                     }
                 }
             }
+        }
+        if self.live.is_some() {
+            sinks.iter_mut().try_for_each(|sink| sink.pause()).map_err(PipelineError::Sink)?;
         }
         Ok(())
     }

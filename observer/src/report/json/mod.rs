@@ -17,7 +17,7 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write};
 use serde::{Serialize, Serializer};
 
 use self::flow::FlowRecord;
-use self::run::{FindingRecord, MetaRecord, SummaryRecord, VerdictRecord};
+use self::run::{FindingRecord, MarkerRecord, MetaRecord, SummaryRecord, VerdictRecord};
 use super::Run;
 use super::secrets::Secrets;
 use crate::attribution::Method;
@@ -56,16 +56,7 @@ impl FlowLog {
         let mut spool = rewound(self.spool)?;
         line(out, &MetaRecord::new(run, &self.methods))?;
         io::copy(&mut spool, out)?;
-        for finding in &run.assessment.findings {
-            line(out, &FindingRecord::new(finding))?;
-        }
-        for suppressed in &run.assessment.suppressed {
-            line(out, &FindingRecord::suppressed(suppressed))?;
-        }
-        for verdict in &run.assessment.verdicts {
-            line(out, &VerdictRecord::new(verdict))?;
-        }
-        line(out, &SummaryRecord::new(run))
+        conclusions(run, out)
     }
 
     /// Writes the whole run as one object: `meta`, `flows`, `findings`, `suppressed`, `verdicts`, `summary`.
@@ -81,7 +72,12 @@ impl FlowLog {
             out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
             out.write_all(&flow?)?;
         }
-        out.write_all(b"],\n\"findings\":")?;
+        out.write_all(b"]")?;
+        if !run.markers.is_empty() {
+            out.write_all(b",\n\"markers\":")?;
+            list(out, run.markers.iter().map(MarkerRecord::new))?;
+        }
+        out.write_all(b",\n\"findings\":")?;
         list(out, run.assessment.findings.iter().map(FindingRecord::new))?;
         out.write_all(b",\n\"suppressed\":")?;
         list(out, run.assessment.suppressed.iter().map(FindingRecord::suppressed))?;
@@ -101,13 +97,67 @@ impl FlowSink for FlowLog {
     }
 }
 
+/// The records of a running capture, as it goes: `meta` says what is known at the start, flows follow as they end.
+pub struct LiveLog<W> {
+    out: W,
+    secrets: Secrets,
+}
+
+impl<W: Write> LiveLog<W> {
+    /// Writes the first record. `run` has the inputs, without their numbers, and `methods` are those that look for owners.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn new(run: &Run, methods: &BTreeSet<Method>, secrets: Secrets, mut out: W) -> io::Result<Self> {
+        line(&mut out, &MetaRecord::new(run, methods))?;
+        out.flush()?;
+        Ok(Self { out, secrets })
+    }
+
+    /// Writes what is known only at the end.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn finish(mut self, run: &Run) -> io::Result<()> {
+        conclusions(run, &mut self.out)?;
+        self.out.flush()
+    }
+}
+
+impl<W: Write> FlowSink for LiveLog<W> {
+    fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+        line(&mut self.out, &FlowRecord::new(flow, self.secrets)).map_err(Into::into)
+    }
+
+    fn pause(&mut self) -> Result<(), SinkError> {
+        self.out.flush().map_err(Into::into)
+    }
+}
+
+/// The records that follow the flows.
+fn conclusions(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    for marker in &run.markers {
+        line(out, &MarkerRecord::new(marker))?;
+    }
+    for finding in &run.assessment.findings {
+        line(out, &FindingRecord::new(finding))?;
+    }
+    for suppressed in &run.assessment.suppressed {
+        line(out, &FindingRecord::suppressed(suppressed))?;
+    }
+    for verdict in &run.assessment.verdicts {
+        line(out, &VerdictRecord::new(verdict))?;
+    }
+    line(out, &SummaryRecord::new(run))
+}
+
 fn rewound(spool: BufWriter<File>) -> io::Result<BufReader<File>> {
     let mut file = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;
     Ok(BufReader::with_capacity(BLOCK, file))
 }
 
-fn line(out: &mut dyn Write, record: &impl Serialize) -> io::Result<()> {
+fn line(out: &mut (impl Write + ?Sized), record: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, record)?;
     out.write_all(b"\n")
 }

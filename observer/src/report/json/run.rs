@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::assess::{Judgement, Suppressed, Verdict};
 use crate::attribution::{Method, Owner};
-use crate::report::{Run, SCHEMA, Totals};
+use crate::report::{Marker, Run, SCHEMA, Totals};
 use crate::rules::{Blame, Confidence, Finding, Severity};
 use crate::source::{FrameNumber, InputSummary};
 
@@ -38,6 +38,21 @@ impl<'a> MetaRecord<'a> {
             inputs: &run.inputs,
             attribution: methods,
         }
+    }
+}
+
+/// A word from somebody who watched.
+#[derive(Serialize)]
+pub(super) struct MarkerRecord<'a> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    marker: &'a Marker,
+}
+
+impl<'a> MarkerRecord<'a> {
+    /// The record of `marker`.
+    pub(super) fn new(marker: &'a Marker) -> Self {
+        Self { r#type: "marker", marker }
     }
 }
 

@@ -7,6 +7,7 @@
 mod app;
 mod finding;
 mod limits;
+mod live;
 mod requirements;
 mod words;
 
@@ -15,6 +16,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+pub use self::live::LiveLines;
 use self::words::{bold, count, dim, list, size, wrapped};
 use super::Run;
 use super::names;

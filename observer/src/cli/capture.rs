@@ -1,0 +1,220 @@
+//! `observer capture`: a running system in, verdicts out.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::judging::{Format, Judging};
+use super::{USAGE, now};
+use crate::attribution::Selection;
+use crate::live::{self, Session};
+use crate::observation::FlowSink;
+use crate::pipeline;
+use crate::report::Run;
+use crate::report::json::{FlowLog, LiveLog};
+use crate::report::overview::Overview;
+use crate::report::text::LiveLines;
+use crate::source::live::{Live, LiveOptions, devices};
+use crate::source::{InputSummary, SourceError};
+
+/// Where Android keeps the list of its packages.
+const PACKAGES: &str = "/data/system/packages.list";
+
+/// Observe live traffic: which app sends what, protected how, and what that breaks
+///
+/// Takes frames from network interfaces, finds out which app each flow belongs to, and shows a line for each flow as
+/// it ends. Ends on Ctrl-C, after --count frames or after the command behind `--`, and then judges the whole.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES, override_usage = "observer capture [OPTIONS] [EXPRESSION]... [-- COMMAND...]")]
+pub(super) struct Arguments {
+    /// Words of a filter expression, as tcpdump takes it
+    #[arg(value_name = "EXPRESSION")]
+    expression: Vec<String>,
+    /// Run this command and observe it and its children only; the capture ends after it
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+    /// Interface to capture on; can be repeated
+    #[arg(short, long, value_name = "NAME", default_value = "any")]
+    interface: Vec<String>,
+    /// List the interfaces and exit
+    #[arg(short = 'D', long)]
+    list_interfaces: bool,
+    /// Bytes to keep of each frame
+    #[arg(short, long, value_name = "BYTES", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1..=262_144))]
+    snapshot_length: u32,
+    /// Size of the kernel's buffer for each interface
+    #[arg(short = 'B', long, value_name = "KIB", default_value_t = 64 << 10, value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
+    buffer_size: u32,
+    /// Take frames from the kernel in blocks: less work, later news, worse attribution without eBPF
+    #[arg(long)]
+    no_immediate_mode: bool,
+    /// Take frames that are for other hosts, too
+    #[arg(long)]
+    promiscuous: bool,
+    /// End after this many frames
+    #[arg(short, long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Only traffic of this package; can be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Selectors")]
+    package: Vec<String>,
+    /// Only traffic of this Linux user id; can be repeated
+    #[arg(long, value_name = "UID", help_heading = "Selectors")]
+    uid: Vec<u32>,
+    /// Only traffic of this process; can be repeated
+    #[arg(long, value_name = "PID", help_heading = "Selectors")]
+    pid: Vec<u32>,
+    /// Only traffic of processes with this name or path; can be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Selectors")]
+    process: Vec<String>,
+    #[command(flatten)]
+    judging: Judging,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  observer capture -i wlan0 --package com.example.shop --db run.db
+  observer capture tcp port 443 or udp port 53
+  observer capture -- curl https://example.org
+  observer capture --format jsonl | jq 'select(.type == \"flow\")'";
+
+pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode> {
+    if arguments.list_interfaces {
+        list()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let judging = &arguments.judging;
+    let mut options = judging.options()?;
+    if judging.packages.is_none() && Path::new(PACKAGES).exists() {
+        options.apps.load(Path::new(PACKAGES))?;
+    }
+    let live = match Live::open(&arguments.live_options()) {
+        Err(error @ SourceError::Filter { .. }) => {
+            super::complain(&error.into());
+            return Ok(ExitCode::from(USAGE));
+        }
+        opened => opened?,
+    };
+    let begun = Run { inputs: live.interfaces().iter().map(input).collect(), ..Run::default() };
+    let socket = live::socket_path(std::process::id());
+    let command = match arguments.command.as_slice() {
+        [] => None,
+        words => Some(live::Command::spawn(words, None)?),
+    };
+    options.selection = arguments.selection(command.as_ref().map(live::Command::cgroup));
+
+    let mut store = judging.store(now())?;
+    let mut log = (judging.format == Format::Json).then(|| FlowLog::new(judging.secrets())).transpose()?;
+    let text = judging.format == Format::Text;
+    let mut overview = text.then(Overview::default);
+    let mut lines = text.then(|| LiveLines::new(anstream::stdout()));
+    let methods = BTreeSet::new();
+    let out = BufWriter::new(io::stdout());
+    let mut live_log = (judging.format == Format::Jsonl)
+        .then(|| LiveLog::new(&begun, &methods, judging.secrets(), out))
+        .transpose()?;
+    let mut sinks: Vec<&mut dyn FlowSink> = Vec::new();
+    sinks.extend(store.as_mut().map(|store| store as &mut dyn FlowSink));
+    sinks.extend(log.as_mut().map(|log| log as &mut dyn FlowSink));
+    sinks.extend(overview.as_mut().map(|overview| overview as &mut dyn FlowSink));
+    sinks.extend(lines.as_mut().map(|lines| lines as &mut dyn FlowSink));
+    sinks.extend(live_log.as_mut().map(|log| log as &mut dyn FlowSink));
+
+    let session = Session {
+        live,
+        attributors: Vec::new(),
+        apps: std::mem::take(&mut options.apps),
+        apps_watch: None,
+        command,
+        socket: Some(socket),
+    };
+    let running = session.start()?;
+    if !quiet {
+        anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
+    }
+    options.live = Some(running.owners);
+    let analyzed = pipeline::analyze(Box::new(running.source), &options, &mut sinks, &mut |_, _| {});
+    let notes = running.rest.join();
+    let mut run = analyzed?;
+    run.assessment.notes.extend(notes);
+    if let Some(store) = &mut store {
+        store.finish(&run, now())?;
+    }
+    let code = judging.conclude(&run, quiet);
+    if !quiet {
+        count(&run);
+    }
+    match live_log {
+        Some(log) => log.finish(&run)?,
+        None => judging.write(&run, log, overview)?,
+    }
+    Ok(code)
+}
+
+impl Arguments {
+    fn live_options(&self) -> LiveOptions {
+        LiveOptions {
+            interfaces: self.interface.clone(),
+            snaplen: self.snapshot_length,
+            buffer: self.buffer_size.saturating_mul(1024),
+            immediate: !self.no_immediate_mode,
+            promiscuous: self.promiscuous,
+            expression: self.expression.join(" "),
+            count: self.count,
+        }
+    }
+
+    fn selection(&self, cgroup: Option<u64>) -> Selection {
+        Selection {
+            packages: self.package.clone(),
+            uids: self.uid.clone(),
+            pids: self.pid.clone(),
+            processes: self.process.clone(),
+            cgroup,
+        }
+    }
+}
+
+fn input(interface: &crate::source::live::InterfaceInfo) -> InputSummary {
+    InputSummary {
+        path: interface.name.clone(),
+        format: "live".to_owned(),
+        link_types: vec![interface.link_type],
+        ..InputSummary::default()
+    }
+}
+
+/// The line with which tcpdump ends, with what this program adds.
+fn count(run: &Run) {
+    let totals = &run.totals;
+    let flows = totals.flows;
+    let share = |part: u64| if flows == 0 { 0.0 } else { percent(part, flows) };
+    anstream::eprintln!(
+        "observer: {} frames, {} dropped by kernel, {flows} flows, {} unattributed ({:.1} %)",
+        totals.frames,
+        totals.dropped_by_kernel,
+        totals.unattributed_flows,
+        share(totals.unattributed_flows)
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share for people")]
+fn percent(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole as f64
+}
+
+/// The interfaces, a line each, as tcpdump lists them.
+fn list() -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for (place, device) in devices()?.into_iter().enumerate() {
+        let mut words = Vec::new();
+        words.extend(device.up.then(|| "up".to_owned()));
+        words.extend(device.running.then(|| "running".to_owned()));
+        words.extend(device.loopback.then(|| "loopback".to_owned()));
+        words.extend(device.addresses.iter().map(ToString::to_string));
+        let description = device.description.map(|text| format!(" ({text})")).unwrap_or_default();
+        writeln!(out, "{}.{}{description} [{}]", place.saturating_add(1), device.name, words.join(", "))?;
+    }
+    Ok(())
+}
