@@ -1,5 +1,6 @@
 //! Facts with their flow, frame and time: what was seen, without opinion.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::attribution::Owner;
@@ -168,6 +169,15 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// The responder's name, or its address where it has none.
+    #[must_use]
+    pub fn host(&self) -> Cow<'_, str> {
+        match &self.domain {
+            Some(domain) => Cow::Borrowed(&domain.name),
+            None => Cow::Owned(self.flow.info.five_tuple.destination.ip.to_string()),
+        }
+    }
+
     /// The HTTP/1 message heads, with their frames.
     pub fn http(&self) -> impl Iterator<Item = (&Observation, &http1::Fact)> {
         self.observations.iter().filter_map(|observation| match &observation.fact {

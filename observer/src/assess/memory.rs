@@ -1,15 +1,15 @@
 //! What is remembered of flows until the run is over: digests by app and host, and how far requirements were exercised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{AppKey, Limits, app_key, host_key};
+use super::{AppKey, Limits, app_key};
 use crate::attribution::Owner;
 use crate::observation::{Flow, Protection};
 use crate::protocol::tls::{Role, Session, TlsVersion};
 use crate::requirements::Exercise;
-use crate::rules::{App, Digest, Endpoint, EndpointName, RuleContext, facts};
+use crate::rules::{App, Digest, Endpoint, RuleContext, facts};
 
 /// How far a requirement's evidence was exercised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct Covered {
 #[derive(Default)]
 pub(super) struct AppMemory {
     pub(super) owner: Option<Arc<Owner>>,
-    endpoints: BTreeMap<(Option<String>, Option<IpAddr>), EndpointMemory>,
+    hosts: Hosts,
     covered: BTreeMap<Exercise, Covered>,
     /// All flows, with payload or without.
     pub(super) flows: u64,
@@ -39,6 +39,47 @@ pub(super) struct AppMemory {
     pub(super) opaque: u64,
     /// Flows that no protocol claims and that look like text, without enough of it from the start to say so.
     pub(super) vague: u64,
+}
+
+/// Far ends, by name or by address where there is none.
+#[derive(Default)]
+struct Hosts {
+    named: HashMap<String, EndpointMemory, foldhash::fast::RandomState>,
+    unnamed: HashMap<IpAddr, EndpointMemory, foldhash::fast::RandomState>,
+}
+
+impl Hosts {
+    /// What is remembered of the far end of `flow`, and whether that is nothing so far; `None` for a new one where
+    /// there is no `room`.
+    fn of(&mut self, flow: &Flow, room: bool) -> Option<(&mut EndpointMemory, bool)> {
+        match &flow.domain {
+            Some(domain) => {
+                let new = !self.named.contains_key(&domain.name);
+                if new && room {
+                    self.named.insert(domain.name.clone(), EndpointMemory::default());
+                }
+                Some((self.named.get_mut(&domain.name)?, new))
+            }
+            None => {
+                let address = flow.flow.info.five_tuple.destination.ip;
+                let new = !self.unnamed.contains_key(&address);
+                if new && room {
+                    self.unnamed.insert(address, EndpointMemory::default());
+                }
+                Some((self.unnamed.get_mut(&address)?, new))
+            }
+        }
+    }
+
+    /// All of them, those without a name first; by address, then by name.
+    fn in_order(&mut self) -> Vec<(Option<&String>, &mut EndpointMemory)> {
+        let mut unnamed: Vec<_> = self.unnamed.iter_mut().collect();
+        let mut named: Vec<_> = self.named.iter_mut().collect();
+        unnamed.sort_by_key(|(address, _)| **address);
+        named.sort_by_key(|(name, _)| *name);
+        let unnamed = unnamed.into_iter().map(|(_, entry)| (None, entry));
+        unnamed.chain(named.into_iter().map(|(name, entry)| (Some(name), entry))).collect()
+    }
 }
 
 #[derive(Default)]
@@ -83,16 +124,11 @@ impl Memory {
             app.owner = flow.owner.as_deref().map(|owner| Arc::new(of_app(owner)));
         }
         app.count(flow, cx);
-        let endpoint = EndpointName::of(flow);
-        let host = host_key(&endpoint);
-        if self.endpoints >= limits.endpoints && !app.endpoints.contains_key(&host) {
+        let Some((entry, new)) = app.hosts.of(flow, self.endpoints < limits.endpoints) else {
             self.dropped_endpoints = self.dropped_endpoints.saturating_add(1);
             return;
-        }
-        let entry = app.endpoints.entry(host).or_insert_with(|| {
-            self.endpoints = self.endpoints.saturating_add(1);
-            EndpointMemory::default()
-        });
+        };
+        self.endpoints = self.endpoints.saturating_add(usize::from(new));
         for exercise in exercises(flow, cx) {
             let covered = app.covered.entry(exercise).or_default();
             covered.flows = covered.flows.saturating_add(1);
@@ -119,12 +155,12 @@ impl Memory {
         let mut apps = Vec::new();
         for memory in self.apps.values_mut() {
             let mut endpoints = Vec::new();
-            for ((host, _), entry) in &mut memory.endpoints {
+            for (host, entry) in memory.hosts.in_order() {
                 let mut flows = std::mem::take(&mut entry.digests);
                 flows.retain(|digest| has_owners || !digest.connectivity_check);
                 flows.sort_by_key(|digest| (digest.start, digest.first_frame));
                 if !flows.is_empty() {
-                    endpoints.push(Endpoint { owner: memory.owner.clone(), host: host.clone(), flows });
+                    endpoints.push(Endpoint { owner: memory.owner.clone(), host: host.cloned(), flows });
                 }
             }
             apps.push(App { owner: memory.owner.clone(), endpoints });
@@ -197,7 +233,7 @@ fn exercises(flow: &Flow, cx: &RuleContext<'_>) -> Vec<Exercise> {
         return found;
     }
     found.push(Exercise::Payload);
-    let host = EndpointName::of(flow).host_or_address();
+    let host = flow.host();
     if !cx.policy.endpoints.is_empty() {
         found.push(Exercise::Endpoint);
     }

@@ -222,7 +222,7 @@ impl Assessor {
         let leaf = chain.value.first()?.parsed.as_ref()?;
         let host = session.client_hello.as_ref().and_then(|hello| hello.value.server_name.as_deref());
         let mut hash = sha2::Sha256::new();
-        for certificate in &chain.value {
+        for certificate in chain.value.iter() {
             hash.update(certificate.sha256);
         }
         hash.update(chain.at.seconds().div_euclid(DAY).to_be_bytes());

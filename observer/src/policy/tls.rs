@@ -4,7 +4,7 @@
 //! [`TlsPolicy`] says how bad that is. The description is a fact of the registry, the grade is an opinion with a
 //! version and a date. Another recommendation is another file with another `TlsPolicy`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::Severity;
@@ -80,10 +80,12 @@ impl CipherWeakness {
     #[must_use]
     pub fn of(suite: CipherSuite) -> &'static [Self] {
         // Every ClientHello asks for dozens of suites, whose names are taken apart once.
-        static TABLE: LazyLock<BTreeMap<u16, Vec<CipherWeakness>>> = LazyLock::new(|| {
-            let described = (0..=u16::MAX).map(|id| (id, CipherWeakness::describe_suite(CipherSuite(id))));
-            described.filter(|(_, weaknesses)| !weaknesses.is_empty()).collect()
-        });
+        static TABLE: LazyLock<HashMap<u16, Vec<CipherWeakness>, foldhash::fast::RandomState>> =
+            LazyLock::new(|| {
+                let described =
+                    (0..=u16::MAX).map(|id| (id, CipherWeakness::describe_suite(CipherSuite(id))));
+                described.filter(|(_, weaknesses)| !weaknesses.is_empty()).collect()
+            });
         TABLE.get(&suite.0).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -189,6 +191,13 @@ impl TlsPolicy {
             .collect();
         graded.sort_by_key(|(weakness, grade)| (std::cmp::Reverse(grade.negotiated), *weakness));
         graded
+    }
+
+    /// How bad it is that a client offers `suite`, the gravest of it; `None`: not worth a word.
+    #[must_use]
+    pub fn judge_offer(&self, suite: CipherSuite) -> Option<Severity> {
+        let grade = |weakness: &CipherWeakness| self.ciphers.iter().find(|(known, _)| known == weakness);
+        CipherWeakness::of(suite).iter().filter_map(|weakness| grade(weakness)?.1.offered).max()
     }
 
     /// Whether `version` is one that this recommendation discourages; DTLS and unknown versions are not judged here.

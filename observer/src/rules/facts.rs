@@ -1,6 +1,7 @@
 //! Questions that several rules ask of a flow.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::observation::{Flow, Observation, Protection};
 use crate::protocol::http1;
@@ -115,13 +116,13 @@ pub(crate) fn is_connectivity_check(request: &http1::Request) -> bool {
 }
 
 /// The session of the flow with its ServerHello.
-pub(crate) fn server_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Box<tls::ServerHello>>)> {
+pub(crate) fn server_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc<tls::ServerHello>>)> {
     let session = flow.tls.as_deref()?;
     Some((session, session.server_hello.as_ref()?))
 }
 
 /// The session of the flow with its ClientHello.
-pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Box<tls::ClientHello>>)> {
+pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc<tls::ClientHello>>)> {
     let session = flow.tls.as_deref()?;
     Some((session, session.client_hello.as_ref()?))
 }

@@ -187,7 +187,7 @@ impl Inserter {
         connection: &Connection,
         flow: i64,
         role: Role,
-        chain: Option<&Seen<Vec<Arc<Certificate>>>>,
+        chain: Option<&Seen<Arc<[Arc<Certificate>]>>>,
     ) -> rusqlite::Result<u64> {
         let Some(chain) = chain else { return Ok(0) };
         let role = match role {

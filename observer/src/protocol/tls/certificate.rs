@@ -1,6 +1,8 @@
 //! Certificates as facts, parsed once however often they are sent. How they are read: see `x509`.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -59,15 +61,39 @@ pub struct ParsedCertificate {
     pub self_issued: bool,
 }
 
-/// Parsed certificates by their SHA-256: servers send the same ones thousands of times.
+/// Parsed certificates by their bytes: servers send the same ones thousands of times.
 ///
 /// Two generations: what is asked for moves to the younger one, and when that is full the older one goes. Both
 /// together hold at most twice [`CertificateCache::GENERATION`] certificates and [`CertificateCache::BYTES`] of DER.
 #[derive(Debug, Default)]
 pub struct CertificateCache {
-    young: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::RandomState>,
-    old: HashMap<[u8; 32], Arc<Certificate>, foldhash::fast::RandomState>,
+    young: HashSet<ByBytes, foldhash::fast::RandomState>,
+    old: HashSet<ByBytes, foldhash::fast::RandomState>,
     bytes: usize,
+}
+
+/// A certificate that is found by its DER. The bytes are compared, so that the hash need not be a strong one.
+#[derive(Debug)]
+struct ByBytes(Arc<Certificate>);
+
+impl Borrow<[u8]> for ByBytes {
+    fn borrow(&self) -> &[u8] {
+        &self.0.der
+    }
+}
+
+impl PartialEq for ByBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.der == other.0.der
+    }
+}
+
+impl Eq for ByBytes {}
+
+impl Hash for ByBytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.der.as_slice().hash(state);
+    }
 }
 
 impl CertificateCache {
@@ -78,20 +104,19 @@ impl CertificateCache {
 
     /// The certificate with these bytes.
     pub fn parse(&mut self, der: &[u8]) -> Arc<Certificate> {
-        let sha256: [u8; 32] = Sha256::digest(der).into();
-        if let Some(known) = self.young.get(&sha256) {
+        if let Some(ByBytes(known)) = self.young.get(der) {
             return Arc::clone(known);
         }
-        let certificate = self
-            .old
-            .remove(&sha256)
-            .unwrap_or_else(|| Arc::new(Certificate { der: der.to_vec(), sha256, parsed: x509::parse(der) }));
+        let ByBytes(certificate) = self.old.take(der).unwrap_or_else(|| {
+            let sha256 = Sha256::digest(der).into();
+            ByBytes(Arc::new(Certificate { der: der.to_vec(), sha256, parsed: x509::parse(der) }))
+        });
         if self.young.len() >= Self::GENERATION || self.bytes.saturating_add(der.len()) > Self::BYTES {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
         }
         self.bytes = self.bytes.saturating_add(der.len());
-        self.young.insert(sha256, Arc::clone(&certificate));
+        self.young.insert(ByBytes(Arc::clone(&certificate)));
         certificate
     }
 }

@@ -198,11 +198,11 @@ pub struct Ssl2ServerHello {
 #[non_exhaustive]
 pub enum Fact {
     /// A ClientHello; a second one follows a HelloRetryRequest or renegotiates.
-    ClientHello(Box<ClientHello>),
+    ClientHello(Arc<ClientHello>),
     /// A HelloRetryRequest.
-    HelloRetryRequest(Box<ServerHello>),
+    HelloRetryRequest(Arc<ServerHello>),
     /// A ServerHello.
-    ServerHello(Box<ServerHello>),
+    ServerHello(Arc<ServerHello>),
     /// An SSL 2.0 ServerHello: the session is SSL 2.0.
     Ssl2ServerHello(Box<Ssl2ServerHello>),
     /// The SSL 2.0 client's choice of cipher (CLIENT-MASTER-KEY).
@@ -217,10 +217,10 @@ pub enum Fact {
         /// Whose.
         from: Role,
         /// Leaf first; at most 32 are kept.
-        chain: Vec<Arc<Certificate>>,
+        chain: Arc<[Arc<Certificate>]>,
     },
     /// The server asks for a client certificate.
-    CertificateRequest(Box<CertificateRequest>),
+    CertificateRequest(Arc<CertificateRequest>),
     /// The server's ephemeral key.
     ServerKeyExchange(ServerKeyExchange),
     /// The server's hello messages are complete: a full handshake, no resumption (up to TLS 1.2).

@@ -3,6 +3,7 @@
 //! [JA3](https://github.com/salesforce/ja3) and JA3S are MD5 over decimal lists; [JA4](https://github.com/FoxIO-LLC/ja4)
 //! is of the client alone: the other members of its family are not free. GREASE values (RFC 8701) never count.
 
+use data_encoding::HEXLOWER;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
@@ -15,24 +16,28 @@ const JA4_HASH: usize = 12;
 
 /// The JA3 digest of a ClientHello.
 pub(super) fn ja3(hello: &ClientHello) -> String {
-    let list = [
-        hello.legacy_version.0.to_string(),
-        decimal(hello.cipher_suites.iter().map(|suite| suite.0)),
-        decimal(hello.extensions.iter().copied()),
-        decimal(hello.groups.iter().map(|group| group.0)),
-        decimal(hello.ec_point_formats.iter().map(|format| u16::from(*format))),
-    ];
-    hex(&Md5::digest(list.join(",")))
+    let mut list = List::new();
+    list.number(hello.legacy_version.0);
+    list.text.push(',');
+    list.decimal(hello.cipher_suites.iter().map(|suite| suite.0));
+    list.text.push(',');
+    list.decimal(hello.extensions.iter().copied());
+    list.text.push(',');
+    list.decimal(hello.groups.iter().map(|group| group.0));
+    list.text.push(',');
+    list.decimal(hello.ec_point_formats.iter().map(|format| u16::from(*format)));
+    hex(&Md5::digest(list.text))
 }
 
 /// The JA3S digest of a ServerHello.
 pub(super) fn ja3s(hello: &ServerHello) -> String {
-    let list = [
-        hello.legacy_version.0.to_string(),
-        hello.cipher_suite.0.to_string(),
-        decimal(hello.extensions.iter().copied()),
-    ];
-    hex(&Md5::digest(list.join(",")))
+    let mut list = List::new();
+    list.number(hello.legacy_version.0);
+    list.text.push(',');
+    list.number(hello.cipher_suite.0);
+    list.text.push(',');
+    list.decimal(hello.extensions.iter().copied());
+    hex(&Md5::digest(list.text))
 }
 
 /// The JA4 fingerprint of a ClientHello. `transport` is `t` over TCP, `q` over QUIC, `d` over DTLS; `alpn` is the first
@@ -46,12 +51,15 @@ pub(super) fn ja4(hello: &ClientHello, transport: char, alpn: Option<&[u8]>) -> 
     suites.sort_unstable();
     extensions.retain(|extension| !matches!(*extension, SERVER_NAME | ALPN));
     extensions.sort_unstable();
-    let mut second = four_digits(extensions.iter().copied());
-    let schemes = four_digits(hello.signature_schemes.iter().map(|scheme| scheme.0));
-    if !second.is_empty() && !schemes.is_empty() {
-        second.push('_');
-        second.push_str(&schemes);
+    let (mut first, mut second) = (List::new(), List::new());
+    first.four_digits(suites);
+    second.four_digits(extensions);
+    let schemes = hello.signature_schemes.iter().map(|scheme| scheme.0);
+    let mut schemes = schemes.filter(|scheme| !is_grease(*scheme)).peekable();
+    if !second.text.is_empty() && schemes.peek().is_some() {
+        second.text.push('_');
     }
+    second.four_digits(schemes);
     format!(
         "{transport}{version}{name}{:02}{:02}{alpn}_{suites}_{second}",
         counts.0,
@@ -59,8 +67,8 @@ pub(super) fn ja4(hello: &ClientHello, transport: char, alpn: Option<&[u8]>) -> 
         version = ja4_version(hello),
         name = if hello.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' },
         alpn = ja4_alpn(alpn),
-        suites = ja4_hash(&four_digits(suites.into_iter())),
-        second = ja4_hash(&second),
+        suites = ja4_hash(&first.text),
+        second = ja4_hash(&second.text),
     )
 }
 
@@ -98,26 +106,49 @@ fn ja4_hash(list: &str) -> String {
     if list.is_empty() {
         return "0".repeat(JA4_HASH);
     }
-    hex(&Sha256::digest(list)).chars().take(JA4_HASH).collect()
+    let mut digits = hex(&Sha256::digest(list));
+    digits.truncate(JA4_HASH);
+    digits
 }
 
-fn decimal(values: impl Iterator<Item = u16>) -> String {
-    join(values.filter(|value| !is_grease(*value)).map(|value| value.to_string()), '-')
+/// The text that a digest is taken of. Every session has several: written in one piece, without a string a number.
+struct List {
+    text: String,
 }
 
-fn four_digits(values: impl Iterator<Item = u16>) -> String {
-    join(values.filter(|value| !is_grease(*value)).map(|value| format!("{value:04x}")), ',')
-}
+impl List {
+    /// Room for the longest that current browsers make.
+    const ROOM: usize = 512;
 
-fn join(values: impl Iterator<Item = String>, separator: char) -> String {
-    let mut joined = String::new();
-    for value in values {
-        if !joined.is_empty() {
-            joined.push(separator);
-        }
-        joined.push_str(&value);
+    fn new() -> Self {
+        Self { text: String::with_capacity(Self::ROOM) }
     }
-    joined
+
+    /// Adds a decimal number.
+    fn number(&mut self, value: u16) {
+        self.text.push_str(itoa::Buffer::new().format(value));
+    }
+
+    /// Adds decimal numbers with `-` between them.
+    fn decimal(&mut self, values: impl IntoIterator<Item = u16>) {
+        for (index, value) in values.into_iter().filter(|value| !is_grease(*value)).enumerate() {
+            if index > 0 {
+                self.text.push('-');
+            }
+            self.number(value);
+        }
+    }
+
+    /// Adds numbers of four hexadecimal digits with `,` between them.
+    fn four_digits(&mut self, values: impl IntoIterator<Item = u16>) {
+        let values = values.into_iter().filter(|value| !is_grease(*value));
+        for (index, value) in values.enumerate() {
+            if index > 0 {
+                self.text.push(',');
+            }
+            HEXLOWER.encode_append(&value.to_be_bytes(), &mut self.text);
+        }
+    }
 }
 
 #[cfg(test)]

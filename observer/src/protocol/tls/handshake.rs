@@ -36,7 +36,7 @@ pub(super) struct Handshake {
 #[derive(Debug)]
 struct Unclaimed {
     direction: Direction,
-    chain: Vec<Arc<Certificate>>,
+    chain: Arc<[Arc<Certificate>]>,
     frame: FrameNumber,
     at: Timestamp,
 }
@@ -107,7 +107,7 @@ impl Handshake {
     }
 
     /// Takes a Certificate message. Up to TLS 1.2 both peers send one: who is who has to be known.
-    fn certificate(&mut self, direction: Direction, chain: Vec<Arc<Certificate>>, cx: &mut Context<'_>) {
+    fn certificate(&mut self, direction: Direction, chain: Arc<[Arc<Certificate>]>, cx: &mut Context<'_>) {
         if self.client.is_some() {
             let from = self.role(direction);
             say(cx, Fact::Certificate { from, chain });
@@ -133,7 +133,7 @@ impl Handshake {
         }
         self.offers_tls13 = hello.supported_versions.iter().any(|version| version.is_tls13());
         self.early_data = hello.early_data;
-        say(cx, Fact::ClientHello(Box::new(hello)));
+        say(cx, Fact::ClientHello(Arc::new(hello)));
     }
 
     /// Takes a ServerHello of SSL 2.0; false for another message.
@@ -152,7 +152,7 @@ impl Handshake {
         self.version = Some(hello.version);
         say(cx, Fact::Ssl2ServerHello(Box::new(hello)));
         if !certificate.is_empty() {
-            let chain = vec![cx.certificates.parse(certificate)];
+            let chain = Arc::new([cx.certificates.parse(certificate)]);
             say(cx, Fact::Certificate { from: Role::Server, chain });
         }
         Ok(true)
@@ -163,14 +163,14 @@ impl Handshake {
         self.begun = true;
         self.version = Some(hello.version);
         self.suite = Some(hello.cipher_suite);
-        say(cx, Fact::ServerHello(Box::new(hello)));
+        say(cx, Fact::ServerHello(Arc::new(hello)));
     }
 
     fn hello_retry_request(&mut self, direction: Direction, hello: ServerHello, cx: &mut Context<'_>) {
         self.client_is(direction.reverse(), cx);
         self.begun = true;
         self.retry = true;
-        say(cx, Fact::HelloRetryRequest(Box::new(hello)));
+        say(cx, Fact::HelloRetryRequest(Arc::new(hello)));
     }
 
     /// Takes a handshake message in the clear. False when it is none that is known, or not what its type demands.
@@ -216,7 +216,7 @@ impl Handshake {
             }
             message::HELLO_REQUEST if body.is_empty() => {}
             message::CERTIFICATE => {
-                let chain = wire::certificates(body, cx.certificates)?;
+                let chain = wire::certificates(body, cx.certificates)?.into();
                 self.certificate(direction, chain, cx);
             }
             message::SERVER_KEY_EXCHANGE => {
@@ -227,7 +227,7 @@ impl Handshake {
             message::CERTIFICATE_REQUEST => {
                 let request = wire::certificate_request(body, self.version)?;
                 self.client_is(direction.reverse(), cx);
-                say(cx, Fact::CertificateRequest(Box::new(request)));
+                say(cx, Fact::CertificateRequest(Arc::new(request)));
             }
             message::SERVER_HELLO_DONE if body.is_empty() => {
                 self.client_is(direction.reverse(), cx);

@@ -18,6 +18,10 @@ const MAX_SESSION_ID: u8 = 32;
 /// The last draft of TLS 1.3 whose ServerHello has neither session id nor compression method.
 const LAST_SHORT_DRAFT: u8 = 21;
 
+/// As many extensions as current clients and servers send: room that is made at once.
+const CLIENT_EXTENSIONS: usize = 20;
+const SERVER_EXTENSIONS: usize = 6;
+
 /// ExtensionTypes that are read.
 mod extension {
     pub(super) const SERVER_NAME: u16 = 0;
@@ -83,7 +87,7 @@ pub(super) fn blank_client_hello(
         cipher_suites,
         ssl2_cipher_kinds: Vec::new(),
         compression_methods: Vec::new(),
-        extensions: Vec::new(),
+        extensions: Vec::with_capacity(CLIENT_EXTENSIONS),
         server_name: None,
         supported_versions: Vec::new(),
         alpn: Vec::new(),
@@ -178,7 +182,7 @@ fn blank_server_hello(version: TlsVersion, cipher_suite: CipherSuite) -> ServerH
         cipher_suite,
         compression_method: 0,
         session_id: Vec::new(),
-        extensions: Vec::new(),
+        extensions: Vec::with_capacity(SERVER_EXTENSIONS),
         alpn: None,
         group: None,
         pre_shared_key: false,

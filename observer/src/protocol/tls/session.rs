@@ -58,17 +58,17 @@ pub enum Resumption {
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     /// The first ClientHello.
-    pub client_hello: Option<Seen<Box<ClientHello>>>,
+    pub client_hello: Option<Seen<Arc<ClientHello>>>,
     /// The HelloRetryRequest.
-    pub hello_retry_request: Option<Seen<Box<ServerHello>>>,
+    pub hello_retry_request: Option<Seen<Arc<ServerHello>>>,
     /// The ServerHello.
-    pub server_hello: Option<Seen<Box<ServerHello>>>,
+    pub server_hello: Option<Seen<Arc<ServerHello>>>,
     /// The server's chain, leaf first.
-    pub server_chain: Option<Seen<Vec<Arc<Certificate>>>>,
+    pub server_chain: Option<Seen<Arc<[Arc<Certificate>]>>>,
     /// The client's chain, leaf first; empty where it declined.
-    pub client_chain: Option<Seen<Vec<Arc<Certificate>>>>,
+    pub client_chain: Option<Seen<Arc<[Arc<Certificate>]>>>,
     /// The server's wish for a client certificate.
-    pub certificate_request: Option<Seen<Box<CertificateRequest>>>,
+    pub certificate_request: Option<Seen<Arc<CertificateRequest>>>,
     /// The server's ephemeral key.
     pub server_key_exchange: Option<Seen<ServerKeyExchange>>,
     /// The SSL 2.0 ServerHello.

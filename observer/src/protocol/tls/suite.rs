@@ -4,7 +4,9 @@
 //! was deployed without ever being registered. What a suite is made of is read off its name, whose grammar the
 //! registry keeps to. Whether that is good enough is for rules to say.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// A cipher suite of IANA's TLS registry, as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -203,6 +205,16 @@ impl CipherSuite {
     /// What it is made of; `None` for values without a name and for signalling ones.
     #[must_use]
     pub fn properties(self) -> Option<SuiteProperties> {
+        // Every record of TLS 1.3 asks: the names are taken apart once.
+        static TABLE: LazyLock<HashMap<u16, SuiteProperties, foldhash::fast::RandomState>> =
+            LazyLock::new(|| {
+                let suites = (0..=u16::MAX).map(CipherSuite);
+                suites.filter_map(|suite| Some((suite.0, suite.by_name()?))).collect()
+            });
+        TABLE.get(&self.0).copied()
+    }
+
+    fn by_name(self) -> Option<SuiteProperties> {
         if self.is_signalling() {
             return None;
         }

@@ -91,7 +91,7 @@ fn every_recorded_session_is_understood() {
                 assert!(!bad, "{}: {fact:?}", capture.name);
             }
             for chain in session.server_chain.iter().chain(&session.client_chain) {
-                for certificate in &chain.value {
+                for certificate in chain.value.iter() {
                     assert!(certificate.parsed.is_some(), "{}", capture.name);
                 }
             }

@@ -234,7 +234,7 @@ pub(crate) fn certificate_requested(session: &Session) -> Option<bool> {
     (readable && session.server_chain.is_some()).then_some(false)
 }
 
-fn chain(chain: Option<&Seen<Vec<Arc<Certificate>>>>) -> Vec<CertificateRecord<'_>> {
+fn chain(chain: Option<&Seen<Arc<[Arc<Certificate>]>>>) -> Vec<CertificateRecord<'_>> {
     chain.map(|chain| chain.value.iter().map(|certificate| record(certificate)).collect()).unwrap_or_default()
 }
 

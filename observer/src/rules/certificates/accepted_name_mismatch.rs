@@ -41,7 +41,7 @@ impl Rule for AcceptedNameMismatch {
         let names = if accepted.names.is_empty() {
             "no name but its subject's".to_owned()
         } else {
-            facts::list(&accepted.names)
+            facts::list(accepted.names)
         };
         let message = format!("the client asked for {asked} and accepted a certificate for {names}");
         let by_subject = accepted.names.is_empty() && accepted.has_common_name(&asked);

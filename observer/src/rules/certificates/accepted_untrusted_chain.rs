@@ -36,7 +36,7 @@ impl Rule for AcceptedUntrustedChain {
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let Some(accepted) = accepted(flow, cx).filter(|accepted| !accepted.is_pinned) else { return };
-        let subject = &accepted.subject;
+        let subject = accepted.subject;
         match &accepted.status.path {
             PathStatus::Untrusted { issuer, claims_public: true } => {
                 let message =

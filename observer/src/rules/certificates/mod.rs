@@ -9,8 +9,11 @@ mod accepted_self_signed;
 mod accepted_untrusted_chain;
 mod accepted_weak_certificate;
 
+use data_encoding::HEXLOWER;
+
 use super::{Finding, RuleContext, RuleInfo};
 use crate::observation::Flow;
+use crate::protocol::tls::Certificate;
 use crate::source::FrameNumber;
 use crate::trust::ChainStatus;
 
@@ -47,11 +50,10 @@ use acceptance_breaks;
 struct Accepted<'a> {
     status: &'a ChainStatus,
     /// The leaf's subject.
-    subject: String,
+    subject: &'a str,
     /// The leaf's names.
-    names: Vec<String>,
-    /// The leaf's SHA-256, in hex.
-    sha256: String,
+    names: &'a [String],
+    leaf: &'a Certificate,
     /// The frame that completed the chain.
     chain: FrameNumber,
     /// The frame in which the client goes on.
@@ -71,31 +73,26 @@ impl Accepted<'_> {
     fn finding(&self, rule: &'static RuleInfo, flow: &Flow, message: String) -> Finding {
         Finding::new(rule, flow, self.chain, message)
             .also((flow.id, self.data))
-            .detail("certificate_sha256", self.sha256.as_str())
-            .detail("subject", self.subject.as_str())
+            .detail("certificate_sha256", HEXLOWER.encode(&self.leaf.sha256))
+            .detail("subject", self.subject)
     }
 }
 
 /// The chain of `flow`, if its client went on after it.
-fn accepted<'a>(flow: &Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
+fn accepted<'a>(flow: &'a Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
     let status = cx.chain?;
     let session = flow.tls.as_deref()?;
     let chain = session.server_chain.as_ref()?;
     let data = session.client_data.filter(|_| session.established())?;
     let leaf = chain.value.first()?;
     let parsed = leaf.parsed.as_ref()?;
-    let host = super::EndpointName::of(flow).host_or_address();
-    let pins = cx.policy.pins(&host).unwrap_or_default();
+    let pins = cx.policy.pins(&flow.host()).unwrap_or_default();
     let mut keys = chain.value.iter().filter_map(|certificate| certificate.parsed.as_ref());
     Some(Accepted {
         status,
-        subject: if parsed.subject.is_empty() {
-            "a certificate without a subject".to_owned()
-        } else {
-            parsed.subject.clone()
-        },
-        names: parsed.san.clone(),
-        sha256: leaf.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        subject: if parsed.subject.is_empty() { "a certificate without a subject" } else { &parsed.subject },
+        names: &parsed.san,
+        leaf,
         chain: chain.frame,
         data,
         is_pinned: keys.any(|certificate| pins.contains(&certificate.spki_sha256)),

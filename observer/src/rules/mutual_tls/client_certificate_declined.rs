@@ -2,7 +2,7 @@
 
 use crate::observation::Flow;
 use crate::protocol::tls::ClientCertificate;
-use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -40,7 +40,7 @@ impl Rule for ClientCertificateDeclined {
         if session.client_certificate() != ClientCertificate::Declined {
             return;
         }
-        let host = EndpointName::of(flow).host_or_address();
+        let host = flow.host();
         let severity = if cx.policy.expects_client_certificate(&host) {
             Severity::High
         } else if session.established() {

@@ -2,7 +2,7 @@
 
 use crate::observation::Flow;
 use crate::protocol::tls::{ClientCertificate, TlsVersion};
-use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -36,7 +36,7 @@ impl Rule for ClientCertificateMissing {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let host = EndpointName::of(flow).host_or_address();
+        let host = flow.host();
         if !cx.policy.expects_client_certificate(&host) {
             return;
         }

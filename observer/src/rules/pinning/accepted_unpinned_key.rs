@@ -1,7 +1,7 @@
 //! Rule `accepted-unpinned-key`.
 
 use crate::observation::Flow;
-use crate::rules::{EndpointName, Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
 
 declare_rule! {
     /// ## What it observes
@@ -37,7 +37,7 @@ impl Rule for AcceptedUnpinnedKey {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let host = EndpointName::of(flow).host_or_address();
+        let host = flow.host();
         let Some(pins) = cx.policy.pins(&host) else { return };
         let Some(session) = flow.tls.as_deref().filter(|session| session.established()) else { return };
         let (Some(chain), Some(data)) = (&session.server_chain, session.client_data) else { return };

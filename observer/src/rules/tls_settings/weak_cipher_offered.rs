@@ -1,6 +1,7 @@
 //! Rule `weak-cipher-offered`.
 
 use crate::observation::Flow;
+use crate::protocol::tls::CipherSuite;
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
@@ -33,15 +34,12 @@ impl Rule for WeakCipherOffered {
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let Some((_, hello)) = facts::client_hello(flow) else { return };
-        let mut weak: Vec<(Severity, String)> = Vec::new();
-        for suite in &hello.value.cipher_suites {
-            let grades = cx.tls.judge_cipher(*suite);
-            let Some(severity) = grades.iter().filter_map(|(_, grade)| grade.offered).max() else { continue };
-            weak.push((severity, suite.to_string()));
-        }
+        let suites = hello.value.cipher_suites.iter();
+        let mut weak: Vec<(Severity, CipherSuite)> =
+            suites.filter_map(|suite| Some((cx.tls.judge_offer(*suite)?, *suite))).collect();
         weak.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
-        let Some((severity, _)) = weak.first().cloned() else { return };
-        let names: Vec<String> = weak.into_iter().map(|(_, name)| name).collect();
+        let Some((severity, _)) = weak.first().copied() else { return };
+        let names: Vec<String> = weak.into_iter().map(|(_, suite)| suite.to_string()).collect();
         let message = format!("the client offers {}", facts::list(&names));
         report(
             Finding::new(self.info(), flow, hello.frame, message)
