@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::judging::{Format, Judging};
+use super::selectors::Selectors;
 use super::{USAGE, now, words};
 use crate::attribution::Sidecar;
 use crate::observation::FlowSink;
@@ -33,6 +34,8 @@ pub(super) struct Arguments {
     filter: Option<String>,
     #[command(flatten)]
     judging: Judging,
+    #[command(flatten)]
+    selectors: Selectors,
 }
 
 const EXAMPLES: &str = "\
@@ -60,6 +63,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         sidecar.load(file)?;
     }
     options.sidecar = Arc::new(sidecar);
+    options.selection = arguments.selectors.selection(None);
 
     let mut store = judging.store(now())?;
     let mut log = (judging.format != Format::Text).then(|| FlowLog::new(judging.secrets())).transpose()?;

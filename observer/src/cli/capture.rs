@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::judging::{Format, Judging};
+use super::selectors::Selectors;
 use super::{USAGE, now};
-use crate::attribution::Selection;
+use crate::live::confinement::{self, Confinement};
+use crate::live::privileges::{self, Need, Target};
 use crate::live::{self, Session};
 use crate::observation::FlowSink;
 use crate::pipeline;
@@ -56,20 +58,13 @@ pub(super) struct Arguments {
     /// End after this many frames
     #[arg(short, long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Only traffic of this package; can be repeated
-    #[arg(long, value_name = "NAME", help_heading = "Selectors")]
-    package: Vec<String>,
-    /// Only traffic of this Linux user id; can be repeated
-    #[arg(long, value_name = "UID", help_heading = "Selectors")]
-    uid: Vec<u32>,
-    /// Only traffic of this process; can be repeated
-    #[arg(long, value_name = "PID", help_heading = "Selectors")]
-    pid: Vec<u32>,
-    /// Only traffic of processes with this name or path; can be repeated
-    #[arg(long, value_name = "NAME", help_heading = "Selectors")]
-    process: Vec<String>,
+    /// Go on as this user once everything is open [default: whoever called sudo]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     #[command(flatten)]
     judging: Judging,
+    #[command(flatten)]
+    selectors: Selectors,
 }
 
 const EXAMPLES: &str = "\
@@ -97,12 +92,15 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         opened => opened?,
     };
     let begun = Run { inputs: live.interfaces().iter().map(input).collect(), ..Run::default() };
-    let socket = live::socket_path(std::process::id());
-    let command = match arguments.command.as_slice() {
-        [] => None,
-        words => Some(live::Command::spawn(words, None)?),
+    let target = Target::choose(arguments.user.as_deref(), |name| std::env::var(name).ok())?;
+    let command = match (arguments.command.as_slice(), &target) {
+        ([], _) => None,
+        (words, Target::Become(user)) => Some(live::Command::spawn(words, Some((user.uid, user.gid)))?),
+        (words, Target::Stay { .. }) => Some(live::Command::spawn(words, None)?),
     };
-    options.selection = arguments.selection(command.as_ref().map(live::Command::cgroup));
+    let needs = [Need::FollowInterfaces, Need::ReadProcesses, Need::ReadPackages];
+    say(privileges::lower(target, &needs)?.notes());
+    options.selection = arguments.selectors.selection(command.as_ref().map(live::Command::cgroup));
 
     let mut store = judging.store(now())?;
     let mut log = (judging.format == Format::Json).then(|| FlowLog::new(judging.secrets())).transpose()?;
@@ -127,9 +125,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         apps: std::mem::take(&mut options.apps),
         apps_watch: None,
         command,
-        socket: Some(socket),
+        socket: Some(live::socket_path()),
     };
-    let running = session.start()?;
+    let running = session.start(|| arguments.confine())?;
     if !quiet {
         anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
     }
@@ -153,6 +151,17 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
 }
 
 impl Arguments {
+    /// Leaves the process no files but those that the capture still needs.
+    fn confine(&self) -> anyhow::Result<()> {
+        let mut write: Vec<_> = self.judging.db.iter().map(|path| folder_of(path)).collect();
+        write.push(std::env::temp_dir());
+        write.push(folder_of(&live::socket_path()));
+        let packages = self.judging.packages.as_deref().unwrap_or(Path::new(PACKAGES));
+        let read = Some(folder_of(packages)).filter(|folder| folder.is_dir()).into_iter().collect();
+        say(confinement::confine(&Confinement { read, write })?.notes());
+        Ok(())
+    }
+
     fn live_options(&self) -> LiveOptions {
         LiveOptions {
             interfaces: self.interface.clone(),
@@ -164,15 +173,19 @@ impl Arguments {
             count: self.count,
         }
     }
+}
 
-    fn selection(&self, cgroup: Option<u64>) -> Selection {
-        Selection {
-            packages: self.package.clone(),
-            uids: self.uid.clone(),
-            pids: self.pid.clone(),
-            processes: self.process.clone(),
-            cgroup,
-        }
+fn say(notes: Vec<String>) {
+    for note in notes {
+        tracing::info!("{note}");
+    }
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_path_buf(),
+        _ => PathBuf::from("."),
     }
 }
 

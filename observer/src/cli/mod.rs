@@ -11,6 +11,7 @@ mod mark;
 mod query;
 mod requirements;
 mod rules;
+mod selectors;
 mod words;
 
 use std::error::Error;

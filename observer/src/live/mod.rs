@@ -50,26 +50,23 @@ pub struct Running {
 }
 
 impl Session {
-    /// Starts all threads.
+    /// Starts all threads. Between the one that looks into other processes and all others, `confine` takes from the
+    /// process what only that one needs.
     ///
     /// # Errors
-    /// When the socket for markers cannot be made, or the command not be started.
-    pub fn start(self) -> Result<Running, MarkError> {
-        let listener = self.socket.as_deref().map(socket::listen).transpose()?;
+    /// When the socket for markers cannot be made, and those of `confine`.
+    pub fn start<E: From<MarkError>>(self, confine: impl FnOnce() -> Result<(), E>) -> Result<Running, E> {
         let (owners, begun) = LiveOwners::new(self.apps);
         let owners = Arc::new(owners);
-        let (mut source, control) = self.live.start();
         let (finish, finished) = attribution::finish_line();
-        source.before_end(Box::new(move || finish.wait()));
-        let watcher = attribution::Watcher::new(
-            self.attributors,
-            Arc::clone(&owners),
-            begun,
-            self.apps_watch,
-            finished,
-        );
-        let beside = control.clone();
+        let shared = Arc::clone(&owners);
+        let watcher = attribution::Watcher::new(self.attributors, shared, begun, self.apps_watch, finished);
         let watcher = std::thread::spawn(move || watcher.run());
+        let listener = self.socket.as_deref().map(socket::listen).transpose()?;
+        confine()?;
+        let (mut source, control) = self.live.start();
+        source.before_end(Box::new(move || finish.wait()));
+        let beside = control.clone();
         let (to_rest, said) = channel();
         // Never joined: to its last moment the process hears the signal that ends it at once.
         std::thread::spawn(move || control::run(&beside, listener, self.command, &to_rest));

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,27 +31,31 @@ pub enum MarkError {
     Refused(String),
 }
 
-/// Where the captures of this user have their sockets: `/run/observer` for root, else below `XDG_RUNTIME_DIR`; where a system
-/// has neither (Android), below `/data/local/tmp` or the folder for temporary files.
-fn folder() -> PathBuf {
-    if rustix::process::geteuid().is_root() && Path::new("/run").is_dir() {
-        return "/run/observer".into();
+/// Where the captures of the user `uid` have their sockets: `/run/observer` for root, `/run/user/UID/observer` for others; where
+/// a system has no such folder (Android), below `/data/local/tmp` or `/tmp`.
+fn folder(uid: u32) -> PathBuf {
+    let base = if uid == 0 { PathBuf::from("/run") } else { PathBuf::from(format!("/run/user/{uid}")) };
+    if base.is_dir() {
+        return base.join("observer");
     }
-    let android = || Some(PathBuf::from("/data/local/tmp")).filter(|folder| folder.is_dir());
-    let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).or_else(android);
-    base.unwrap_or_else(std::env::temp_dir).join(format!("observer-{}", rustix::process::geteuid().as_raw()))
+    let android = Path::new("/data/local/tmp");
+    let base = if android.is_dir() { android } else { Path::new("/tmp") };
+    base.join(format!("observer-{uid}"))
 }
 
-/// Where the capture of the process `pid` has its socket.
+/// Where this process has its socket.
 #[must_use]
-pub fn socket_path(pid: u32) -> PathBuf {
-    folder().join(format!("{pid}.sock"))
+pub fn socket_path() -> PathBuf {
+    folder(rustix::process::geteuid().as_raw()).join(format!("{}.sock", std::process::id()))
 }
 
-/// The sockets of this user's captures, those of dead ones included.
+/// The sockets of this user's captures, those of dead ones included; for root those of whoever called `sudo`, too.
 #[must_use]
 pub fn sockets() -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder()).into_iter().flatten().flatten();
+    let uid = rustix::process::geteuid().as_raw();
+    let caller = std::env::var("SUDO_UID").ok().and_then(|caller| caller.parse().ok());
+    let uids = std::iter::once(uid).chain(caller.filter(|caller| uid == 0 && *caller != uid));
+    let entries = uids.filter_map(|uid| fs::read_dir(folder(uid)).ok()).flatten().flatten();
     let mut paths: Vec<_> = entries
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
@@ -78,6 +82,10 @@ pub(super) fn listen(path: &Path) -> Result<Listener, MarkError> {
     let failed = |source| MarkError::Io { path: path.display().to_string(), source };
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let owner = fs::symlink_metadata(folder).map_err(failed)?;
+        if !owner.is_dir() || owner.uid() != rustix::process::geteuid().as_raw() {
+            return Err(failed(io::Error::other("its folder belongs to another user")));
+        }
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
