@@ -49,13 +49,21 @@ pub fn socket_path() -> PathBuf {
     folder(rustix::process::geteuid().as_raw()).join(format!("{}.sock", std::process::id()))
 }
 
-/// The sockets of this user's captures, those of dead ones included; for root those of whoever called `sudo`, too.
+/// The sockets of this user's captures, those of dead ones included; for root those of all users.
 #[must_use]
 pub fn sockets() -> Vec<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
-    let caller = std::env::var("SUDO_UID").ok().and_then(|caller| caller.parse().ok());
-    let uids = std::iter::once(uid).chain(caller.filter(|caller| uid == 0 && *caller != uid));
-    let entries = uids.filter_map(|uid| fs::read_dir(folder(uid)).ok()).flatten().flatten();
+    let mut folders = vec![folder(uid)];
+    if uid == 0 {
+        let users = fs::read_dir("/run/user").into_iter().flatten().flatten();
+        folders.extend(users.map(|user| user.path().join("observer")));
+        for base in ["/data/local/tmp", "/tmp"] {
+            let entries = fs::read_dir(base).into_iter().flatten().flatten();
+            let ours = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("observer-");
+            folders.extend(entries.filter(ours).map(|entry| entry.path()));
+        }
+    }
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let mut paths: Vec<_> = entries
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
