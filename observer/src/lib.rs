@@ -47,5 +47,8 @@ pub mod pipeline;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod live;
 
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod doctor;
+
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -5,6 +5,8 @@
 mod analyze;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod capture;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod doctor;
 mod judging;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod mark;
@@ -79,6 +81,8 @@ enum Command {
     #[cfg(all(feature = "live", target_os = "linux"))]
     Capture(capture::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
+    Doctor(doctor::Arguments),
+    #[cfg(all(feature = "live", target_os = "linux"))]
     Mark(mark::Arguments),
     Query(query::Arguments),
     Requirements(requirements::Arguments),
@@ -94,6 +98,8 @@ pub fn main() -> ExitCode {
         Command::Analyze(command) => analyze::run(&command, arguments.output.quiet),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Capture(command) => capture::run(&command, arguments.output.quiet),
+        #[cfg(all(feature = "live", target_os = "linux"))]
+        Command::Doctor(command) => doctor::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Mark(command) => mark::run(&command),
         Command::Query(command) => query::run(&command),
