@@ -24,6 +24,7 @@ pub use self::selection::Selection;
 pub use self::sidecar::{Sidecar, SidecarError};
 pub use self::sighting::{Attributor, AttributorError, Sighting, SocketOwner};
 pub use self::table::OwnerTable;
+pub use crate::source::Confidence;
 
 /// How an owner was found, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -48,18 +49,6 @@ impl fmt::Display for Method {
             Self::Procfs => "/proc/net",
         })
     }
-}
-
-/// How sure the owner is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// Read from the flow's own socket.
-    Exact,
-    /// Read from a table while the flow was open: a short-lived neighbour could have had its five-tuple.
-    Polled,
-    /// Concluded from time, name or address.
-    Inferred,
 }
 
 /// Programs and users of the resolvers that desktops and servers run for all their processes.

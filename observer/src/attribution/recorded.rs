@@ -12,17 +12,19 @@ use crate::source::{Dialect, RecordedOwner};
 /// asked. Its owners are exact in that sense only.
 #[must_use]
 pub fn owner_of(recorded: &RecordedOwner, directory: &AppDirectory) -> Owner {
-    let is_android = recorded.dialect == Dialect::Pcapdroid || !directory.is_empty();
+    let is_android = match recorded.dialect {
+        Dialect::Pcapdroid => true,
+        // It speaks PCAPdroid's dialect wherever uids are Android's.
+        Dialect::Observer => false,
+        _ => !directory.is_empty(),
+    };
+    let how = (Method::Recorded, recorded.confidence.unwrap_or(confidence(recorded.dialect)));
+    let owner = named(recorded.uid, is_android, recorded.label.as_ref(), how, directory);
     Owner {
+        user: owner.user.clone().or_else(|| recorded.user.clone()),
         pid: recorded.pid,
         process: recorded.process.clone(),
-        ..named(
-            recorded.uid,
-            is_android,
-            recorded.label.as_ref(),
-            (Method::Recorded, confidence(recorded.dialect)),
-            directory,
-        )
+        ..owner
     }
 }
 
@@ -105,6 +107,7 @@ fn confidence(dialect: Dialect) -> Confidence {
     match dialect {
         Dialect::Darwin
         | Dialect::Nflog
+        | Dialect::Observer
         | Dialect::Pcapdroid
         | Dialect::Pktap
         | Dialect::ProcessIdOption

@@ -2,7 +2,7 @@
 //!
 //! A comment in no dialect says nothing. Unknown values stay unknown: a missing pid is not process 0.
 
-use super::recorded::{Dialect, RecordedOwner, known_id};
+use super::recorded::{Confidence, Dialect, RecordedOwner, known_id};
 
 /// Bytes kept of a name; paths on Linux end before.
 const MAX_NAME: usize = 4096;
@@ -13,7 +13,16 @@ pub(super) fn owner_in_comments<'a>(
 ) -> Option<RecordedOwner> {
     let texts = comments.map(String::from_utf8_lossy);
     let one = |read: fn(&str) -> Option<RecordedOwner>| texts.clone().find_map(|text| read(&text));
-    one(pcapdroid)
+    let own = one(observer);
+    let pcapdroid = match (one(pcapdroid), &own) {
+        // Where uids are Android's, the observer writes both, and only in its own dialect all that it knows.
+        (Some(pcapdroid), Some(own)) => {
+            Some(RecordedOwner { dialect: pcapdroid.dialect, uid: pcapdroid.uid, ..own.clone() })
+        }
+        (pcapdroid, _) => pcapdroid,
+    };
+    pcapdroid
+        .or(own)
         .or_else(|| one(rustnet))
         .or_else(|| one(etl2pcapng))
         .or_else(|| texts.clone().fold(None, |owner, text| ptcpdump(owner, &text)))
@@ -35,6 +44,32 @@ pub(super) fn pid(text: &str) -> Option<u32> {
 fn pcapdroid(comment: &str) -> Option<RecordedOwner> {
     let uid = known_id(comment.strip_prefix("u-")?.parse().ok()?)?;
     Some(RecordedOwner { uid: Some(uid), ..RecordedOwner::new(Dialect::Pcapdroid) })
+}
+
+/// The observer: `observer uid=… pid=… … process=…`, any subset; the process is last and may contain spaces.
+///
+/// `app=` is for people: the UID maps say the same, whole.
+fn observer(comment: &str) -> Option<RecordedOwner> {
+    let mut owner = RecordedOwner::new(Dialect::Observer);
+    let mut rest = comment.strip_prefix("observer ")?;
+    while !rest.is_empty() {
+        if let Some(process) = rest.strip_prefix("process=") {
+            owner.process = name(process);
+            break;
+        }
+        let (pair, after) = rest.split_once(' ').unwrap_or((rest, ""));
+        match pair.split_once('=') {
+            Some(("uid", value)) => owner.uid = value.parse().ok().and_then(known_id),
+            Some(("pid", value)) => owner.pid = pid(value),
+            Some(("user", value)) => owner.user = name(value),
+            Some(("label", value)) => owner.label = name(value),
+            Some(("confidence", "polled")) => owner.confidence = Some(Confidence::Polled),
+            Some(("confidence", "inferred")) => owner.confidence = Some(Confidence::Inferred),
+            _ => {}
+        }
+        rest = after;
+    }
+    said(owner)
 }
 
 /// RustNet: `rustnet process=… pid=… uid=…`, any subset, in any order; spaces within values became `_`.
@@ -120,6 +155,23 @@ mod tests {
         assert_eq!((owner.process.as_deref(), owner.uid), (Some("/bin/nc"), None));
         assert_eq!(read(&["UserId: 0"]), None);
         assert_eq!(read(&["ParentPID: 1"]), None);
+    }
+
+    #[test]
+    fn the_observer_says_what_it_knows() {
+        let comment = "observer uid=1000 pid=7 confidence=polled user=ada label=a.service app=x \
+                       process=/opt/My App/run uid=1";
+        let owner = read(&[comment]).unwrap();
+        assert_eq!((owner.dialect, owner.uid, owner.pid), (Dialect::Observer, Some(1000), Some(7)));
+        assert_eq!((owner.user.as_deref(), owner.label.as_deref()), (Some("ada"), Some("a.service")));
+        assert_eq!(owner.confidence, Some(Confidence::Polled));
+        assert_eq!(owner.process.as_deref(), Some("/opt/My App/run uid=1"));
+        let android = read(&["u-10123", "observer uid=10123 pid=7 process=com.shop"]).unwrap();
+        assert_eq!((android.dialect, android.uid, android.pid), (Dialect::Pcapdroid, Some(10_123), Some(7)));
+        assert_eq!(android.process.as_deref(), Some("com.shop"));
+        for nothing in ["observer ", "observer app=x", "observer uid=65534", "observed uid=1"] {
+            assert_eq!(read(&[nothing]), None, "{nothing}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use self::recorded::{Dialect, RecordedOwner, known_id};
+pub use self::recorded::{Confidence, Dialect, RecordedOwner, known_id};
 use crate::time::Timestamp;
 
 /// A frame's number in the run, from 1, as Wireshark shows it: custom and journal blocks of pcapng take numbers, too. With

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// Who wrote the ownership into the capture, and so what its numbers mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -12,6 +14,8 @@ pub enum Dialect {
     Etl2pcapng,
     /// LINKTYPE_NFLOG's UID and GID: the credentials of the socket's creator.
     Nflog,
+    /// The observer's own comments.
+    Observer,
     /// PCAPdroid: trailer, UID map, `u-<uid>` comments.
     Pcapdroid,
     /// LINKTYPE_PKTAP.
@@ -30,6 +34,7 @@ impl fmt::Display for Dialect {
             Self::Darwin => "darwin",
             Self::Etl2pcapng => "etl2pcapng",
             Self::Nflog => "nflog",
+            Self::Observer => "observer",
             Self::Pcapdroid => "pcapdroid",
             Self::Pktap => "pktap",
             Self::ProcessIdOption => "pcapng",
@@ -37,6 +42,18 @@ impl fmt::Display for Dialect {
             Self::Rustnet => "rustnet",
         })
     }
+}
+
+/// How sure an owner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Read from the flow's own socket.
+    Exact,
+    /// Read from a table while the flow was open: a short-lived neighbour could have had its five-tuple.
+    Polled,
+    /// Concluded from time, name or address.
+    Inferred,
 }
 
 /// The owner of a frame as the capture states it. Unknown stays `None`: never a made-up zero.
@@ -54,13 +71,26 @@ pub struct RecordedOwner {
     pub process: Option<String>,
     /// The app's name for people; may be cut.
     pub label: Option<String>,
+    /// The user's name, where the capture states it.
+    pub user: Option<String>,
+    /// How sure the writer was, where it states that; otherwise it follows from the dialect.
+    pub confidence: Option<Confidence>,
 }
 
 impl RecordedOwner {
     /// An owner of which nothing is known yet.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, uid: None, gid: None, pid: None, process: None, label: None }
+        Self {
+            dialect,
+            uid: None,
+            gid: None,
+            pid: None,
+            process: None,
+            label: None,
+            user: None,
+            confidence: None,
+        }
     }
 }
 

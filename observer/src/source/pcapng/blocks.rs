@@ -213,8 +213,12 @@ impl Section {
             let (package, label) = (names.u8("package length").ok()?, names.u8("label length").ok()?);
             let package = names.take(usize::from(package), "package").ok()?;
             let label = names.take(usize::from(label), "label").ok()?;
-            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            Some((uid, text(package), text(label)))
+            // PCAPdroid rejects a file in which a name is empty: an unknown one is a single NUL.
+            let text = |bytes| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned();
+            let (package, label) = (text(package), text(label));
+            // An app without a label goes by its package name.
+            let label = if label == package { String::new() } else { label };
+            Some((uid, package, label))
         };
         let (uid, package, label) = map().ok_or(Malformed("a UID map is too short"))?;
         if let Some(uid) = known_id(uid) {
