@@ -26,6 +26,8 @@ pub mod protocol;
 
 pub mod attribution;
 
+pub mod recording;
+
 pub mod observation;
 
 pub mod policy;

@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "flow",
     "protocol",
     "attribution",
+    "recording",
     "observation",
     "policy",
     "requirements",
@@ -43,6 +44,8 @@ const ITEMS: &[(&str, &str, &[&str])] = &[
 /// Modules that do not use each other although the order allows it.
 const APART: &[(&str, &str, &str)] = &[
     ("attribution", "protocol", "who owns a flow does not depend on what it says"),
+    ("recording", "flow", "frames are recorded, not flows"),
+    ("recording", "protocol", "what is recorded does not depend on what it says"),
     ("rules", "bytes", "a rule sees facts, never bytes"),
 ];
 
