@@ -18,12 +18,23 @@ const DARWIN_PROCESS: u16 = 0x8001;
 /// Darwin: the index of the process block of whoever the socket works for.
 const DARWIN_EFFECTIVE_PROCESS: u16 = 0x8003;
 
+/// What the comment of a marker begins with; its label follows.
+const MARKER: &[u8] = b"step=";
+
 /// Different annotations that are remembered; then the memory begins anew.
 const MAX_CACHED: usize = 16 << 10;
 /// Bytes of options that are remembered; longer ones are read each time.
 const MAX_KEY: usize = 4 << 10;
 /// Processes of a section.
 const MAX_PROCESSES: usize = 64 << 10;
+
+/// The labels of the markers among the comments in `options`.
+pub(super) fn markers(order: ByteOrder, options: &[u8]) -> impl Iterator<Item = String> {
+    Options::new(order, options)
+        .filter(|(code, _)| *code == COMMENT)
+        .filter_map(|(_, value)| value.strip_prefix(MARKER))
+        .map(|label| String::from_utf8_lossy(label).into_owned())
+}
 
 /// The annotations of a section's packets.
 #[derive(Default)]
@@ -59,7 +70,8 @@ impl Annotator {
         true
     }
 
-    /// The annotations that a packet's `options` make, and how many packets were lost before it.
+    /// The annotations that a packet's `options` make, and how many packets were lost before it. Markers are for others: see
+    /// [`markers`].
     pub(super) fn annotate(
         &mut self,
         order: ByteOrder,
@@ -69,6 +81,7 @@ impl Annotator {
         self.key.clear();
         for (code, value) in Options::new(order, options) {
             match code {
+                COMMENT if value.starts_with(MARKER) => {}
                 COMMENT | FLAGS | PROCESS_AND_THREAD | DARWIN_PROCESS | DARWIN_EFFECTIVE_PROCESS => {
                     let len = u16::try_from(value.len()).unwrap_or(u16::MAX);
                     self.key.extend(code.to_le_bytes());

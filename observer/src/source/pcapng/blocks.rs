@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::annotate::Annotator;
+use super::annotate::{Annotator, markers};
 use super::interface::Interface;
 use super::options::Options;
 use crate::bytes::Reader;
@@ -124,6 +124,9 @@ impl Section {
         let mut record = record(*last, interface.link_type, interface.index, head.original, place, captured);
         let options = rest.get(captured.next_multiple_of(4)..).unwrap_or_default();
         if !options.is_empty() {
+            for label in markers(self.order, options) {
+                found.metadata(Metadata::Marker { at: *last, label });
+            }
             let (annotations, dropped) = self.annotator.annotate(self.order, options);
             record.annotations = annotations;
             if let Some(dropped) = dropped {
@@ -177,14 +180,23 @@ impl Section {
         }
     }
 
-    /// Interface Statistics Block: what was lost.
-    pub(super) fn statistics(&mut self, body: &[u8], found: &mut Found) -> Result<(), Malformed> {
+    /// Interface Statistics Block: what was lost, and markers that no packet came after, as of the `last` one.
+    pub(super) fn statistics(
+        &mut self,
+        body: &[u8],
+        last: Timestamp,
+        found: &mut Found,
+    ) -> Result<(), Malformed> {
         const IF_DROP: u16 = 5;
         const OS_DROP: u16 = 7;
         let interface = self.order.u32(body, 0).and_then(|index| self.interfaces.get_mut(to_usize(index)));
         let interface = interface.ok_or(Malformed("statistics name an interface that is not described"))?;
         let mut dropped = None;
-        for (code, value) in Options::new(self.order, body.get(12..).unwrap_or_default()) {
+        let options = body.get(12..).unwrap_or_default();
+        for label in markers(self.order, options) {
+            found.metadata(Metadata::Marker { at: last, label });
+        }
+        for (code, value) in Options::new(self.order, options) {
             if let (IF_DROP | OS_DROP, Some(count)) = (code, self.order.u64(value, 0)) {
                 dropped = Some(count.saturating_add(dropped.unwrap_or(0)));
             }

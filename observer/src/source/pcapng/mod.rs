@@ -143,7 +143,7 @@ impl Pcapng {
                 self.section.names(body, found);
                 Ok(())
             }
-            STATISTICS => self.section.statistics(body, found),
+            STATISTICS => self.section.statistics(body, self.last, found),
             CUSTOM => self.section.custom(body, found),
             DARWIN_PROCESS => self.section.darwin_process(body),
             _ => Ok(()),
