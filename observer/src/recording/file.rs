@@ -131,7 +131,7 @@ impl CaptureFile {
         &mut self,
         frame: &Frame<'_>,
         owner: Option<&Described>,
-        marks: &[String],
+        markers: &[String],
         interfaces: &mut Interfaces,
     ) -> Result<(), RecordingError> {
         let interface = interfaces.entry(frame.interface).or_default();
@@ -143,10 +143,10 @@ impl CaptureFile {
         interface.dropped = interface.dropped.saturating_add(dropped);
         let own = owner.map(|owner| owner.comments.as_slice()).unwrap_or_default();
         let all: Vec<String>;
-        let comments = if marks.is_empty() {
+        let comments = if markers.is_empty() {
             own
         } else {
-            all = [own, marks].concat();
+            all = [own, markers].concat();
             &all
         };
         let block = PacketBlock {
@@ -204,15 +204,15 @@ impl CaptureFile {
         self.blocks.out().written()
     }
 
-    /// Completes the file. In the `last` one stands what was lost after the last packet, too, and `marks` that no packet came
+    /// Completes the file. In the `last` one stands what was lost after the last packet, too, and `markers` that no packet came
     /// after; false if there was no place for them, because nothing was captured.
     pub(super) fn finish(
         &mut self,
         interfaces: &mut Interfaces,
         is_last: bool,
-        marks: &[String],
+        markers: &[String],
     ) -> Result<bool, RecordingError> {
-        let mut marks = marks;
+        let mut markers = markers;
         for (index, interface) in interfaces {
             if is_last {
                 interface.dropped = interface.dropped.saturating_add(std::mem::take(&mut interface.pending));
@@ -223,15 +223,15 @@ impl CaptureFile {
             let numbers = self.numbers.iter().filter(|((known, _), _)| known == index);
             // Of an interface with frames of two link types, the first description stands for it.
             let Some(number) = numbers.map(|(_, number)| *number).min() else { continue };
-            if counts.is_none() && marks.is_empty() {
+            if counts.is_none() && markers.is_empty() {
                 continue;
             }
-            let comments = std::mem::take(&mut marks);
+            let comments = std::mem::take(&mut markers);
             let block = StatisticsBlock { interface: number, timestamp: self.last, counts, comments };
             self.blocks.statistics(&block).map_err(|source| write_error(&self.path, source))?;
         }
         self.flush()?;
-        Ok(marks.is_empty())
+        Ok(markers.is_empty())
     }
 }
 

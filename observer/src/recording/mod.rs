@@ -12,7 +12,7 @@
 //! - the comment `observer uid=… pid=… …`, which says the rest, and for people also what the others say.
 //!
 //! Every packet has the number that its frame has in the run (`epb_packetid`, Wireshark's `frame.packet_id`): Wireshark counts
-//! UID maps as frames, and files that rotate begin anew.
+//! UID maps as frames, and files that rotate begin anew. The first packet after a marker says `step=<label>`.
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -34,6 +34,7 @@ pub use self::pcapng::SectionHeader;
 pub use self::rotate::Rotation;
 pub use self::thread::RecorderHandle;
 
+use crate::attribution::Owner;
 use crate::source::{InterfaceIndex, LinkType};
 use crate::time::Timestamp;
 
@@ -75,6 +76,9 @@ pub struct RecorderOptions {
     pub precision: Precision,
     /// Whether uids are Android's.
     pub is_android: bool,
+    /// Whether frames are recorded in which there is no packet that somebody could own: ARP, fragments before the one that
+    /// completes a datagram.
+    pub others: bool,
     /// The interfaces that are known at the start. Others may follow: [`RecorderHandle::interface`].
     pub interfaces: Vec<(InterfaceIndex, InterfaceInfo)>,
     /// How long frames wait for their owners, in capture time.
@@ -99,10 +103,27 @@ impl RecorderOptions {
             header: SectionHeader::default(),
             precision: Precision::default(),
             is_android: false,
+            others: true,
             interfaces: Vec::new(),
             hold: Self::HOLD,
             max_held: Self::MAX_HELD,
         }
+    }
+}
+
+/// What is known of a frame's five-tuple.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whose it is.
+    pub owner: Option<Owner>,
+    /// Whether its frames are to be recorded.
+    pub wanted: bool,
+}
+
+/// What is recorded whoever owns it.
+impl From<Option<Owner>> for Answer {
+    fn from(owner: Option<Owner>) -> Self {
+        Self { owner, wanted: true }
     }
 }
 
@@ -121,8 +142,8 @@ pub struct RecorderSummary {
     pub left_out: u64,
     /// Frames written before their time because too many bytes waited: their owners may not have been known yet.
     pub early: u64,
-    /// Marks that no packet came after and no room was left for.
-    pub marks_lost: u64,
+    /// Markers that no packet came after and no room was left for.
+    pub markers_lost: u64,
     /// Whether the greatest number of files was reached, so that nothing after it was recorded.
     pub full: bool,
     /// Why it ended early; what was written before is kept.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::Answer;
 use super::pcapng::cut;
 use crate::attribution::{Confidence, Owner};
 use crate::decode::{FiveTuple, Packet, Segment, Transport};
@@ -23,7 +24,7 @@ const MAX_PROCESS: usize = 4096;
 const MAX_NAMES: usize = 1024;
 
 /// Finds the owner of a five-tuple, whose source is the originator as far as known, at a time.
-pub(super) type Lookup = Box<dyn FnMut(&FiveTuple, Timestamp) -> Option<Owner> + Send>;
+pub(super) type Lookup = Box<dyn FnMut(&FiveTuple, Timestamp) -> Answer + Send>;
 
 /// An owner, and the comments that state it.
 #[derive(Debug)]
@@ -96,6 +97,7 @@ struct Known {
     /// The five-tuple with the originator as its source.
     originator: FiveTuple,
     owner: Option<Arc<Described>>,
+    wanted: bool,
     asked: Timestamp,
 }
 
@@ -113,8 +115,8 @@ impl Owners {
         Self { lookup, is_android, recent: HashMap::default(), older: HashMap::default() }
     }
 
-    /// Whose `packet` is.
-    pub(super) fn of(&mut self, packet: &Packet<'_>) -> Option<Arc<Described>> {
+    /// Whose `packet` is, and whether it is wanted.
+    pub(super) fn of(&mut self, packet: &Packet<'_>) -> (Option<Arc<Described>>, bool) {
         let tuple = packet.five_tuple;
         let key = if tuple.source <= tuple.destination { tuple } else { tuple.reverse() };
         let known = self.recent.get(&key).or_else(|| self.older.get(&key));
@@ -125,17 +127,19 @@ impl Owners {
             (_, None) => (false, tuple),
         };
         if let Some(known) = known.filter(|known| !opens && known.holds(packet.timestamp)) {
-            return known.owner.clone();
+            return (known.owner.clone(), known.wanted);
         }
         let before = known.and_then(|known| known.owner.clone());
-        let owner = (self.lookup)(&originator, packet.timestamp).map(|owner| match before {
+        let Answer { owner, wanted } = (self.lookup)(&originator, packet.timestamp);
+        let owner = owner.map(|owner| match before {
             Some(before) if before.owner == owner => before,
             _ => Arc::new(Described::new(owner, self.is_android)),
         });
         if self.recent.len() >= GENERATION {
             self.older = std::mem::take(&mut self.recent);
         }
-        self.recent.insert(key, Known { originator, owner: owner.clone(), asked: packet.timestamp });
-        owner
+        let known = Known { originator, owner: owner.clone(), wanted, asked: packet.timestamp };
+        self.recent.insert(key, known);
+        (owner, wanted)
     }
 }

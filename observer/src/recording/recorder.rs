@@ -11,18 +11,14 @@ use super::owners::{Described, Lookup, Owners};
 use super::pcapng::cut;
 use super::rotate::{Names, Rotation, Step};
 use super::{InterfaceInfo, RecorderOptions, RecorderSummary, RecordingError};
-use crate::attribution::Owner;
 use crate::decode::Decoder;
-use crate::source::{Frame, FrameBatch, InterfaceIndex};
+use crate::source::{Frame, FrameBatch, InterfaceIndex, Metadata};
 use crate::time::Timestamp;
 
-/// Marks that wait for their packet.
-const MAX_MARKS: usize = 256;
-/// Bytes of a mark's label.
+/// Markers that wait for their packet.
+const MAX_MARKERS: usize = 256;
+/// Bytes of a marker's label.
 const MAX_LABEL: usize = 1024;
-
-/// Decides whether an owner's frames are recorded.
-pub(super) type Keep = Box<dyn FnMut(Option<&Owner>) -> bool + Send>;
 
 /// What waits.
 enum Held {
@@ -49,21 +45,20 @@ pub(super) struct Recorder {
     interfaces: Interfaces,
     decoder: Decoder,
     owners: Owners,
-    keep: Keep,
     held: VecDeque<Held>,
     held_bytes: usize,
     /// The time of the latest frame that came.
     now: Timestamp,
     /// The time up to which the file is flushed.
     flushed: Timestamp,
-    /// Label and time, in the order of their times.
-    marks: VecDeque<(Timestamp, String)>,
+    /// Times and comments, in the order of the times.
+    markers: VecDeque<(Timestamp, String)>,
     summary: RecorderSummary,
 }
 
 impl Recorder {
     /// Begins the first file.
-    pub(super) fn new(options: RecorderOptions, lookup: Lookup, keep: Keep) -> Result<Self, RecordingError> {
+    pub(super) fn new(options: RecorderOptions, lookup: Lookup) -> Result<Self, RecordingError> {
         if options.path == Path::new("-") && options.rotation != Rotation::default() {
             return Err(RecordingError::RotatingOutput);
         }
@@ -77,12 +72,11 @@ impl Recorder {
             interfaces,
             decoder: Decoder::default(),
             owners: Owners::new(lookup, options.is_android),
-            keep,
             held: VecDeque::new(),
             held_bytes: 0,
             now: options.began,
             flushed: options.began,
-            marks: VecDeque::new(),
+            markers: VecDeque::new(),
             summary: RecorderSummary { files: 1, ..RecorderSummary::default() },
             options,
         })
@@ -90,8 +84,15 @@ impl Recorder {
 
     /// Takes frames, and writes those that have waited long enough.
     pub(super) fn frames(&mut self, batch: FrameBatch) -> Result<Recording, RecordingError> {
-        if let Some(last) = batch.frames.last() {
-            self.now = last.timestamp;
+        if let Some(now) = batch.until.or(batch.frames.last().map(|last| last.timestamp)) {
+            self.now = now;
+        }
+        for (_, metadata) in &batch.metadata {
+            match metadata {
+                Metadata::Marker { at, label } => self.marker(label, *at),
+                // Owners come with their names, and names of hosts are in the frames.
+                Metadata::App { .. } | Metadata::Name { .. } => {}
+            }
         }
         let before = self.held.iter().rev().find_map(|held| match held {
             Held::Frames { batch, .. } => Some(batch.buffers.as_slice()),
@@ -124,14 +125,14 @@ impl Recorder {
         }
     }
 
-    /// Takes a mark, which the first frame from `at` on is to carry.
-    pub(super) fn mark(&mut self, label: &str, at: Timestamp) {
-        if self.marks.len() >= MAX_MARKS {
-            self.summary.marks_lost = self.summary.marks_lost.saturating_add(1);
+    /// Takes a marker, which the first frame from `at` on is to carry.
+    fn marker(&mut self, label: &str, at: Timestamp) {
+        if self.markers.len() >= MAX_MARKERS {
+            self.summary.markers_lost = self.summary.markers_lost.saturating_add(1);
             return;
         }
-        let place = self.marks.partition_point(|(known, _)| *known <= at);
-        self.marks.insert(place, (at, format!("step={}", cut(label, MAX_LABEL))));
+        let place = self.markers.partition_point(|(known, _)| *known <= at);
+        self.markers.insert(place, (at, format!("step={}", cut(label, MAX_LABEL))));
     }
 
     /// Writes all that waits, and hands it to the operating system: nothing more came for a while.
@@ -185,8 +186,8 @@ impl Recorder {
 
     /// Writes one frame, in the file that it belongs to, if it is to be kept.
     fn write(&mut self, frame: &Frame<'_>) -> Result<Recording, RecordingError> {
-        let owner = self.owner(frame);
-        if !(self.keep)(owner.as_ref().map(|owner| &owner.owner)) {
+        let (owner, wanted) = self.owner(frame);
+        if !wanted {
             self.summary.left_out = self.summary.left_out.saturating_add(1);
             return Ok(Recording::GoesOn);
         }
@@ -194,9 +195,9 @@ impl Recorder {
             return Ok(Recording::Full);
         }
         let Some(file) = &mut self.file else { return Ok(Recording::Full) };
-        let due = self.marks.partition_point(|(at, _)| *at <= frame.timestamp);
-        let marks: Vec<String> = self.marks.drain(..due).map(|(_, mark)| mark).collect();
-        file.packet(frame, owner.as_deref(), &marks, &mut self.interfaces)?;
+        let due = self.markers.partition_point(|(at, _)| *at <= frame.timestamp);
+        let markers: Vec<String> = self.markers.drain(..due).map(|(_, comment)| comment).collect();
+        file.packet(frame, owner.as_deref(), &markers, &mut self.interfaces)?;
         self.summary.frames = self.summary.frames.saturating_add(1);
         if owner.is_none() {
             self.summary.unowned = self.summary.unowned.saturating_add(1);
@@ -204,16 +205,16 @@ impl Recorder {
         Ok(Recording::GoesOn)
     }
 
-    /// Whose a frame is: by the first packet in it.
-    fn owner(&mut self, frame: &Frame<'_>) -> Option<Arc<Described>> {
+    /// Whose a frame is, by the first packet in it, and whether it is wanted.
+    fn owner(&mut self, frame: &Frame<'_>) -> (Option<Arc<Described>>, bool) {
         let (owners, mut found) = (&mut self.owners, None);
         // A frame without a packet, as of ARP, has no owner.
         let _ = self.decoder.decode(frame, |packet, _| {
             if found.is_none() {
-                found = owners.of(packet);
+                found = Some(owners.of(packet));
             }
         });
-        found
+        found.unwrap_or((None, self.options.others))
     }
 
     /// Begins another file before a frame of `at`, if it is time.
@@ -246,13 +247,13 @@ impl Recorder {
     /// Completes the file that is open.
     fn complete(&mut self, is_last: bool) -> Result<(), RecordingError> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let marks: Vec<String> = match is_last {
-            true => self.marks.drain(..).map(|(_, mark)| mark).collect(),
+        let markers: Vec<String> = match is_last {
+            true => self.markers.drain(..).map(|(_, comment)| comment).collect(),
             false => Vec::new(),
         };
-        if !file.finish(&mut self.interfaces, is_last, &marks)? {
-            let lost = u64::try_from(marks.len()).unwrap_or(u64::MAX);
-            self.summary.marks_lost = self.summary.marks_lost.saturating_add(lost);
+        if !file.finish(&mut self.interfaces, is_last, &markers)? {
+            let lost = u64::try_from(markers.len()).unwrap_or(u64::MAX);
+            self.summary.markers_lost = self.summary.markers_lost.saturating_add(lost);
         }
         self.summary.bytes = self.summary.bytes.saturating_add(file.written());
         self.file = None;

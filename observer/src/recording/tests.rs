@@ -70,7 +70,7 @@ fn batch(frames: &[Seen]) -> FrameBatch {
             annotations: Some(Arc::new(annotations)),
         });
     }
-    FrameBatch { buffers: vec![Arc::new(buffer)], frames: records, metadata: Vec::new() }
+    FrameBatch { buffers: vec![Arc::new(buffer)], frames: records, ..FrameBatch::default() }
 }
 
 /// An IPv4 packet of UDP or TCP from port `from` to port `to`; `flags` make it TCP.
@@ -108,7 +108,7 @@ fn options(path: &Path) -> RecorderOptions {
 
 /// Records frames that nobody owns.
 fn record(options: RecorderOptions, frames: &[Seen]) -> RecorderSummary {
-    let recorder = RecorderHandle::start(options, |_, _| None, |_| true).unwrap();
+    let recorder = RecorderHandle::start(options, |_, _| None.into()).unwrap();
     recorder.send(batch(frames));
     recorder.finish()
 }
@@ -149,23 +149,25 @@ fn wireshark(program: &str, arguments: &[&str], path: &Path) -> Option<String> {
 fn owners_are_restored_where_uids_are_android_s() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.pcapng");
-    let lookup = |tuple: &FiveTuple, _: Timestamp| match tuple.source.port {
-        50_001 => Some(Owner {
-            package: Some("com.shop".into()),
-            label: Some("Shöp".into()),
-            pid: Some(7),
-            process: Some("com.shop:remote".into()),
-            confidence: Confidence::Polled,
-            ..owner(10_123)
-        }),
-        50_002 => Some(Owner { packages: vec!["com.a".into(), "com.b".into()], ..owner(10_124) }),
-        50_003 => Some(owner(1051)),
-        _ => None,
+    let lookup = |tuple: &FiveTuple, _: Timestamp| {
+        Answer::from(match tuple.source.port {
+            50_001 => Some(Owner {
+                package: Some("com.shop".into()),
+                label: Some("Shöp".into()),
+                pid: Some(7),
+                process: Some("com.shop:remote".into()),
+                confidence: Confidence::Polled,
+                ..owner(10_123)
+            }),
+            50_002 => Some(Owner { packages: vec!["com.a".into(), "com.b".into()], ..owner(10_124) }),
+            50_003 => Some(owner(1051)),
+            _ => None,
+        })
     };
     let ports = [50_001, 50_002, 50_003, 50_004, 50_001];
     let frames: Vec<_> = (0..).zip(ports).map(|(at, port)| Seen::new(at, packet(port, 443, None))).collect();
     let options = RecorderOptions { is_android: true, ..options(&path) };
-    let recorder = RecorderHandle::start(options, lookup, |_| true).unwrap();
+    let recorder = RecorderHandle::start(options, lookup).unwrap();
     assert!(recorder.send(batch(&frames)));
     let summary = recorder.finish();
     assert!(summary.error.is_none());
@@ -215,7 +217,7 @@ fn owners_are_restored_where_uids_are_people() {
         process: Some("/opt/My App/run\n".into()),
         ..owner(1000)
     };
-    let recorder = RecorderHandle::start(options(&path), move |_, _| Some(ada.clone()), |_| true).unwrap();
+    let recorder = RecorderHandle::start(options(&path), move |_, _| Some(ada.clone()).into()).unwrap();
     recorder.send(batch(&[Seen::new(0, packet(50_001, 443, None))]));
     assert!(recorder.finish().error.is_none());
     let (_, owners, metadata, _) = drain(&path);
@@ -262,7 +264,7 @@ fn interfaces_losses_and_marks_are_in_their_places() {
         interfaces: vec![(0, info("wlan0", 1)), (1, info("lo", 101))],
         ..options(&path)
     };
-    let recorder = RecorderHandle::start(options, |_, _| None, |_| true).unwrap();
+    let recorder = RecorderHandle::start(options, |_, _| None.into()).unwrap();
     let frame = |at, interface, link_type| Seen {
         interface,
         link_type: LinkType(link_type),
@@ -270,9 +272,12 @@ fn interfaces_losses_and_marks_are_in_their_places() {
         ..Seen::new(at, vec![0; 60])
     };
     let frames = [frame(0, 1, 101), frame(10, 0, 1), frame(20, 1, 101), frame(30, 2, 113), frame(40, 1, 101)];
-    recorder.mark("log in".into(), Timestamp(START + 15_000_000));
-    recorder.mark("log out".into(), Timestamp(START + 3_000_000_000));
-    recorder.send(batch(&frames[..2]));
+    let marker = |label: &str, at: i64| Metadata::Marker {
+        label: label.into(),
+        at: Timestamp(START + at * 1_000_000),
+    };
+    let metadata = vec![(0, marker("log out", 3_000)), (2, marker("log in", 15))];
+    recorder.send(FrameBatch { metadata, ..batch(&frames[..2]) });
     recorder.drops(1, 10, 3);
     recorder.interface(2, info("tun0", 113));
     recorder.send(batch(&frames[2..]));
@@ -280,8 +285,10 @@ fn interfaces_losses_and_marks_are_in_their_places() {
     recorder.drops(0, 1, 0);
     let summary = recorder.finish();
     assert!(summary.error.is_none());
-    let (read, _, _, dropped) = drain(&path);
+    let (read, _, metadata, dropped) = drain(&path);
     assert_eq!((read.as_slice(), dropped), (frames.as_slice(), Some(5)));
+    // Markers come back with the time of the packet that tells of them.
+    assert_eq!(metadata, [marker("log in", 20), marker("log out", 40)]);
     let fields =
         ["-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment", "-e", "frame.drop_count", "-r"];
     if let Some(shown) = wireshark("tshark", &fields, &path) {
@@ -295,8 +302,6 @@ fn interfaces_losses_and_marks_are_in_their_places() {
             assert!(shown.contains(line), "{line}: {shown}");
         }
     }
-    let bytes = fs::read(&path).unwrap();
-    assert!(bytes.windows(12).any(|bytes| bytes == b"step=log out"), "the mark that nothing came after");
 }
 
 #[test]
@@ -306,9 +311,9 @@ fn frames_wait_until_their_owner_is_known() {
     let (to_test, asked) = channel();
     let lookup = move |tuple: &FiveTuple, at: Timestamp| {
         to_test.send((tuple.source.port, at.0 - START)).unwrap();
-        None
+        None.into()
     };
-    let mut recorder = recorder::Recorder::new(options(&path), Box::new(lookup), Box::new(|_| true)).unwrap();
+    let mut recorder = recorder::Recorder::new(options(&path), Box::new(lookup)).unwrap();
     let frame = |at, port| batch(&[Seen::new(at, packet(port, 443, None))]);
     recorder.frames(frame(0, 50_001)).unwrap();
     recorder.frames(frame(999, 50_002)).unwrap();
@@ -328,7 +333,7 @@ fn frames_wait_until_their_owner_is_known() {
 fn too_many_bytes_do_not_wait() {
     let folder = tempfile::tempdir().unwrap();
     let options = RecorderOptions { max_held: 250_000, ..options(&folder.path().join("a.pcapng")) };
-    let mut recorder = recorder::Recorder::new(options, Box::new(|_, _| None), Box::new(|_| true)).unwrap();
+    let mut recorder = recorder::Recorder::new(options, Box::new(|_, _| None.into())).unwrap();
     for at in 0..10 {
         recorder.frames(batch(&[Seen::new(at, vec![0; 100_000])])).unwrap();
     }
@@ -345,7 +350,7 @@ fn an_owner_is_asked_for_once_and_again_when_a_port_is_used_again() {
     let lookup = move |tuple: &FiveTuple, _: Timestamp| {
         to_test.send(tuple.source.port).unwrap();
         uid += 1;
-        Some(owner(uid))
+        Some(owner(uid)).into()
     };
     let (syn, syn_ack, ack) = (Some(2), Some(0x12), Some(0x10));
     let frames = [
@@ -361,7 +366,7 @@ fn an_owner_is_asked_for_once_and_again_when_a_port_is_used_again() {
         Seen::new(905, packet(53, 50_003, None)),
         Seen::new(920, packet(53, 50_003, None)),
     ];
-    let recorder = RecorderHandle::start(options(&path), lookup, |_| true).unwrap();
+    let recorder = RecorderHandle::start(options(&path), lookup).unwrap();
     recorder.send(batch(&frames));
     assert!(recorder.finish().error.is_none());
     assert_eq!(asked.try_iter().collect::<Vec<_>>(), [50_001, 50_001, 50_002, 50_003, 50_003]);
@@ -374,17 +379,18 @@ fn what_is_not_to_be_kept_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.pcapng");
     let lookup = |tuple: &FiveTuple, _: Timestamp| match tuple.source.port {
-        50_001 => Some(owner(10_001)),
-        50_002 => Some(owner(10_002)),
-        _ => None,
+        50_001 => Some(owner(10_001)).into(),
+        _ => Answer { owner: None, wanted: false },
     };
-    let keep = |owner: Option<&Owner>| owner.is_some_and(|owner| owner.uid == Some(10_001));
-    let recorder = RecorderHandle::start(options(&path), lookup, keep).unwrap();
+    let options = RecorderOptions { others: false, ..options(&path) };
+    let recorder = RecorderHandle::start(options, lookup).unwrap();
     let ports = [50_001, 50_002, 50_003, 50_001];
-    let frames: Vec<_> = (0..).zip(ports).map(|(at, port)| Seen::new(at, packet(port, 443, None))).collect();
+    let mut frames: Vec<_> =
+        (0..).zip(ports).map(|(at, port)| Seen::new(at, packet(port, 443, None))).collect();
+    frames.push(Seen::new(5, vec![0; 20]));
     recorder.send(batch(&frames));
     let summary = recorder.finish();
-    assert_eq!((summary.frames, summary.left_out), (2, 2));
+    assert_eq!((summary.frames, summary.left_out), (2, 3));
     assert_eq!(drain(&path).0, [frames[0].clone(), frames[3].clone()]);
 }
 
@@ -475,7 +481,7 @@ fn size_and_time_with_a_bound_keep_the_newest_files() {
 fn each_file_counts_its_own_losses() {
     let folder = tempfile::tempdir().unwrap();
     let options = RecorderOptions { rotation: rotation(1, 0, 0), ..options(&folder.path().join("a")) };
-    let recorder = RecorderHandle::start(options, |_, _| None, |_| true).unwrap();
+    let recorder = RecorderHandle::start(options, |_, _| None.into()).unwrap();
     let send = |from: i64, to: i64| {
         let frames: Vec<_> = (from..to).map(|at| Seen::new(at, vec![0; 100_000])).collect();
         recorder.send(batch(&frames))
@@ -501,7 +507,7 @@ fn a_capture_of_nothing_is_a_capture() {
 fn what_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = |options: RecorderOptions| {
-        let error = RecorderHandle::start(options, |_, _| None, |_| true).unwrap_err();
+        let error = RecorderHandle::start(options, |_, _| None.into()).unwrap_err();
         let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         format!("{error}: {reason}")
     };
@@ -525,7 +531,7 @@ fn files_are_private_and_links_are_not_followed() {
     fs::write(&path, vec![0; 10_000]).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     symlink(&path, &link).unwrap();
-    let error = RecorderHandle::start(options(&link), |_, _| None, |_| true).unwrap_err();
+    let error = RecorderHandle::start(options(&link), |_, _| None.into()).unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(reason, "it is a symbolic link, which is not followed");
     assert_eq!(fs::read(&path).unwrap().len(), 10_000);
@@ -617,7 +623,7 @@ proptest! {
         };
         let interfaces = vec![(0, info(LinkType(1))), (1, info(RAW)), (2, info(LinkType(113)))];
         let options = RecorderOptions { interfaces, ..options(&path) };
-        let recorder = RecorderHandle::start(options, |_, _| None, |_| true).unwrap();
+        let recorder = RecorderHandle::start(options, |_, _| None.into()).unwrap();
         let (one, two) = frames.split_at(split.min(frames.len()));
         recorder.send(batch(one));
         recorder.send(batch(two));
@@ -633,7 +639,7 @@ proptest! {
         let path: PathBuf = folder.path().join("a.pcapng");
         let known = owner.clone();
         let options = RecorderOptions { is_android, ..options(&path) };
-        let recorder = RecorderHandle::start(options, move |_, _| Some(known.clone()), |_| true).unwrap();
+        let recorder = RecorderHandle::start(options, move |_, _| Some(known.clone()).into()).unwrap();
         recorder.send(batch(&[Seen::new(0, packet(50_001, 443, None))]));
         prop_assert!(recorder.finish().error.is_none());
         let (_, owners, metadata, _) = drain(&path);

@@ -5,8 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::recorder::{Recorder, Recording};
-use super::{InterfaceInfo, RecorderOptions, RecorderSummary, RecordingError};
-use crate::attribution::Owner;
+use super::{Answer, InterfaceInfo, RecorderOptions, RecorderSummary, RecordingError};
 use crate::decode::FiveTuple;
 use crate::source::{FrameBatch, InterfaceIndex};
 use crate::time::Timestamp;
@@ -19,7 +18,6 @@ enum Message {
     Frames(FrameBatch),
     Counts { interface: InterfaceIndex, received: u64, dropped: u64 },
     Interface(InterfaceIndex, InterfaceInfo),
-    Mark { label: String, at: Timestamp },
 }
 
 /// A recording that runs in a thread of its own.
@@ -36,18 +34,17 @@ impl RecorderHandle {
     /// Begins the first file and the thread.
     ///
     /// `lookup` finds the owner of a five-tuple at a time; its source is the flow's originator as far as that is known. It is
-    /// asked about a second after the frame was captured. `keep` decides whether an owner's frames are recorded; frames
-    /// without an owner are among them, and fragments before the one that completes a datagram have none.
+    /// asked about a second after the frame was captured, and not for every frame: answers are remembered for 10 ms, for a TCP
+    /// connection with an owner for a second.
     ///
     /// # Errors
     /// When the file cannot be made, its name is none, or the system gives no thread.
     pub fn start(
         options: RecorderOptions,
-        lookup: impl FnMut(&FiveTuple, Timestamp) -> Option<Owner> + Send + 'static,
-        keep: impl FnMut(Option<&Owner>) -> bool + Send + 'static,
+        lookup: impl FnMut(&FiveTuple, Timestamp) -> Answer + Send + 'static,
     ) -> Result<Self, RecordingError> {
         let hold = options.hold;
-        let recorder = Recorder::new(options, Box::new(lookup), Box::new(keep))?;
+        let recorder = Recorder::new(options, Box::new(lookup))?;
         let (to_thread, messages) = sync_channel(QUEUE);
         let run = move || {
             let mut recorder = recorder;
@@ -58,7 +55,7 @@ impl RecorderHandle {
         Ok(Self { to_thread, thread: thread.map_err(|_no_thread| RecordingError::Thread)? })
     }
 
-    /// Hands over frames; waits while too many do. False once the recording has ended: then [`Self::finish`] says why.
+    /// Hands over frames and markers; waits while too many do. False once the recording has ended: then [`Self::finish`] says why.
     pub fn send(&self, batch: FrameBatch) -> bool {
         self.tell(Message::Frames(batch))
     }
@@ -71,11 +68,6 @@ impl RecorderHandle {
     /// Describes an interface that came later. Its first frames follow. False as [`Self::send`].
     pub fn interface(&self, index: InterfaceIndex, info: InterfaceInfo) -> bool {
         self.tell(Message::Interface(index, info))
-    }
-
-    /// Marks a step of a test: the first frame captured from `at` on says `step=<label>`. False as [`Self::send`].
-    pub fn mark(&self, label: String, at: Timestamp) -> bool {
-        self.tell(Message::Mark { label, at })
     }
 
     /// Whether it has ended by itself.
@@ -109,7 +101,7 @@ fn receive(
     messages: &Receiver<Message>,
     hold: Duration,
 ) -> Result<Recording, RecordingError> {
-    // Counts and marks come when no frame does, too.
+    // Counts come when no frame does, too.
     let mut frames_came = Instant::now();
     loop {
         let recording = match messages.recv_timeout(hold.saturating_sub(frames_came.elapsed())) {
@@ -123,10 +115,6 @@ fn receive(
             }
             Ok(Message::Interface(index, info)) => {
                 recorder.interface(index, info)?;
-                Recording::GoesOn
-            }
-            Ok(Message::Mark { label, at }) => {
-                recorder.mark(&label, at);
                 Recording::GoesOn
             }
             // Frames that nothing comes after have waited long enough, too.
