@@ -31,6 +31,8 @@ pub(super) struct FlowRecord<'a> {
     tcp: Option<Tcp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a Owner>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    other_owners: &'a [Owner],
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsRecord<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -138,6 +140,7 @@ impl<'a> FlowRecord<'a> {
                 retransmissions: tcp.retransmissions,
             }),
             owner: flow.owner.as_deref(),
+            other_owners: &flow.contradicting,
             tls: flow.tls.as_deref().map(|session| TlsRecord::new(session, &flow.layers)),
             http: exchange::http(flow)
                 .iter()
