@@ -7,7 +7,7 @@ use crate::attribution::Owner;
 use crate::flow::ClosedFlow;
 use crate::protocol::{Fact, UNKNOWN_LAYER, dns, http1, tls, unrecognised};
 use crate::source::FrameNumber;
-use crate::time::Timestamp;
+use crate::time::{Tick, Timestamp};
 
 /// A fact and where it was seen.
 #[derive(Clone, Debug)]
@@ -222,11 +222,11 @@ pub trait FlowSink {
         self.flow(flow)
     }
 
-    /// No more flows are at hand for now: in a running capture, time for those who watch.
+    /// No more flows are at hand before `_until`: in a running capture, time for those who watch.
     ///
     /// # Errors
     /// As [`Self::flow`].
-    fn pause(&mut self) -> Result<(), SinkError> {
+    fn pause(&mut self, _until: Tick) -> Result<(), SinkError> {
         Ok(())
     }
 }

@@ -234,7 +234,7 @@ impl Merge {
             }
         }
         if self.live.is_some() {
-            sinks.iter_mut().try_for_each(|sink| sink.pause()).map_err(PipelineError::Sink)?;
+            sinks.iter_mut().try_for_each(|sink| sink.pause(until)).map_err(PipelineError::Sink)?;
         }
         Ok(())
     }

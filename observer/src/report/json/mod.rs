@@ -22,6 +22,7 @@ use super::Run;
 use super::secrets::Secrets;
 use crate::attribution::Method;
 use crate::observation::{Flow, FlowSink, SinkError};
+use crate::time::Tick;
 
 pub(crate) use self::http::{answers, full_url, headers};
 pub(crate) use self::tls::{
@@ -129,7 +130,7 @@ impl<W: Write> FlowSink for LiveLog<W> {
         line(&mut self.out, &FlowRecord::new(flow, self.secrets)).map_err(Into::into)
     }
 
-    fn pause(&mut self) -> Result<(), SinkError> {
+    fn pause(&mut self, _until: Tick) -> Result<(), SinkError> {
         self.out.flush().map_err(Into::into)
     }
 }

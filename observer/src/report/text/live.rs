@@ -9,6 +9,7 @@ use crate::observation::{Flow, FlowSink, Mark, Protection, SinkError};
 use crate::report::names;
 use crate::report::plain::plain;
 use crate::rules::Severity;
+use crate::time::Tick;
 
 /// Writes a line a flow.
 pub struct LiveLines<W> {
@@ -31,7 +32,7 @@ impl<W: Write> FlowSink for LiveLines<W> {
         writeln!(self.out, "{}", line(flow, worst)).map_err(Into::into)
     }
 
-    fn pause(&mut self) -> Result<(), SinkError> {
+    fn pause(&mut self, _until: Tick) -> Result<(), SinkError> {
         self.out.flush().map_err(Into::into)
     }
 }
