@@ -10,6 +10,8 @@ mod recorded;
 mod selection;
 mod sidecar;
 mod sighting;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod system;
 mod table;
 
 use std::fmt;
@@ -23,6 +25,8 @@ pub use self::recorded::{owner_of, owner_of_socket, owners_of, settle};
 pub use self::selection::Selection;
 pub use self::sidecar::{Sidecar, SidecarError};
 pub use self::sighting::{Attributor, AttributorError, Sighting, SocketOwner};
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub use self::system::{Attributors, Choice, PACKAGES_LIST, PackageWatch, attributors};
 pub use self::table::OwnerTable;
 pub use crate::source::Confidence;
 

@@ -1,0 +1,137 @@
+//! Which attributors look at the running system: those that were asked for, or the strongest that it allows.
+
+use std::sync::{Arc, Mutex};
+
+use super::process::Processes;
+use super::procfs::{self, Procfs};
+use super::sock_diag::SockDiag;
+use crate::attribution::{Attributor, AttributorError, Method};
+
+/// How owners are looked for while a capture runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The strongest methods that the system allows, together.
+    #[default]
+    Auto,
+    /// Kernel programs alone.
+    Ebpf,
+    /// Netlink's socket tables alone.
+    SockDiag,
+    /// `/proc/net` alone.
+    Procfs,
+    /// What the capture itself says, alone.
+    Recorded,
+    /// Nothing: all flows stay unattributed.
+    None,
+}
+
+/// Who looks at the running system, and what does not.
+pub struct Attributors {
+    /// Strongest first.
+    pub allowed: Vec<Box<dyn Attributor>>,
+    /// What was refused, why, and what that costs.
+    pub notes: Vec<String>,
+}
+
+/// The attributors of a capture, strongest first.
+///
+/// They look at the network namespace of the calling thread.
+///
+/// # Errors
+/// When the method that was asked for is refused. [`Choice::Auto`] is never refused: where nothing is allowed it has no
+/// attributors.
+pub fn attributors(choice: Choice) -> Result<Attributors, AttributorError> {
+    let processes = Arc::new(Mutex::new(Processes::new()));
+    let allowed = match choice {
+        Choice::Auto => return Ok(strongest(&processes)),
+        Choice::Ebpf => vec![ebpf(&processes)?],
+        Choice::SockDiag => vec![sock_diag(&processes)?],
+        Choice::Procfs => vec![tables(procfs::ALL, &processes)?],
+        Choice::Recorded | Choice::None => Vec::new(),
+    };
+    Ok(Attributors { allowed, notes: Vec::new() })
+}
+
+/// Kernel programs see flows with their first packet. Netlink, besides them, knows the sockets that were open before, and
+/// those that listen; and where the two disagree, it shows.
+fn strongest(processes: &Arc<Mutex<Processes>>) -> Attributors {
+    let mut allowed: Vec<Box<dyn Attributor>> = Vec::new();
+    let mut notes = Vec::new();
+    match ebpf(processes) {
+        Ok(attributor) => allowed.push(attributor),
+        Err(error) => notes.push(format!("{error}; attribution by polling: short flows may be missed")),
+    }
+    match sock_diag(processes) {
+        Ok(attributor) => {
+            allowed.push(attributor);
+            // Netlink does not list the sockets of ping; a kernel that has none lacks nothing.
+            allowed.extend(tables(procfs::ECHO, processes));
+        }
+        Err(error) => {
+            notes
+                .push(format!("{error}; /proc/net is read instead: slower, and more short flows are missed"));
+            match tables(procfs::ALL, processes) {
+                Ok(attributor) => allowed.push(attributor),
+                Err(error) if allowed.is_empty() => {
+                    notes.push(format!("{error}; all flows stay unattributed"));
+                }
+                Err(error) => notes.push(format!("{error}; sockets that are open already stay unattributed")),
+            }
+        }
+    }
+    Attributors { allowed, notes }
+}
+
+/// The one place where kernel programs join.
+fn ebpf(_processes: &Arc<Mutex<Processes>>) -> Result<Box<dyn Attributor>, AttributorError> {
+    Err(AttributorError { method: Method::Ebpf, reason: "this build has no kernel programs".to_owned() })
+}
+
+fn sock_diag(processes: &Arc<Mutex<Processes>>) -> Result<Box<dyn Attributor>, AttributorError> {
+    Ok(Box::new(SockDiag::open(Arc::clone(processes))?))
+}
+
+fn tables(
+    tables: procfs::Tables,
+    processes: &Arc<Mutex<Processes>>,
+) -> Result<Box<dyn Attributor>, AttributorError> {
+    Ok(Box::new(Procfs::open(tables, Arc::clone(processes))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn methods(choice: Choice) -> Vec<Method> {
+        attributors(choice).unwrap().allowed.iter().map(|attributor| attributor.method()).collect()
+    }
+
+    #[test]
+    fn what_is_recorded_or_not_wanted_takes_no_attributor() {
+        assert_eq!(methods(Choice::Recorded), []);
+        assert_eq!(methods(Choice::None), []);
+    }
+
+    #[test]
+    fn a_method_is_used_alone() {
+        assert_eq!(methods(Choice::Procfs), [Method::Procfs]);
+        match attributors(Choice::SockDiag) {
+            Ok(Attributors { allowed, notes }) => {
+                assert_eq!(allowed.iter().map(|one| one.method()).collect::<Vec<_>>(), [Method::SockDiag]);
+                assert_eq!(notes, [] as [String; 0]);
+            }
+            Err(error) => eprintln!("SKIPPED, and nothing was tested: {error}"),
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_noted_and_replaced() {
+        let Attributors { allowed, notes } = attributors(Choice::Auto).unwrap();
+        let methods: Vec<_> = allowed.iter().map(|one| one.method()).collect();
+        assert!(methods.is_sorted());
+        for method in [Method::Ebpf, Method::SockDiag] {
+            let noted = notes.iter().any(|note| note.starts_with(&method.to_string()));
+            assert_ne!(methods.contains(&method), noted, "{methods:?} {notes:?}");
+        }
+    }
+}

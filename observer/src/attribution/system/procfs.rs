@@ -1,0 +1,359 @@
+//! Owners of sockets by the tables in `/proc/net` (proc(5)): the method that needs least of the kernel.
+//!
+//! A socket that opens and closes between two readings is missed. The tables are those of the network namespace of the thread
+//! that reads them. The rows are read here and not by a library: one that is odd must not cost the others, and the sockets
+//! of `ping` are in tables of their own.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::clock;
+use super::process::Processes;
+use crate::attribution::{Attributor, AttributorError, Confidence, Method, Sighting, SocketOwner};
+use crate::decode::{Endpoint, FiveTuple, Transport};
+use crate::time::Timestamp;
+
+/// Bytes that are read of one table: some 50,000 rows.
+const MAX_TABLE: u64 = 8 << 20;
+/// Bytes of a row that are looked at; one has some 170.
+const MAX_ROW: u64 = 1024;
+/// How often the tables are read while flows begin; reading them takes the kernel milliseconds.
+const BUSY: Duration = Duration::from_millis(100);
+/// How often otherwise.
+const IDLE: Duration = Duration::from_secs(1);
+/// TCP's states, from `include/net/tcp_states.h`.
+const TIME_WAIT: u8 = 6;
+const LISTEN: u8 = 10;
+/// What the kernel gives for a uid that it cannot map (`overflowuid`): nobody's.
+const OVERFLOW_UID: u32 = 65_534;
+
+/// Names of tables, and whose sockets they list.
+pub(super) type Tables = &'static [(&'static str, Transport)];
+
+/// All tables.
+pub(super) const ALL: Tables = &[
+    ("tcp6", Transport::Tcp),
+    ("tcp", Transport::Tcp),
+    ("udp6", Transport::Udp),
+    ("udp", Transport::Udp),
+    ("icmp6", Transport::IcmpEcho),
+    ("icmp", Transport::IcmpEcho),
+];
+
+/// Those of the sockets of `ping`, which netlink does not list.
+pub(super) const ECHO: &[(&str, Transport)] =
+    &[("icmp6", Transport::IcmpEcho), ("icmp", Transport::IcmpEcho)];
+
+/// The socket tables in `/proc/net`.
+#[derive(Debug)]
+pub(super) struct Procfs {
+    folder: PathBuf,
+    tables: Tables,
+    processes: Arc<Mutex<Processes>>,
+    read: Option<Timestamp>,
+    /// Flows began since.
+    opened: bool,
+    lost: u64,
+}
+
+impl Procfs {
+    /// Makes sure that the tables can be read.
+    ///
+    /// # Errors
+    /// When none of them can be.
+    pub(super) fn open(tables: Tables, processes: Arc<Mutex<Processes>>) -> Result<Self, AttributorError> {
+        // Of the thread, as netlink's: `/proc/net` is that of the process.
+        let of_thread = Path::new("/proc/thread-self/net");
+        let folder = if of_thread.exists() { of_thread } else { Path::new("/proc/net") };
+        Self::of(folder, tables, processes)
+    }
+
+    fn of(folder: &Path, tables: Tables, processes: Arc<Mutex<Processes>>) -> Result<Self, AttributorError> {
+        let mut refusal = None;
+        for (name, _) in tables {
+            let path = folder.join(name);
+            match File::open(&path) {
+                Ok(_) => {
+                    let folder = folder.to_owned();
+                    return Ok(Self { folder, tables, processes, read: None, opened: false, lost: 0 });
+                }
+                // A kernel without IPv6 lacks its tables: what is said of the others counts.
+                Err(error) => refusal = Some(format!("cannot read {}: {error}", path.display())),
+            }
+        }
+        Err(AttributorError { method: Method::Procfs, reason: refusal.unwrap_or_default() })
+    }
+
+    fn read_table(
+        &mut self,
+        name: &str,
+        transport: Transport,
+        now: Timestamp,
+        sightings: &mut Vec<Sighting>,
+    ) -> io::Result<()> {
+        let file = match File::open(self.folder.join(name)) {
+            // The kernel has no such sockets.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let mut table = BufReader::with_capacity(64 << 10, file.take(MAX_TABLE));
+        let mut row = Vec::with_capacity(256);
+        let mut heading = true;
+        loop {
+            row.clear();
+            if table.by_ref().take(MAX_ROW).read_until(b'\n', &mut row)? == 0 {
+                break;
+            }
+            if std::mem::take(&mut heading) {
+                continue;
+            }
+            match std::str::from_utf8(&row).ok().and_then(|row| Row::parse(row, transport)) {
+                Some(row) => self.see(row, transport, now, sightings),
+                None => self.lost = self.lost.saturating_add(1),
+            }
+        }
+        // How many rows were cut off is unknown.
+        if table.into_inner().limit() == 0 {
+            self.lost = self.lost.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, row: Row, transport: Transport, now: Timestamp, sightings: &mut Vec<Sighting>) {
+        let Row { local, remote, state, uid, inode } = row;
+        // A flow whose socket was closed, or that only waits for its last packets, is nobody's any more.
+        let tcp = transport == Transport::Tcp;
+        if (tcp && state == TIME_WAIT) || (inode == 0 && uid == 0) {
+            return;
+        }
+        let mut owner = SocketOwner::new(Method::Procfs, Confidence::Polled);
+        owner.uid = Some(uid).filter(|uid| !matches!(*uid, OVERFLOW_UID | u32::MAX));
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.complete(&mut owner, Some(inode));
+        drop(processes);
+        if owner.uid.is_some() || owner.pid.is_some() {
+            let listening = tcp && state == LISTEN;
+            sightings.push(Sighting { transport, local, remote, listening, first: now, last: now, owner });
+        }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        let interval = if self.opened { BUSY } else { IDLE };
+        // A clock that was set back must not stop the readings.
+        self.read.is_none_or(|read| now.since(read) >= interval || now < read)
+    }
+}
+
+impl Attributor for Procfs {
+    fn method(&self) -> Method {
+        Method::Procfs
+    }
+
+    fn poll(&mut self, opened: &[FiveTuple], sightings: &mut Vec<Sighting>) -> Result<(), AttributorError> {
+        let now = clock::now();
+        self.opened |= !opened.is_empty();
+        if !self.is_due(now) {
+            return Ok(());
+        }
+        self.read = Some(now);
+        self.opened = false;
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner).begin_round(now);
+        for (name, transport) in self.tables {
+            self.read_table(name, *transport, now, sightings).map_err(|error| AttributorError {
+                method: Method::Procfs,
+                reason: format!("cannot read {}: {error}", self.folder.join(name).display()),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+/// One socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    local: Endpoint,
+    remote: Option<Endpoint>,
+    state: u8,
+    uid: u32,
+    inode: u64,
+}
+
+impl Row {
+    /// Columns 1 to 3 (ends and state), 7 (uid) and 9 (inode) of a row.
+    fn parse(row: &str, transport: Transport) -> Option<Self> {
+        let mut columns = row.split_ascii_whitespace().skip(1);
+        let local = end(columns.next()?)?;
+        let remote = end(columns.next()?)?;
+        let state = u8::from_str_radix(columns.next()?, 16).ok()?;
+        let uid = columns.nth(3)?.parse().ok()?;
+        let inode = columns.nth(1)?.parse().ok()?;
+        let remote = if transport == Transport::IcmpEcho {
+            // The identifier is the port of both ends.
+            Some(Endpoint { port: local.port, ..remote }).filter(|remote| !remote.ip.is_unspecified())
+        } else {
+            Some(remote).filter(|remote| remote.port != 0)
+        };
+        Some(Self { local, remote, state, uid, inode })
+    }
+}
+
+/// `ADDRESS:PORT` in hexadecimal. An address is written as numbers of 32 bits, each of which lies in memory as on the wire.
+fn end(text: &str) -> Option<Endpoint> {
+    let (address, port) = text.split_once(':')?;
+    let word = |place: usize| {
+        let digits = address.get(place..place.checked_add(8)?)?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    let ip = match address.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            let octets: [u8; 16] = words.as_flattened().try_into().ok()?;
+            IpAddr::V6(Ipv6Addr::from(octets)).to_canonical()
+        }
+        _ => return None,
+    };
+    Some(Endpoint { ip, port: u16::from_str_radix(port, 16).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::attribution::OwnerTable;
+    use crate::attribution::system::namespace::{CLIENTS, Program, SERVERS, within};
+
+    const TCP6: &str = "  sl  local_address remote_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
+   0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 10200        0 9001 1 0 100 0 0 10 0
+   1: 0000000000000000FFFF00000F02000A:9C40 0000000000000000FFFF0000090200C0:01BB 01 00000000:00000000 02:000003E8 00000000 10123        0 9002 1 0
+   2: 0000000000000000FFFF00000F02000A:9C41 0000000000000000FFFF0000090200C0:01BB 06 00000000:00000000 03:000003E8 00000000     0        0 0 3 0
+   3: B80D01200000000000000000 01000000:0035 junk
+   4: B80D0120000000000000000001000000:9C42 B80D0120000000000000000009000000:01BB 01 00000000:00000000 00:00000000 00000000 65534        0 9004 1 0
+   5: B80D0120000000000000000001000000:9C43 B80D0120000000000000000009000000:01BB 08 00000000:00000000 00:00000000 00000000     0        0 9005 1 0
+";
+    const UDP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  414: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000  1051        0 9010 2 0 0
+  415: 0F02000A:9C50 090200C0:01BB 01 00000000:00000000 00:00000000 00000000 10123        0 9011 2 0 0
+";
+    const ICMP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+    9: 00000000:0009 090200C0:0000 07 00000000:00000000 00:00000000 00000000 10124        0 9020 2 0 0
+";
+
+    fn read(files: &[(&str, &str)]) -> (Vec<Sighting>, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        // No process holds these sockets: the real ones do not count.
+        let processes = Arc::new(Mutex::new(Processes::of(folder.path())));
+        let mut procfs = Procfs::of(folder.path(), ALL, processes).unwrap();
+        let mut sightings = Vec::new();
+        procfs.poll(&[], &mut sightings).unwrap();
+        (sightings, procfs.lost())
+    }
+
+    fn show(sighting: &Sighting) -> String {
+        let end = |end: Endpoint| format!("{}#{}", end.ip, end.port);
+        let Sighting { transport, local, remote, listening, owner, .. } = sighting;
+        let remote = remote.map_or("*".to_owned(), end);
+        format!("{transport:?} {} {remote} {listening} {:?}", end(*local), owner.uid.unwrap())
+    }
+
+    // The tables are written in the machine's byte order.
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn rows_are_read_and_odd_ones_are_counted() {
+        let (sightings, lost) = read(&[("tcp6", TCP6), ("udp", UDP), ("icmp", ICMP)]);
+        assert_eq!(
+            sightings.iter().map(show).collect::<Vec<_>>(),
+            [
+                "Tcp ::#8080 * true 10200",
+                "Tcp 10.0.2.15#40000 192.0.2.9#443 false 10123",
+                "Tcp 2001:db8::1#40003 2001:db8::9#443 false 0",
+                "Udp 127.0.0.1#53 * false 1051",
+                "Udp 10.0.2.15#40016 192.0.2.9#443 false 10123",
+                "IcmpEcho 0.0.0.0#9 192.0.2.9#9 false 10124",
+            ]
+        );
+        assert_eq!(lost, 1);
+    }
+
+    #[test]
+    fn a_system_without_tables_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let processes = Arc::new(Mutex::new(Processes::of(folder.path())));
+        let error = Procfs::of(folder.path(), ALL, processes).unwrap_err();
+        assert_eq!(error.method, Method::Procfs);
+        assert!(error.reason.contains("cannot read") && error.reason.contains("/icmp"), "{error}");
+    }
+
+    #[test]
+    fn each_kind_of_socket_is_in_a_table() {
+        within(|| {
+            let servers = Program::new(10_200, SERVERS);
+            let clients = Program::new(10_123, CLIENTS);
+            let mut procfs = Procfs::open(ALL, Arc::new(Mutex::new(Processes::new()))).unwrap();
+            let mut sightings = Vec::new();
+            procfs.poll(&[], &mut sightings).unwrap();
+            let listening = |sighting: &&Sighting| sighting.listening;
+            assert_eq!(sightings.iter().filter(listening).count(), 4);
+            assert!(
+                sightings.iter().filter(listening).all(|sighting| sighting.owner.pid == Some(servers.pid()))
+            );
+            let mut table = OwnerTable::default();
+            sightings.into_iter().for_each(|sighting| table.add(sighting));
+            let now = clock::now();
+            for (name, flow) in &clients.flows {
+                let owners = table.owners(flow, now, now);
+                let found: Vec<_> = owners.iter().map(|owner| (owner.uid, owner.pid)).collect();
+                assert_eq!(found, [(Some(10_123), Some(clients.pid()))], "{name}");
+            }
+            assert_eq!(procfs.lost(), 0);
+        });
+    }
+
+    #[test]
+    fn sockets_of_ping_are_found() {
+        within(|| {
+            let script = "
+with open('/proc/sys/net/ipv4/ping_group_range', 'w') as range:
+    range.write('0 20000')
+sock = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)
+sock.connect(('127.0.0.1', 0))
+sock.send(b'\\x08\\0\\0\\0\\0\\0\\0\\0')
+show('ping', sock, ('127.0.0.1', sock.getsockname()[1]))
+";
+            let ping = Program::new(0, script);
+            let flow = FiveTuple { transport: Transport::IcmpEcho, ..ping.flows[0].1 };
+            let mut procfs = Procfs::open(ECHO, Arc::new(Mutex::new(Processes::new()))).unwrap();
+            let mut sightings = Vec::new();
+            procfs.poll(&[], &mut sightings).unwrap();
+            let mut table = OwnerTable::default();
+            sightings.into_iter().for_each(|sighting| table.add(sighting));
+            let now = clock::now();
+            let owners = table.owners(&flow, now, now);
+            assert_eq!(owners.first().and_then(|owner| owner.pid), Some(ping.pid()));
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_makes_it_panic(row in "[ -~]{0,120}") {
+            Row::parse(&row, Transport::Tcp);
+        }
+
+        #[test]
+        fn no_end_makes_it_panic(text in "[0-9A-Fa-f:+é]{0,40}") {
+            end(&text);
+        }
+    }
+}
