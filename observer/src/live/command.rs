@@ -8,8 +8,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 
-/// Where cgroup v2 is mounted.
-const ROOT: &str = "/sys/fs/cgroup";
+use super::mounts;
+
+/// Where cgroup v2 is mounted; below `/sys/fs/cgroup` where v1 is in use beside it.
+fn root() -> PathBuf {
+    mounts::find("cgroup2").unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"))
+}
 
 /// Why a command cannot be observed.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +56,7 @@ impl Command {
             let path = path.display().to_string();
             |source| CommandError::Cgroup { path, source }
         };
-        let cgroup = Path::new(ROOT).join(format!("observer-{}", std::process::id()));
+        let cgroup = root().join(format!("observer-{}", std::process::id()));
         fs::create_dir(&cgroup).map_err(failed(&cgroup))?;
         let inode = fs::metadata(&cgroup).map_err(failed(&cgroup))?.ino();
         let home = own_cgroup();
@@ -106,5 +110,5 @@ fn enter(cgroup: &Path) -> io::Result<()> {
 fn own_cgroup() -> PathBuf {
     let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let path = cgroups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    Path::new(ROOT).join(path.trim_start_matches('/'))
+    root().join(path.trim_start_matches('/'))
 }

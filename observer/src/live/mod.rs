@@ -8,6 +8,7 @@ mod attribution;
 mod command;
 pub mod confinement;
 mod control;
+pub mod leftovers;
 pub mod mounts;
 pub mod privileges;
 mod socket;
