@@ -4,5 +4,6 @@ mod captures;
 mod cli;
 #[cfg(target_os = "linux")]
 mod privileges;
+mod recording;
 mod rules;
 mod store;
