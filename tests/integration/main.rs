@@ -3,6 +3,8 @@
 mod captures;
 mod cli;
 #[cfg(target_os = "linux")]
+mod doctor;
+#[cfg(target_os = "linux")]
 mod privileges;
 mod recording;
 mod rules;

@@ -106,11 +106,11 @@ fn write_text(diagnosis: &Diagnosis, width: usize, out: &mut dyn Write) -> io::R
     if diagnosis.extent() == Extent::None {
         write_wrapped("", "A capture is not possible.", 0, width, out)?;
     }
-    let choice = format!(
-        "--attribution auto chooses {}: {}.",
-        diagnosis.attribution.method,
-        plain(&diagnosis.attribution.reason)
-    );
+    let methods = match diagnosis.attribution.methods.as_slice() {
+        [] => "nothing".to_owned(),
+        methods => methods.join(" and "),
+    };
+    let choice = format!("--attribution auto chooses {methods}: {}.", plain(&diagnosis.attribution.reason));
     write_wrapped("", &choice, 0, width, out)
 }
 
@@ -239,7 +239,7 @@ mod tests {
                     }],
                 ),
             ],
-            attribution: Choice { method: "sock_diag", reason: "no kernel program".to_owned() },
+            attribution: Choice { methods: vec!["sock_diag"], reason: "no kernel program".to_owned() },
         }
     }
 

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::{Answer, Capability};
 
-/// The method that a capture takes by itself.
+/// The methods that a capture takes by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Choice {
-    /// `ebpf`, `sock_diag`, `procfs` or `none`, as `--attribution` takes them.
-    pub method: &'static str,
+    /// `ebpf`, `sock_diag` and `procfs`, as `--attribution` takes them, the strongest first; none at all, if nothing works.
+    pub methods: Vec<&'static str>,
     /// Why no better one.
     pub reason: String,
 }
@@ -30,37 +30,39 @@ const EBPF: (&[&str], &[&str]) = (&["bpf.map", "bpf.classifier", "bpf.owner"], &
 pub(super) fn choose(capabilities: &[Capability]) -> Choice {
     let missing = |ids: &[&'static str]| ids.iter().copied().find(|id| !works(capabilities, id));
     let (all, one) = EBPF;
-    let lacking =
-        missing(all).or_else(|| one.iter().all(|id| !works(capabilities, id)).then_some("bpf.clsact"));
-    let Some(lacking) = lacking else {
-        let place = if works(capabilities, "bpf.tcx") { "tcx" } else { "tc clsact" };
-        return Choice {
-            method: "ebpf",
-            reason: format!("a kernel program at {place} tells the owner of every flow"),
-        };
-    };
-    let because = why(capabilities, lacking);
-    if works(capabilities, "sockets.sock_diag") {
-        let reason = format!("no kernel program ({because}); sockets are polled, short flows may be missed");
-        return Choice { method: "sock_diag", reason };
+    let no_hook = || one.iter().all(|id| !works(capabilities, id)).then_some("bpf.clsact");
+    let lacking = missing(all).or_else(no_hook);
+    let mut methods = Vec::new();
+    let mut reasons = Vec::new();
+    match lacking {
+        None => {
+            methods.push("ebpf");
+            let place = if works(capabilities, "bpf.tcx") { "tcx" } else { "tc clsact" };
+            reasons.push(format!("a kernel program at {place} sees the first packet of every flow"));
+        }
+        Some(id) => reasons.push(format!("no kernel program ({})", why(capabilities, id))),
     }
-    if works(capabilities, "sockets.proc_net") {
-        let diag = why(capabilities, "sockets.sock_diag");
-        let reason = format!(
-            "no kernel program ({because}), no sock_diag ({diag}); /proc/net is polled, short flows may be missed"
-        );
-        return Choice { method: "procfs", reason };
+    let lists = ["sockets.sock_diag", "sockets.proc_net"];
+    match lists.iter().position(|id| works(capabilities, id)) {
+        Some(place) => {
+            methods.push(if place == 0 { "sock_diag" } else { "procfs" });
+            if place > 0 {
+                reasons.push(format!("no sock_diag ({})", why(capabilities, "sockets.sock_diag")));
+            }
+            reasons.push(match lacking {
+                None => "lists of sockets have those that were open before".to_owned(),
+                Some(_) => "sockets are polled, short flows may be missed".to_owned(),
+            });
+        }
+        None => reasons.push("lists of sockets are closed to this user".to_owned()),
     }
-    Choice {
-        method: "none",
-        reason: format!("no kernel program ({because}); lists of sockets are closed, too"),
-    }
+    Choice { methods, reason: reasons.join("; ") }
 }
 
 pub(super) fn extent(capabilities: &[Capability], choice: &Choice) -> Extent {
     if !works(capabilities, "capture.packet_socket") || !works(capabilities, "capture.libpcap") {
         Extent::None
-    } else if choice.method == "ebpf" {
+    } else if choice.methods.contains(&"ebpf") {
         Extent::Full
     } else {
         Extent::Degraded
@@ -113,10 +115,10 @@ mod tests {
             .collect()
     }
 
-    fn chosen(broken: &[&str]) -> (&'static str, Extent) {
+    fn chosen(broken: &[&str]) -> (String, Extent) {
         let capabilities = all_but(broken);
         let choice = choose(&capabilities);
-        (choice.method, extent(&capabilities, &choice))
+        (choice.methods.join(" "), extent(&capabilities, &choice))
     }
 
     #[test]
@@ -130,16 +132,16 @@ mod tests {
 
     #[test]
     fn the_strongest_that_works_is_chosen() {
-        assert_eq!(chosen(&[]), ("ebpf", Extent::Full));
-        assert_eq!(chosen(&["bpf.tcx", "bpf.btf", "bpf.ring_buffer"]), ("ebpf", Extent::Full));
-        assert_eq!(chosen(&["bpf.clsact"]), ("ebpf", Extent::Full));
-        assert_eq!(chosen(&["bpf.clsact", "bpf.tcx"]), ("sock_diag", Extent::Degraded));
-        assert_eq!(chosen(&["bpf.map"]), ("sock_diag", Extent::Degraded));
-        assert_eq!(chosen(&["bpf.owner", "sockets.sock_diag"]), ("procfs", Extent::Degraded));
-        assert_eq!(
-            chosen(&["bpf.classifier", "sockets.sock_diag", "sockets.proc_net"]),
-            ("none", Extent::Degraded)
-        );
+        let expect = |broken: &[&str], methods: &str, extent: Extent| {
+            assert_eq!(chosen(broken), (methods.to_owned(), extent), "{broken:?}");
+        };
+        expect(&[], "ebpf sock_diag", Extent::Full);
+        expect(&["bpf.tcx", "bpf.btf", "bpf.ring_buffer"], "ebpf sock_diag", Extent::Full);
+        expect(&["bpf.clsact", "sockets.sock_diag"], "ebpf procfs", Extent::Full);
+        expect(&["bpf.clsact", "bpf.tcx"], "sock_diag", Extent::Degraded);
+        expect(&["bpf.map"], "sock_diag", Extent::Degraded);
+        expect(&["bpf.owner", "sockets.sock_diag"], "procfs", Extent::Degraded);
+        expect(&["bpf.classifier", "sockets.sock_diag", "sockets.proc_net"], "", Extent::Degraded);
         assert_eq!(chosen(&["capture.packet_socket"]).1, Extent::None);
     }
 

@@ -4,7 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
 use rustix::fd::OwnedFd;
 use rustix::net::netlink::SOCK_DIAG;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -13,80 +20,58 @@ use rustix::thread::CapabilitySet;
 
 use super::{Answer, Item};
 
-/// `NLMSG_ERROR` and `NLMSG_DONE` (include/uapi/linux/netlink.h).
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-
-/// `SOCK_DIAG_BY_FAMILY` (include/uapi/linux/sock_diag.h).
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// How long the kernel may take to answer, which it does at once.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether the kernel lists sockets over netlink.
 pub(super) fn sock_diag() -> (Answer, Vec<Item>) {
     let cost = "without kernel programs, owners come from the slower tables of /proc/net";
-    let ask = || -> io::Result<()> {
-        for (family, protocol) in
-            [(libc_family(AddressFamily::INET6), 6), (libc_family(AddressFamily::INET), 17)]
-        {
-            dump(family, protocol)?;
-        }
-        Ok(())
-    };
-    match ask() {
+    match dump(AF_INET6, IPPROTO_TCP).and_then(|()| dump(AF_INET, IPPROTO_UDP)) {
         Ok(()) => Answer::yes("TCP and UDP").alone(),
         Err(error) => Answer::failed(&error, CapabilitySet::empty(), cost).alone(),
     }
-}
-
-fn libc_family(family: AddressFamily) -> u8 {
-    u8::try_from(family.as_raw()).unwrap_or_default()
 }
 
 /// Asks for the sockets of a family and an IP protocol. The first answer tells whether the kernel can.
 fn dump(family: u8, protocol: u8) -> io::Result<()> {
     let socket: OwnedFd =
         socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(std::time::Duration::from_secs(2)))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
     send(&socket, &request(family, protocol), SendFlags::empty())?;
     let mut answer = [0; 64 << 10];
     let (_, length) = recv(&socket, &mut answer, RecvFlags::empty())?;
     verdict(answer.get(..length).unwrap_or_default())
 }
 
-/// A request to dump: `struct nlmsghdr`, then `struct inet_diag_req_v2` with every state and no address
-/// (include/uapi/linux/inet_diag.h).
+/// A request for the sockets of every state.
 fn request(family: u8, protocol: u8) -> Vec<u8> {
-    /// `NLM_F_REQUEST | NLM_F_DUMP`.
-    const FLAGS: u16 = 0x1 | 0x300;
-    const LENGTH: u32 = 16 + 8 + 48;
-    let mut bytes = Vec::new();
-    bytes.extend(LENGTH.to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(FLAGS.to_ne_bytes());
-    // Sequence and port.
-    bytes.extend([0; 8]);
-    bytes.extend([family, protocol, 0, 0]);
-    bytes.extend(u32::MAX.to_ne_bytes());
-    // Ends of the socket, which a dump does not ask for.
-    bytes.extend([0; 48]);
+    let socket_id = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
+    let request = InetRequest {
+        family,
+        protocol,
+        extensions: ExtensionFlags::empty(),
+        states: StateFlags::all(),
+        socket_id,
+    };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
     bytes
 }
 
 /// What the first message of an answer says. An empty list ends at once; how it ends tells whether it is one: both kinds
 /// of end carry the negated errno, or nothing but success.
 fn verdict(answer: &[u8]) -> io::Result<()> {
-    let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-    match kind {
-        Some(NLMSG_ERROR | NLMSG_DONE) => {
-            let number = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
-            match number {
-                Some(0) => Ok(()),
-                Some(number) => Err(io::Error::from_raw_os_error(number.saturating_neg())),
-                None => Err(io::ErrorKind::UnexpectedEof.into()),
-            }
-        }
-        Some(_) => Ok(()),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    let message = NetlinkBuffer::new_checked(answer).map_err(|_cut| cut())?;
+    if !matches!(message.message_type(), NLMSG_ERROR | NLMSG_DONE) {
+        return Ok(());
     }
+    let number = message.payload().first_chunk().copied().map(i32::from_ne_bytes).ok_or_else(cut)?;
+    if number == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(number.saturating_neg())) }
 }
 
 /// Whether the tables of sockets are readable. On Android they are closed to apps.
@@ -176,26 +161,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_has_the_lengths_that_it_states() {
-        let bytes = request(10, 6);
-        assert_eq!(bytes.len(), 72);
-        assert_eq!(u32::from_ne_bytes(bytes[..4].try_into().unwrap()), 72);
-        assert_eq!(bytes[16..20], [10, 6, 0, 0]);
-    }
-
-    #[test]
     fn an_error_is_told_from_a_list() {
-        let mut answer = [0; 36];
+        let message = |kind: u16, payload: &[u8]| {
+            let length = u32::try_from(16 + payload.len()).unwrap();
+            [&length.to_ne_bytes(), &kind.to_ne_bytes() as &[u8], &[0; 10], payload].concat()
+        };
         for end in [NLMSG_ERROR, NLMSG_DONE] {
-            answer[4..6].copy_from_slice(&end.to_ne_bytes());
-            answer[16..20].copy_from_slice(&(-2_i32).to_ne_bytes());
-            assert_eq!(verdict(&answer).unwrap_err().raw_os_error(), Some(2));
-            answer[16..20].fill(0);
-            assert!(verdict(&answer).is_ok());
-            assert!(verdict(&answer[..17]).is_err());
+            let refused = message(end, &(-2_i32).to_ne_bytes());
+            assert_eq!(verdict(&refused).unwrap_err().raw_os_error(), Some(2));
+            assert!(verdict(&message(end, &[0; 4])).is_ok());
+            assert!(verdict(&message(end, &[0; 3])).is_err());
         }
-        answer[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-        assert!(verdict(&answer).is_ok());
+        assert!(verdict(&message(20, &[0; 56])).is_ok());
         assert!(verdict(&[]).is_err());
     }
 
