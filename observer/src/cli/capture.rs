@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write as _};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,15 +12,16 @@ use super::selectors::Selectors;
 use super::{USAGE, now};
 use crate::live::confinement::{self, Confinement};
 use crate::live::privileges::{self, Need, Target};
-use crate::live::{self, Session};
+use crate::live::{self, Recording, Session};
 use crate::observation::FlowSink;
 use crate::pipeline;
+use crate::recording::{RecorderOptions, RecorderSummary, Rotation, SectionHeader};
 use crate::report::Run;
 use crate::report::json::{FlowLog, LiveLog};
 use crate::report::overview::Overview;
 use crate::report::text::LiveLines;
 use crate::source::live::{Live, LiveOptions, devices};
-use crate::source::{InputSummary, SourceError};
+use crate::source::{InputSummary, InterfaceInfo, SourceError};
 
 /// Where Android keeps the list of its packages.
 const PACKAGES: &str = "/data/system/packages.list";
@@ -58,6 +60,18 @@ pub(super) struct Arguments {
     /// End after this many frames
     #[arg(short, long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// Record the frames in this pcapng file, with their owners; `-` is standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Recording")]
+    write: Option<PathBuf>,
+    /// Begin another file when one has this many millions of bytes
+    #[arg(short = 'C', long, value_name = "MB", requires = "write", help_heading = "Recording")]
+    file_size: Option<NonZeroU64>,
+    /// Begin another file after this many seconds; its name is a pattern of strftime
+    #[arg(short = 'G', long, value_name = "SECONDS", requires = "write", help_heading = "Recording")]
+    rotate_seconds: Option<NonZeroU64>,
+    /// Keep this many files: with -C the oldest gives way, with -G alone the capture ends
+    #[arg(short = 'W', long, value_name = "FILES", requires = "write", help_heading = "Recording")]
+    file_count: Option<NonZeroU32>,
     /// Go on as this user once everything is open [default: whoever called sudo]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -80,6 +94,10 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     let judging = &arguments.judging;
+    if arguments.writes_to_stdout() && judging.format != Format::Text {
+        super::complain(&anyhow::anyhow!("standard output cannot take both the frames and the records"));
+        return Ok(ExitCode::from(USAGE));
+    }
     let mut options = judging.options()?;
     if judging.packages.is_none() && Path::new(PACKAGES).exists() {
         options.apps.load(Path::new(PACKAGES))?;
@@ -91,7 +109,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         }
         opened => opened?,
     };
-    let begun = Run { inputs: live.interfaces().iter().map(input).collect(), ..Run::default() };
+    let interfaces = live.interfaces();
+    let begun = Run { inputs: interfaces.iter().map(input).collect(), ..Run::default() };
     let target = Target::choose(arguments.user.as_deref(), |name| std::env::var(name).ok())?;
     let command = match (arguments.command.as_slice(), &target) {
         ([], _) => None,
@@ -104,7 +123,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
 
     let mut store = judging.store(now())?;
     let mut log = (judging.format == Format::Json).then(|| FlowLog::new(judging.secrets())).transpose()?;
-    let text = judging.format == Format::Text;
+    let text = judging.format == Format::Text && !arguments.writes_to_stdout();
     let mut overview = text.then(Overview::default);
     let mut lines = text.then(|| LiveLines::new(anstream::stdout()));
     let methods = BTreeSet::new();
@@ -127,15 +146,22 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         command,
         socket: Some(live::socket_path()),
     };
-    let running = session.start(|| arguments.confine())?;
+    let is_android = !session.apps.is_empty();
+    let mut running = session.start(|| arguments.confine())?;
+    let recorder = arguments.recorder(interfaces, is_android)?;
+    let recording = recorder
+        .map(|recorder| Recording::start(recorder, &mut running, options.selection.clone()))
+        .transpose()?;
     if !quiet {
         anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
     }
     options.live = Some(running.owners);
     let analyzed = pipeline::analyze(Box::new(running.source), &options, &mut sinks, &mut |_, _| {});
     let notes = running.rest.join();
+    let recorded = recording.map(Recording::finish);
     let mut run = analyzed?;
     run.assessment.notes.extend(notes);
+    run.assessment.notes.extend(recorded.iter().flat_map(notes_of));
     if let Some(store) = &mut store {
         store.finish(&run, now())?;
     }
@@ -145,21 +171,54 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     }
     match live_log {
         Some(log) => log.finish(&run)?,
+        None if arguments.writes_to_stdout() => {}
         None => judging.write(&run, log, overview)?,
     }
-    Ok(code)
+    match recorded.and_then(|recorded| recorded.error) {
+        Some(error) => Err(error.into()),
+        None => Ok(code),
+    }
 }
 
 impl Arguments {
     /// Leaves the process no files but those that the capture still needs.
     fn confine(&self) -> anyhow::Result<()> {
-        let mut write: Vec<_> = self.judging.db.iter().map(|path| folder_of(path)).collect();
+        let outputs = self.judging.db.iter().chain(self.write.iter().filter(|path| **path != Path::new("-")));
+        let mut write: Vec<_> = outputs.map(|path| folder_of(path)).collect();
         write.push(std::env::temp_dir());
         write.push(folder_of(&live::socket_path()));
         let packages = self.judging.packages.as_deref().unwrap_or(Path::new(PACKAGES));
         let read = Some(folder_of(packages)).filter(|folder| folder.is_dir()).into_iter().collect();
         say(confinement::confine(&Confinement { read, write })?.notes());
         Ok(())
+    }
+
+    /// Whether the frames go to standard output, so that nothing else may.
+    fn writes_to_stdout(&self) -> bool {
+        self.write.as_deref() == Some(Path::new("-"))
+    }
+
+    /// How to record, if at all.
+    fn recorder(
+        &self,
+        interfaces: Vec<InterfaceInfo>,
+        is_android: bool,
+    ) -> anyhow::Result<Option<RecorderOptions>> {
+        let Some(path) = &self.write else { return Ok(None) };
+        let system = rustix::system::uname();
+        let words = [system.sysname(), system.release()].map(|word| word.to_string_lossy().into_owned());
+        Ok(Some(RecorderOptions {
+            rotation: Rotation { size: self.file_size, seconds: self.rotate_seconds, files: self.file_count },
+            header: SectionHeader {
+                hardware: Some(system.machine().to_string_lossy().into_owned()),
+                system: Some(words.join(" ")),
+                application: Some(format!("observer {}", env!("CARGO_PKG_VERSION"))),
+                comment: None,
+            },
+            is_android,
+            interfaces: (0..).zip(interfaces).collect(),
+            ..RecorderOptions::new(path.clone(), now())
+        }))
     }
 
     fn live_options(&self) -> LiveOptions {
@@ -173,6 +232,20 @@ impl Arguments {
             count: self.count,
         }
     }
+}
+
+/// What there is to say of a recording.
+fn notes_of(recorded: &RecorderSummary) -> Vec<String> {
+    [
+        (recorded.left_out, "frames of other owners were not recorded"),
+        (recorded.early, "frames were recorded before their owners could be known"),
+        (recorded.markers_lost, "markers are not in the recording"),
+        (u64::from(recorded.full), "recording ended before the capture: it had all the files it may have"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect()
 }
 
 fn say(notes: Vec<String>) {
@@ -189,7 +262,7 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn input(interface: &crate::source::live::InterfaceInfo) -> InputSummary {
+fn input(interface: &InterfaceInfo) -> InputSummary {
     InputSummary {
         path: interface.name.clone(),
         format: "live".to_owned(),

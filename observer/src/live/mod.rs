@@ -11,6 +11,7 @@ mod control;
 pub mod leftovers;
 pub mod mounts;
 pub mod privileges;
+mod recording;
 mod socket;
 pub mod thread_state;
 
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 
 pub use self::attribution::AppsWatch;
 pub use self::command::{Command, CommandError};
+pub use self::recording::Recording;
 pub use self::socket::{MarkError, mark, socket_path, sockets};
 use crate::attribution::{AppDirectory, Attributor, LiveOwners};
 use crate::source::live::{Live, LiveControl, LiveSource};

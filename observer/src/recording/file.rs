@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::output::Output;
 use super::owners::Described;
 use super::pcapng::{BlockWriter, InterfaceBlock, PacketBlock, StatisticsBlock};
-use super::{InterfaceInfo, RecorderOptions, RecordingError};
-use crate::source::{Frame, InterfaceIndex, LinkType};
+use super::{RecorderOptions, RecordingError};
+use crate::source::{Frame, InterfaceIndex, InterfaceInfo, LinkType};
 use crate::time::Timestamp;
 
 /// Apps that a file is known to name; then they are named again, which does no harm.

@@ -35,7 +35,7 @@ pub use self::rotate::Rotation;
 pub use self::thread::RecorderHandle;
 
 use crate::attribution::Owner;
-use crate::source::{InterfaceIndex, LinkType};
+use crate::source::{InterfaceIndex, InterfaceInfo};
 use crate::time::Timestamp;
 
 /// What a unit of the timestamps in a file is.
@@ -46,19 +46,6 @@ pub enum Precision {
     Nano,
     /// Microseconds, which PCAPdroid takes all timestamps for: it does not look at the resolution.
     Micro,
-}
-
-/// An interface that frames are captured on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InterfaceInfo {
-    /// Its name, as the system has it.
-    pub name: String,
-    /// What its frames begin with.
-    pub link_type: LinkType,
-    /// Bytes captured of a frame at most; 0 is no limit.
-    pub snaplen: u32,
-    /// The filter expression that its frames passed.
-    pub filter: Option<String>,
 }
 
 /// What is recorded, and where.

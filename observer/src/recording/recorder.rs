@@ -10,9 +10,9 @@ use super::file::{CaptureFile, Interface, Interfaces};
 use super::owners::{Described, Lookup, Owners};
 use super::pcapng::cut;
 use super::rotate::{Names, Rotation, Step};
-use super::{InterfaceInfo, RecorderOptions, RecorderSummary, RecordingError};
+use super::{RecorderOptions, RecorderSummary, RecordingError};
 use crate::decode::Decoder;
-use crate::source::{Frame, FrameBatch, InterfaceIndex, Metadata};
+use crate::source::{Frame, FrameBatch, InterfaceIndex, InterfaceInfo, Metadata};
 use crate::time::Timestamp;
 
 /// Markers that wait for their packet.

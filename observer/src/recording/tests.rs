@@ -13,7 +13,8 @@ use super::*;
 use crate::attribution::{Confidence, Method, Owner};
 use crate::decode::FiveTuple;
 use crate::source::{
-    self, Annotations, Dialect, Frame, FrameBatch, FrameRecord, LinkDirection, Metadata, RecordedOwner,
+    self, Annotations, Dialect, Frame, FrameBatch, FrameRecord, LinkDirection, LinkType, Metadata,
+    RecordedOwner,
 };
 
 /// 2026-11-22 10:00 UTC.

@@ -5,9 +5,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::recorder::{Recorder, Recording};
-use super::{Answer, InterfaceInfo, RecorderOptions, RecorderSummary, RecordingError};
+use super::{Answer, RecorderOptions, RecorderSummary, RecordingError};
 use crate::decode::FiveTuple;
-use crate::source::{FrameBatch, InterfaceIndex};
+use crate::source::{FrameBatch, InterfaceIndex, InterfaceInfo};
 use crate::time::Timestamp;
 
 /// Batches that may wait before the thread takes them.

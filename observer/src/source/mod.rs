@@ -41,6 +41,19 @@ pub struct LinkType(pub u16);
 /// An interface of the run: a dense index over all interfaces of all inputs.
 pub type InterfaceIndex = u32;
 
+/// An interface that frames are captured on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceInfo {
+    /// Its name, as the system has it.
+    pub name: String,
+    /// What its frames begin with.
+    pub link_type: LinkType,
+    /// Bytes captured of a frame at most; 0 is no limit.
+    pub snaplen: u32,
+    /// The filter expression that its frames passed.
+    pub filter: Option<String>,
+}
+
 /// Which way a frame crossed its interface, where the capture says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkDirection {

@@ -10,8 +10,10 @@ use pcap::{Active, Capture, Linktype, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::outbound::Outbound;
-use super::{InterfaceInfo, LiveOptions, lock, now};
-use crate::source::{FrameBatch, FrameRecord, InputSummary, InterfaceIndex, LinkType, SourceError};
+use super::{LiveOptions, lock, now};
+use crate::source::{
+    FrameBatch, FrameRecord, InputSummary, InterfaceIndex, InterfaceInfo, LinkType, SourceError,
+};
 use crate::time::Timestamp;
 
 /// Frames of a batch at most.
@@ -147,7 +149,8 @@ impl Opened {
         }
         let capture = capture.setnonblock().map_err(failed)?;
         let link_type = link_type(capture.get_datalink());
-        let info = InterfaceInfo { name: name.to_owned(), link_type, snaplen: options.snaplen };
+        let filter = Some(options.expression.clone()).filter(|expression| !expression.is_empty());
+        let info = InterfaceInfo { name: name.to_owned(), link_type, snaplen: options.snaplen, filter };
         let outbound = Outbound::new(&device, link_type);
         Ok(Self { capture, info, outbound })
     }

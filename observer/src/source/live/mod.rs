@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 pub use self::interface::{Device, devices};
 use self::interface::{Opened, Reading};
-use super::{Damage, FrameBatch, FrameNumber, InputSummary, LinkType, Metadata, Source, SourceError};
+use super::{Damage, FrameBatch, FrameNumber, InputSummary, InterfaceInfo, Metadata, Source, SourceError};
 use crate::time::Timestamp;
 
 /// Batches of all interfaces that may wait to be analysed.
@@ -57,17 +57,6 @@ impl Default for LiveOptions {
             count: None,
         }
     }
-}
-
-/// What is told about an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InterfaceInfo {
-    /// Its name.
-    pub name: String,
-    /// What its frames begin with.
-    pub link_type: LinkType,
-    /// Bytes that are kept of a frame.
-    pub snaplen: u32,
 }
 
 /// Interfaces that are open and whose kernel rings fill, but which nobody reads yet.
