@@ -7,9 +7,12 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+
 use super::judging::{Format, Judging};
 use super::selectors::Selectors;
 use super::{USAGE, now};
+use crate::attribution::{Choice, PACKAGES_LIST, PackageWatch, attributors};
 use crate::live::confinement::{self, Confinement};
 use crate::live::privileges::{self, Need, Target};
 use crate::live::{self, Recording, Session};
@@ -19,12 +22,10 @@ use crate::recording::{RecorderOptions, RecorderSummary, Rotation, SectionHeader
 use crate::report::Run;
 use crate::report::json::{FlowLog, LiveLog};
 use crate::report::overview::Overview;
+use crate::report::plain::plain;
 use crate::report::text::LiveLines;
 use crate::source::live::{Live, LiveOptions, devices};
 use crate::source::{InputSummary, InterfaceInfo, SourceError};
-
-/// Where Android keeps the list of its packages.
-const PACKAGES: &str = "/data/system/packages.list";
 
 /// Observe live traffic: which app sends what, protected how, and what that breaks
 ///
@@ -60,6 +61,9 @@ pub(super) struct Arguments {
     /// End after this many frames
     #[arg(short, long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// How to find out whose a flow is; `auto` takes the strongest that the system allows
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
+    attribution: Method,
     /// Record the frames in this pcapng file, with their owners; `-` is standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Recording")]
     write: Option<PathBuf>,
@@ -81,6 +85,34 @@ pub(super) struct Arguments {
     selectors: Selectors,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Method {
+    Auto,
+    /// Kernel programs: every flow, from its first packet
+    Ebpf,
+    /// Netlink's socket tables: short flows may be missed
+    #[value(name = "sock_diag")]
+    SockDiag,
+    /// /proc/net: the same, slower
+    Procfs,
+    /// What the frames themselves say
+    Recorded,
+    None,
+}
+
+impl From<Method> for Choice {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Auto => Self::Auto,
+            Method::Ebpf => Self::Ebpf,
+            Method::SockDiag => Self::SockDiag,
+            Method::Procfs => Self::Procfs,
+            Method::Recorded => Self::Recorded,
+            Method::None => Self::None,
+        }
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   observer capture -i wlan0 --package com.example.shop --db run.db
@@ -99,8 +131,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         return Ok(ExitCode::from(USAGE));
     }
     let mut options = judging.options()?;
-    if judging.packages.is_none() && Path::new(PACKAGES).exists() {
-        options.apps.load(Path::new(PACKAGES))?;
+    let packages = judging.packages.as_deref().unwrap_or(Path::new(PACKAGES_LIST));
+    if judging.packages.is_none() && packages.exists() {
+        options.apps.load(packages)?;
     }
     let live = match Live::open(&arguments.live_options()) {
         Err(error @ SourceError::Filter { .. }) => {
@@ -109,6 +142,11 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         }
         opened => opened?,
     };
+    let attribution = attributors(arguments.attribution.into())?;
+    for note in attribution.notes.iter().filter(|_| !quiet) {
+        anstream::eprintln!("observer: warning: {}", plain(note));
+    }
+    let methods: BTreeSet<_> = attribution.allowed.iter().map(|attributor| attributor.method()).collect();
     let interfaces = live.interfaces();
     let begun = Run { inputs: interfaces.iter().map(input).collect(), ..Run::default() };
     let target = Target::choose(arguments.user.as_deref(), |name| std::env::var(name).ok())?;
@@ -126,7 +164,6 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     let text = judging.format == Format::Text && !arguments.writes_to_stdout();
     let mut overview = text.then(Overview::default);
     let mut lines = text.then(|| LiveLines::new(anstream::stdout()));
-    let methods = BTreeSet::new();
     let out = BufWriter::new(io::stdout());
     let mut live_log = (judging.format == Format::Jsonl)
         .then(|| LiveLog::new(&begun, &methods, judging.secrets(), out))
@@ -138,11 +175,12 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     sinks.extend(lines.as_mut().map(|lines| lines as &mut dyn FlowSink));
     sinks.extend(live_log.as_mut().map(|log| log as &mut dyn FlowSink));
 
+    let mut watch = PackageWatch::new(packages);
     let session = Session {
         live,
-        attributors: Vec::new(),
+        attributors: attribution.allowed,
         apps: std::mem::take(&mut options.apps),
-        apps_watch: None,
+        apps_watch: Some(Box::new(move || watch.changed())),
         command,
         socket: Some(live::socket_path()),
     };
@@ -160,6 +198,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     let notes = running.rest.join();
     let recorded = recording.map(Recording::finish);
     let mut run = analyzed?;
+    run.assessment.notes.extend(attribution.notes);
     run.assessment.notes.extend(notes);
     run.assessment.notes.extend(recorded.iter().flat_map(notes_of));
     if let Some(store) = &mut store {
@@ -187,7 +226,7 @@ impl Arguments {
         let mut write: Vec<_> = outputs.map(|path| folder_of(path)).collect();
         write.push(std::env::temp_dir());
         write.push(folder_of(&live::socket_path()));
-        let packages = self.judging.packages.as_deref().unwrap_or(Path::new(PACKAGES));
+        let packages = self.judging.packages.as_deref().unwrap_or(Path::new(PACKAGES_LIST));
         let read = Some(folder_of(packages)).filter(|folder| folder.is_dir()).into_iter().collect();
         say(confinement::confine(&Confinement { read, write })?.notes());
         Ok(())
