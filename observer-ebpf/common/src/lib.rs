@@ -71,6 +71,8 @@ pub mod map {
 pub const TC_PRIORITY: u16 = 1;
 /// The handle of our tc filter: `ob`.
 pub const TC_HANDLE: u32 = 0x6f62;
+/// The handle of our tc filter on a clsact qdisc that was made for it, and goes with it if nothing else is there.
+pub const TC_HANDLE_OWN_QDISC: u32 = 0x6f63;
 
 /// Bytes of the ring buffer: 4,500 events; the user side reads several times a second.
 pub const RING_BYTES: u32 = 512 * 1024;

@@ -5,6 +5,8 @@
 
 mod android;
 mod app;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod ebpf;
 mod live;
 mod recorded;
 mod selection;

@@ -44,11 +44,16 @@ impl OwnerTable {
         let key = (transport, local, remote);
         let seen = self.sockets.entry(key).or_default();
         let known = seen.iter_mut().rev().find(|known| known.owner.method == owner.method);
-        // Kernel programs report a socket once: another report of its ends is another socket.
-        let known = known
-            .filter(|known| *known.owner == owner && (owner.method != Method::Ebpf || known.first == first));
-        if let Some(known) = known {
+        // Kernel programs report a socket's beginning: another one is another socket, and the same one says more of it.
+        let same = |known: &Seen| match owner.method {
+            Method::Ebpf => known.first == first,
+            _ => *known.owner == owner,
+        };
+        if let Some(known) = known.filter(|known| same(known)) {
             known.last = known.last.max(last);
+            if *known.owner != owner {
+                known.owner = Arc::new(owner);
+            }
             return;
         }
         seen.push(Seen { first, last, owner: Arc::new(owner) });
@@ -208,6 +213,17 @@ mod tests {
         // Idle for an hour, the same socket goes on: it has no new report.
         assert_eq!(uids(&table, &flow, 3_600_000, 3_600_100), [10_124]);
         assert_eq!(uids(&table, &flow, 500, 600), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn what_is_learned_later_of_a_socket_replaces_what_was_known() {
+        let (local, remote) = ("10.0.0.1:80", Some("192.0.2.9:5000"));
+        // The listener's uid, then that of who accepted.
+        let table = table([
+            seen(Method::Ebpf, 0, local, remote, 1_000, 1_000),
+            seen(Method::Ebpf, 33, local, remote, 1_000, 1_005),
+        ]);
+        assert_eq!(uids(&table, &flow("192.0.2.9:5000", "10.0.0.1:80"), 1_000, 1_100), [33]);
     }
 
     #[test]

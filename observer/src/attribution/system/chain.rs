@@ -1,11 +1,13 @@
 //! Which attributors look at the running system: those that were asked for, or the strongest that it allows.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::clock;
 use super::process::Processes;
 use super::procfs::{self, Procfs};
 use super::sock_diag::SockDiag;
-use crate::attribution::{Attributor, AttributorError, Method};
+use crate::attribution::ebpf::EbpfAttributor;
+use crate::attribution::{Attributor, AttributorError, Sighting};
 
 /// How owners are looked for while a capture runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,14 +44,15 @@ pub struct Attributors {
 /// attributors.
 pub fn attributors(choice: Choice) -> Result<Attributors, AttributorError> {
     let processes = Arc::new(Mutex::new(Processes::new()));
+    let mut notes = Vec::new();
     let allowed = match choice {
         Choice::Auto => return Ok(strongest(&processes)),
-        Choice::Ebpf => vec![ebpf(&processes)?],
+        Choice::Ebpf => vec![ebpf(&processes, &mut notes)?],
         Choice::SockDiag => vec![sock_diag(&processes)?],
         Choice::Procfs => vec![tables(procfs::ALL, &processes)?],
         Choice::Recorded | Choice::None => Vec::new(),
     };
-    Ok(Attributors { allowed, notes: Vec::new() })
+    Ok(Attributors { allowed, notes })
 }
 
 /// Kernel programs see flows with their first packet. Netlink, besides them, knows the sockets that were open before, and
@@ -57,7 +60,7 @@ pub fn attributors(choice: Choice) -> Result<Attributors, AttributorError> {
 fn strongest(processes: &Arc<Mutex<Processes>>) -> Attributors {
     let mut allowed: Vec<Box<dyn Attributor>> = Vec::new();
     let mut notes = Vec::new();
-    match ebpf(processes) {
+    match ebpf(processes, &mut notes) {
         Ok(attributor) => allowed.push(attributor),
         Err(error) => notes.push(format!("{error}; attribution by polling: short flows may be missed")),
     }
@@ -82,9 +85,20 @@ fn strongest(processes: &Arc<Mutex<Processes>>) -> Attributors {
     Attributors { allowed, notes }
 }
 
-/// The one place where kernel programs join.
-fn ebpf(_processes: &Arc<Mutex<Processes>>) -> Result<Box<dyn Attributor>, AttributorError> {
-    Err(AttributorError { method: Method::Ebpf, reason: "this build has no kernel programs".to_owned() })
+/// Kernel programs know a process by its number: what else there is to know of it stands in `/proc`.
+fn ebpf(
+    processes: &Arc<Mutex<Processes>>,
+    notes: &mut Vec<String>,
+) -> Result<Box<dyn Attributor>, AttributorError> {
+    let processes = Arc::clone(processes);
+    let complete = move |sightings: &mut [Sighting]| {
+        let mut processes = processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.begin_round(clock::now());
+        sightings.iter_mut().for_each(|sighting| processes.complete(&mut sighting.owner, None));
+    };
+    let attributor = EbpfAttributor::open(complete)?;
+    notes.extend(attributor.notes().iter().map(|note| format!("processes: {note}")));
+    Ok(Box::new(attributor))
 }
 
 fn sock_diag(processes: &Arc<Mutex<Processes>>) -> Result<Box<dyn Attributor>, AttributorError> {
@@ -101,6 +115,7 @@ fn tables(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribution::Method;
 
     fn methods(choice: Choice) -> Vec<Method> {
         attributors(choice).unwrap().allowed.iter().map(|attributor| attributor.method()).collect()
