@@ -13,6 +13,7 @@ use crate::live::privileges::names;
 const USED: CapabilitySet = CapabilitySet::NET_RAW
     .union(CapabilitySet::NET_ADMIN)
     .union(CapabilitySet::BPF)
+    .union(CapabilitySet::PERFMON)
     .union(CapabilitySet::SYS_PTRACE)
     .union(CapabilitySet::DAC_READ_SEARCH);
 
@@ -36,8 +37,9 @@ pub(super) fn capabilities() -> (Answer, Vec<Item>) {
 }
 
 fn answer_of(held: CapabilitySet) -> Answer {
-    // What CAP_BPF allows, CAP_SYS_ADMIN allows as well.
-    let covered = if held.contains(CapabilitySet::SYS_ADMIN) { held | CapabilitySet::BPF } else { held };
+    // What these two allow, CAP_SYS_ADMIN allows as well.
+    let split = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    let covered = if held.contains(CapabilitySet::SYS_ADMIN) { held | split } else { held };
     let lacking = USED - covered;
     if lacking.is_empty() {
         return Answer::yes(format!("{}, and others", names(USED)));
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn what_is_lacking_is_named() {
         assert!(answer_of(USED).is_yes());
-        let old = USED - CapabilitySet::BPF;
+        let old = USED - CapabilitySet::BPF - CapabilitySet::PERFMON;
         assert!(answer_of(old | CapabilitySet::SYS_ADMIN).is_yes(), "as before CAP_BPF");
         let Answer::No { reason, .. } = answer_of(CapabilitySet::NET_RAW | CapabilitySet::CHOWN) else {
             panic!()

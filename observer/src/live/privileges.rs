@@ -198,6 +198,8 @@ pub enum Need {
     ReadProcesses,
     /// Android's packages.list is readable for its own group alone, and is replaced at every installation.
     ReadPackages,
+    /// The cgroup of a command under observation lies in a directory of root's.
+    RemoveCgroup,
     /// Rotated files and the database's journal go into directories that belong to other users than root.
     WriteOutputs,
 }
@@ -210,7 +212,7 @@ impl Need {
             Self::FollowInterfaces => CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN,
             Self::ReadProcesses => CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH,
             Self::ReadPackages => CapabilitySet::DAC_READ_SEARCH,
-            Self::WriteOutputs => CapabilitySet::DAC_OVERRIDE,
+            Self::RemoveCgroup | Self::WriteOutputs => CapabilitySet::DAC_OVERRIDE,
         }
     }
 
@@ -221,6 +223,7 @@ impl Need {
             Self::FollowInterfaces => "puts the egress program onto interfaces that appear, and takes it off",
             Self::ReadProcesses => "reads which process holds a socket",
             Self::ReadPackages => "reads the list of packages again when it changes",
+            Self::RemoveCgroup => "removes the cgroup of its command",
             Self::WriteOutputs => "writes its files into directories of other users",
         }
     }
