@@ -1,6 +1,8 @@
 //! Tests over the public API and the binary.
 
 mod captures;
+#[cfg(target_os = "linux")]
+mod cleanup;
 mod cli;
 #[cfg(target_os = "linux")]
 mod doctor;

@@ -6,6 +6,8 @@ mod analyze;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod capture;
 #[cfg(all(feature = "live", target_os = "linux"))]
+mod cleanup;
+#[cfg(all(feature = "live", target_os = "linux"))]
 mod doctor;
 mod judging;
 #[cfg(all(feature = "live", target_os = "linux"))]
@@ -81,6 +83,8 @@ enum Command {
     #[cfg(all(feature = "live", target_os = "linux"))]
     Capture(capture::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
+    Cleanup(cleanup::Arguments),
+    #[cfg(all(feature = "live", target_os = "linux"))]
     Doctor(doctor::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Mark(mark::Arguments),
@@ -98,6 +102,8 @@ pub fn main() -> ExitCode {
         Command::Analyze(command) => analyze::run(&command, arguments.output.quiet),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Capture(command) => capture::run(&command, arguments.output.quiet),
+        #[cfg(all(feature = "live", target_os = "linux"))]
+        Command::Cleanup(command) => cleanup::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Doctor(command) => doctor::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]

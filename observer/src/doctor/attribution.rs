@@ -25,7 +25,8 @@ pub enum Extent {
 }
 
 /// What takes a kernel program to attribute flows: all of the first, and one of the second.
-const EBPF: (&[&str], &[&str]) = (&["bpf.map", "bpf.classifier", "bpf.owner"], &["bpf.clsact", "bpf.tcx"]);
+const EBPF: (&[&str], &[&str]) =
+    (&["bpf.map", "bpf.classifier", "bpf.owner", "bpf.programs"], &["bpf.clsact", "bpf.tcx"]);
 
 pub(super) fn choose(capabilities: &[Capability]) -> Choice {
     let missing = |ids: &[&'static str]| ids.iter().copied().find(|id| !works(capabilities, id));
@@ -139,6 +140,7 @@ mod tests {
         expect(&["bpf.tcx", "bpf.btf", "bpf.ring_buffer"], "ebpf sock_diag", Extent::Full);
         expect(&["bpf.clsact", "sockets.sock_diag"], "ebpf procfs", Extent::Full);
         expect(&["bpf.clsact", "bpf.tcx"], "sock_diag", Extent::Degraded);
+        expect(&["bpf.programs"], "sock_diag", Extent::Degraded);
         expect(&["bpf.map"], "sock_diag", Extent::Degraded);
         expect(&["bpf.owner", "sockets.sock_diag"], "procfs", Extent::Degraded);
         expect(&["bpf.classifier", "sockets.sock_diag", "sockets.proc_net"], "", Extent::Degraded);

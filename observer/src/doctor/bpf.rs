@@ -12,10 +12,12 @@ use aya::programs::tc::{SchedClassifier, TcAttachType, TcError, qdisc_add_clsact
 use aya::programs::{ProgramError, ProgramType};
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported};
 use nix::sched::{CloneFlags, unshare};
+use observer_ebpf_common::program;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 
 use super::{Answer, Item, security};
+use crate::attribution::ebpf::{self, Probe};
 
 /// What is lost without any kernel program.
 const POLLING: &str = "attribution by polling: short flows may be missed";
@@ -38,6 +40,37 @@ pub(super) fn classifier() -> (Answer, Vec<Item>) {
         Ok(false) => Answer::no("the kernel has no programs for tc (CONFIG_NET_CLS_BPF)", POLLING).alone(),
         Err(error) => Answer::failed(&error, CapabilitySet::BPF | CapabilitySet::NET_ADMIN, POLLING).alone(),
     }
+}
+
+/// Whether the kernel's verifier takes the programs of observer. Each is loaded, none is attached.
+pub(super) fn programs() -> (Answer, Vec<Item>) {
+    let needed = CapabilitySet::BPF | CapabilitySet::NET_ADMIN | CapabilitySet::PERFMON;
+    match ebpf::probe() {
+        Ok(probes) => judge(&probes),
+        // The probe above tells the kernel's reason in its own word.
+        Err(_) if !security::effective().contains(needed) => {
+            let refused: io::Error = rustix::io::Errno::PERM.into();
+            Answer::failed(&refused, needed, POLLING).alone()
+        }
+        Err(error) => Answer::no(error.reason, POLLING).alone(),
+    }
+}
+
+/// One program at tc egress is enough: the others are for kernels that are older.
+fn judge(probes: &[Probe]) -> (Answer, Vec<Item>) {
+    let loaded = |probe: &&Probe| probe.outcome.is_ok();
+    let egress = |probe: &&Probe| probe.program.starts_with(program::EGRESS_PREFIX);
+    let count = probes.iter().filter(loaded).count();
+    let refusals = probes.iter().filter_map(|probe| {
+        let reason = probe.outcome.as_ref().err()?;
+        Some(Item { name: probe.program.trim_start_matches("observer_").to_owned(), value: reason.clone() })
+    });
+    let answer = if probes.iter().filter(egress).any(|probe| probe.outcome.is_ok()) {
+        Answer::yes(format!("{count} of {}", probes.len()))
+    } else {
+        Answer::no("the kernel refuses every program at tc egress", POLLING)
+    };
+    (answer, refusals.collect())
 }
 
 /// Whether a program sees whose a packet is.
@@ -159,6 +192,24 @@ mod tests {
     fn an_unknown_setting_is_shown_as_it_is() {
         assert_eq!(meaning("2"), "bpf() takes CAP_BPF");
         assert_eq!(meaning("7"), "unprivileged_bpf_disabled is \"7\"");
+    }
+
+    #[test]
+    fn one_program_at_egress_is_enough() {
+        let probe = |program: &str, outcome: Result<(), &str>| Probe {
+            program: program.to_owned(),
+            outcome: outcome.map(|()| (Some(100), Some(200))).map_err(str::to_owned),
+        };
+        let (answer, items) = judge(&[
+            probe("observer_connect4", Err("unknown func bpf_x#99")),
+            probe("observer_egress", Err("invalid argument")),
+            probe("observer_egress_legacy", Ok(())),
+        ]);
+        assert_eq!(answer, Answer::yes("1 of 3"));
+        let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["connect4", "egress"]);
+        let (answer, _) = judge(&[probe("observer_connect4", Ok(())), probe("observer_egress", Err("no"))]);
+        assert!(matches!(answer, Answer::No { .. }), "{answer:?}");
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub const PROBES: &[Probe] = &[
     probe("bpf.map", "bpf() makes maps", Topic::Bpf, bpf::map),
     probe("bpf.classifier", "bpf() loads programs", Topic::Bpf, bpf::classifier),
     probe("bpf.owner", "uid and socket cookie", Topic::Bpf, bpf::owner),
+    probe("bpf.programs", "observer's programs", Topic::Bpf, bpf::programs),
     probe("bpf.clsact", "tc clsact", Topic::Bpf, bpf::clsact),
     probe("bpf.tcx", "tcx", Topic::Bpf, bpf::tcx),
     probe("bpf.ring_buffer", "ring buffer", Topic::Bpf, bpf::ring_buffer),
