@@ -1,6 +1,6 @@
 //! The sockets seen while a capture runs, by their ends and times: ports are used again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -10,6 +10,9 @@ use crate::time::Timestamp;
 
 /// Sockets that are remembered; the oldest give way.
 const MAX_SIGHTINGS: usize = 256 << 10;
+
+/// Addresses of this system that are remembered; it has some dozen.
+const MAX_ADDRESSES: usize = 4096;
 
 /// How far the clock of a capture and that of a sighting may differ, in nanoseconds.
 const SKEW: i64 = 10_000_000;
@@ -34,6 +37,8 @@ pub struct OwnerTable {
     sockets: HashMap<Key, Vec<Seen>, foldhash::fast::RandomState>,
     /// In the order in which they became known.
     order: VecDeque<Key>,
+    /// Addresses that sockets are bound to: those of this system.
+    own: HashSet<IpAddr, foldhash::fast::RandomState>,
     dropped: u64,
 }
 
@@ -41,6 +46,9 @@ impl OwnerTable {
     /// Remembers a socket. A sighting of one that is known already with the same owner prolongs it.
     pub fn add(&mut self, sighting: Sighting) {
         let Sighting { transport, local, remote, first, last, owner, .. } = sighting;
+        if !local.ip.is_unspecified() && self.own.len() < MAX_ADDRESSES {
+            self.own.insert(local.ip);
+        }
         let key = (transport, local, remote);
         let seen = self.sockets.entry(key).or_default();
         let known = seen.iter_mut().rev().find(|known| known.owner.method == owner.method);
@@ -76,16 +84,24 @@ impl OwnerTable {
     }
 
     /// The owners of the flow between the ends of `five_tuple` from `start` to `end`: the best of each method, the strongest
-    /// method first. The originator's socket goes before the responder's where both are of this system.
+    /// method first.
+    ///
+    /// Where the originator is of this system, only its socket counts: that of the responder receives what somebody else
+    /// sends, and a socket that is bound to all addresses is not at the other end of what goes out.
     #[must_use]
     pub fn owners(&self, five_tuple: &FiveTuple, start: Timestamp, end: Timestamp) -> Vec<Arc<SocketOwner>> {
         let FiveTuple { transport, source, destination } = *five_tuple;
-        let connected = [(source, Some(destination)), (destination, Some(source))];
-        let unconnected = [source, destination].into_iter().flat_map(|end| {
-            [end.ip, any(end.ip), IpAddr::V6(Ipv6Addr::UNSPECIFIED)].map(|ip| (Endpoint { ip, ..end }, None))
+        let ends: &[_] = match (self.is_own(source.ip), self.is_own(destination.ip)) {
+            (true, _) => &[(source, destination)],
+            (false, true) => &[(destination, source)],
+            (false, false) => &[(source, destination), (destination, source)],
+        };
+        let connected = ends.iter().map(|(local, remote)| (*local, Some(*remote)));
+        let unconnected = ends.iter().flat_map(|(end, _)| {
+            [end.ip, any(end.ip), IpAddr::V6(Ipv6Addr::UNSPECIFIED)].map(|ip| (Endpoint { ip, ..*end }, None))
         });
         let mut owners: Vec<Arc<SocketOwner>> = Vec::new();
-        for (local, remote) in connected.into_iter().chain(unconnected) {
+        for (local, remote) in connected.chain(unconnected) {
             let Some(seen) = self.sockets.get(&(transport, local, remote)) else { continue };
             for method in [Method::Ebpf, Method::SockDiag, Method::Procfs] {
                 if owners.iter().any(|known| known.method == method) {
@@ -96,6 +112,11 @@ impl OwnerTable {
         }
         owners.sort_by_key(|owner| owner.method);
         owners
+    }
+
+    /// Whether `ip` is known to be an address of this system.
+    fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.own.contains(&ip)
     }
 
     /// The owners of sockets that were connected to `address` between `from` and `until`.
@@ -239,6 +260,19 @@ mod tests {
             seen(Method::Ebpf, 2, "127.0.0.1:5000", Some("127.0.0.1:80"), 1_000, 1_000),
         ]);
         assert_eq!(uids(&table, &flow("127.0.0.1:5000", "127.0.0.1:80"), 1_000, 1_100), [2]);
+    }
+
+    #[test]
+    fn who_only_listens_owns_nothing_that_goes_out() {
+        let table = table([
+            seen(Method::SockDiag, 3, "0.0.0.0:443", None, 0, 5_000),
+            seen(Method::SockDiag, 4, "10.0.0.1:22", None, 0, 5_000),
+            seen(Method::SockDiag, 5, "127.0.0.1:8080", Some("127.0.0.1:5000"), 0, 5_000),
+        ]);
+        assert_eq!(uids(&table, &flow("10.0.0.1:5000", "192.0.2.9:443"), 1_000, 1_200), [] as [u32; 0]);
+        assert_eq!(uids(&table, &flow("192.0.2.9:22", "10.0.0.1:443"), 1_000, 1_200), [3]);
+        // The client of a flow within this system was not seen: its server is not the one who sent.
+        assert_eq!(uids(&table, &flow("127.0.0.1:5000", "127.0.0.1:8080"), 1_000, 1_200), [] as [u32; 0]);
     }
 
     #[test]
