@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::clock;
 use super::process::Processes;
 use super::procfs::{self, Procfs};
 use super::sock_diag::SockDiag;
 use crate::attribution::ebpf::EbpfAttributor;
 use crate::attribution::{Attributor, AttributorError, Sighting};
+use crate::source::live::now;
 
 /// How owners are looked for while a capture runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ fn ebpf(
     let processes = Arc::clone(processes);
     let complete = move |sightings: &mut [Sighting]| {
         let mut processes = processes.lock().unwrap_or_else(PoisonError::into_inner);
-        processes.begin_round(clock::now());
+        processes.begin_round(now());
         sightings.iter_mut().for_each(|sighting| processes.complete(&mut sighting.owner, None));
     };
     let attributor = EbpfAttributor::open(complete)?;
@@ -115,7 +115,8 @@ fn tables(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attribution::Method;
+    use crate::attribution::system::namespace::{CLIENTS, Program, SERVERS, within};
+    use crate::attribution::{Method, OwnerTable};
 
     fn methods(choice: Choice) -> Vec<Method> {
         attributors(choice).unwrap().allowed.iter().map(|attributor| attributor.method()).collect()
@@ -141,12 +142,52 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_noted_and_replaced() {
-        let Attributors { allowed, notes } = attributors(Choice::Auto).unwrap();
-        let methods: Vec<_> = allowed.iter().map(|one| one.method()).collect();
-        assert!(methods.is_sorted());
-        for method in [Method::Ebpf, Method::SockDiag] {
-            let noted = notes.iter().any(|note| note.starts_with(&method.to_string()));
-            assert_ne!(methods.contains(&method), noted, "{methods:?} {notes:?}");
-        }
+        let chosen = || {
+            let Attributors { allowed, notes } = attributors(Choice::Auto).unwrap();
+            let methods: Vec<_> = allowed.iter().map(|one| one.method()).collect();
+            assert!(methods.is_sorted());
+            for method in [Method::Ebpf, Method::SockDiag] {
+                let noted = notes.iter().any(|note| note.starts_with(&method.to_string()));
+                assert_ne!(methods.contains(&method), noted, "{methods:?} {notes:?}");
+            }
+        };
+        // With root, kernel programs are attached: to interfaces of the test's own.
+        if rustix::process::geteuid().is_root() { within(chosen) } else { chosen() }
+    }
+
+    #[test]
+    fn what_kernel_programs_see_is_completed() {
+        within(|| {
+            let Ok(Attributors { mut allowed, .. }) = attributors(Choice::Ebpf) else {
+                eprintln!("SKIPPED, and nothing was tested: no kernel programs");
+                return;
+            };
+            let _servers = Program::new(10_200, SERVERS);
+            let clients = Program::new(10_123, CLIENTS);
+            let mut sightings = Vec::new();
+            for attributor in &mut allowed {
+                attributor.poll(&[], &mut sightings).unwrap();
+            }
+            let mut table = OwnerTable::default();
+            sightings.into_iter().for_each(|sighting| table.add(sighting));
+            let now = now();
+            for (name, flow) in &clients.flows {
+                // Of a socket that was only connected, nothing has gone out.
+                if matches!(name.as_str(), "udp4" | "udp6" | "udp-mapped") {
+                    continue;
+                }
+                let owners = table.owners(flow, now, now);
+                let found: Vec<_> = owners.iter().map(|owner| (owner.method, owner.uid)).collect();
+                assert_eq!(found, [(Method::Ebpf, Some(10_123))], "{name}");
+                let owner = &owners[0];
+                if let Some(pid) = owner.pid {
+                    assert_eq!(pid, clients.pid(), "{name}");
+                    assert!(
+                        owner.process.as_ref().is_some_and(|path| path.contains("/python3")),
+                        "{owner:?}"
+                    );
+                }
+            }
+        });
     }
 }

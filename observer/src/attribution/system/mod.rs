@@ -4,7 +4,6 @@
 //! counted.
 
 mod chain;
-mod clock;
 #[cfg(test)]
 mod namespace;
 mod packages;

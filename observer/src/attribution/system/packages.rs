@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-use super::clock;
 use crate::attribution::AppDirectory;
+use crate::source::live::now;
 use crate::time::Timestamp;
 
 /// Where Android keeps its list.
@@ -103,7 +103,7 @@ impl PackageWatch {
                 Err(error) => tracing::debug!(%error, "no package list"),
             }
         }
-        if self.from_file { None } else { self.ask(clock::now()) }
+        if self.from_file { None } else { self.ask(now()) }
     }
 
     fn read_events(&mut self) {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::clock;
 use super::process::Processes;
 use crate::attribution::{Attributor, AttributorError, Confidence, Method, Sighting, SocketOwner};
 use crate::decode::{Endpoint, FiveTuple, Transport};
+use crate::source::live::now;
 use crate::time::Timestamp;
 
 /// Bytes that are read of one table: some 50,000 rows.
@@ -154,7 +154,7 @@ impl Attributor for Procfs {
     }
 
     fn poll(&mut self, opened: &[FiveTuple], sightings: &mut Vec<Sighting>) -> Result<(), AttributorError> {
-        let now = clock::now();
+        let now = now();
         self.opened |= !opened.is_empty();
         if !self.is_due(now) {
             return Ok(());
@@ -311,7 +311,7 @@ mod tests {
             );
             let mut table = OwnerTable::default();
             sightings.into_iter().for_each(|sighting| table.add(sighting));
-            let now = clock::now();
+            let now = now();
             for (name, flow) in &clients.flows {
                 let owners = table.owners(flow, now, now);
                 let found: Vec<_> = owners.iter().map(|owner| (owner.uid, owner.pid)).collect();
@@ -339,7 +339,7 @@ show('ping', sock, ('127.0.0.1', sock.getsockname()[1]))
             procfs.poll(&[], &mut sightings).unwrap();
             let mut table = OwnerTable::default();
             sightings.into_iter().for_each(|sighting| table.add(sighting));
-            let now = clock::now();
+            let now = now();
             let owners = table.owners(&flow, now, now);
             assert_eq!(owners.first().and_then(|owner| owner.pid), Some(ping.pid()));
         });
