@@ -68,6 +68,8 @@ pub struct Losses {
     pub dropped_frames: u64,
     /// Frames that were read.
     pub frames: u64,
+    /// Sockets whose owners the running system could not tell in time.
+    pub lost_sockets: u64,
 }
 
 /// A finding that is not held against anybody.

@@ -88,6 +88,12 @@ fn doubt(policy: &Policy, memory: &Memory, judge: &Judge, losses: Losses) -> Opt
     if losses.dropped_frames > thresholds.dropped_frames {
         reasons.push(format!("the capturing system lost {} frames", losses.dropped_frames));
     }
+    if losses.lost_sockets > 0 {
+        reasons.push(format!(
+            "the owners of {} sockets were lost on the way from the kernel",
+            losses.lost_sockets
+        ));
+    }
     let share = percent(memory.unattributed_bytes, memory.bytes);
     if judge.has_owners() && share > u64::from(thresholds.unattributed_percent) {
         reasons.push(format!("{share} % of the bytes ({} flows) have no owner", memory.unattributed_flows));

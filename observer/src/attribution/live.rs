@@ -25,6 +25,7 @@ pub struct LiveOwners {
     apps: RwLock<AppDirectory>,
     opened: SyncSender<FiveTuple>,
     unasked: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl LiveOwners {
@@ -32,8 +33,13 @@ impl LiveOwners {
     #[must_use]
     pub fn new(apps: AppDirectory) -> (Self, Receiver<FiveTuple>) {
         let (opened, begun) = sync_channel(OPENED);
-        let owners =
-            Self { table: Mutex::default(), apps: RwLock::new(apps), opened, unasked: AtomicU64::new(0) };
+        let owners = Self {
+            table: Mutex::default(),
+            apps: RwLock::new(apps),
+            opened,
+            unasked: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        };
         (owners, begun)
     }
 
@@ -48,6 +54,17 @@ impl LiveOwners {
     #[must_use]
     pub fn unasked(&self) -> u64 {
         self.unasked.load(Ordering::Relaxed)
+    }
+
+    /// Sockets that attributors lost on their way here: the kernel's ring was full.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Attributors have lost so many sockets.
+    pub fn set_lost(&self, lost: u64) {
+        self.lost.store(lost, Ordering::Relaxed);
     }
 
     /// Remembers what attributors saw.

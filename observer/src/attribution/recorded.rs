@@ -32,13 +32,21 @@ pub fn owner_of(recorded: &RecordedOwner, directory: &AppDirectory) -> Owner {
 #[must_use]
 pub fn owner_of_socket(socket: &SocketOwner, directory: &AppDirectory) -> Owner {
     let how = (socket.method, socket.confidence);
-    let owner = named(socket.uid, !directory.is_empty(), socket.unit.as_ref(), how, directory);
+    let unit = socket.unit.as_ref().filter(|unit| is_app(unit));
+    let owner = named(socket.uid, !directory.is_empty(), unit, how, directory);
     Owner {
         user: owner.user.clone().or_else(|| socket.user.clone()),
         pid: socket.pid,
         process: socket.process.clone(),
         ..owner
     }
+}
+
+/// Whether a systemd unit is a program's own, by which people know it: a service, or the scope that a desktop gives to an
+/// app. A login's session holds whatever is run in it.
+fn is_app(unit: &str) -> bool {
+    unit.ends_with(".service") && !unit.starts_with("user@")
+        || unit.starts_with("app-") && unit.ends_with(".scope")
 }
 
 /// The owner that a uid stands for, without a process. The same number is another user elsewhere: uid 1000 of a desktop is a

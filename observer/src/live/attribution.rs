@@ -91,15 +91,6 @@ impl Watcher {
                 }
             }
         }
-        for attributor in &self.attributors {
-            if let lost @ 1.. = attributor.lost() {
-                let method = attributor.method();
-                self.notes.push(format!("{lost} sockets were lost on the way from {method} to the observer"));
-            }
-        }
-        if let unasked @ 1.. = self.owners.unasked() {
-            self.notes.push(format!("{unasked} flows began faster than their owners could be asked for"));
-        }
         self.notes
     }
 
@@ -125,6 +116,7 @@ impl Watcher {
                 false
             }
         });
+        self.owners.set_lost(self.attributors.iter().map(|attributor| attributor.lost()).sum());
         let seen = sightings.len();
         if seen > 0 {
             self.owners.add(sightings);

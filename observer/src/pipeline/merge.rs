@@ -173,7 +173,21 @@ impl Merge {
         totals.dropped_by_limit.extend(limits);
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
-        let losses = Losses { dropped_frames: totals.dropped_by_kernel, frames: totals.frames };
+        let live = self.live.as_deref();
+        totals.dropped_by_ring = live.map(LiveOwners::lost);
+        if let Some(live) = live {
+            for (name, count) in [("owners of sockets", live.dropped()), ("flows to ask for", live.unasked())]
+            {
+                if count > 0 {
+                    totals.dropped_by_limit.insert(name.to_owned(), count);
+                }
+            }
+        }
+        let losses = Losses {
+            dropped_frames: totals.dropped_by_kernel,
+            frames: totals.frames,
+            lost_sockets: totals.dropped_by_ring.unwrap_or(0),
+        };
         let mut assessment = self.assessor.finish(losses);
         for (name, count) in &assessment.dropped_by_limit {
             *totals.dropped_by_limit.entry(name.clone()).or_default() += count;

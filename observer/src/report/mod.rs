@@ -34,6 +34,8 @@ pub struct Totals {
     pub duplicates: u64,
     /// Frames that the capturing system lost.
     pub dropped_by_kernel: u64,
+    /// Sockets whose owners were lost on the way from the kernel; `None` where no system was asked.
+    pub dropped_by_ring: Option<u64>,
     /// Things that a named limit dropped, e.g. `flows evicted`, `reassembly bytes`.
     pub dropped_by_limit: BTreeMap<String, u64>,
     /// Malformed messages by protocol and field, e.g. `tls: record length`.

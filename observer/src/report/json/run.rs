@@ -180,6 +180,8 @@ pub(super) struct SummaryRecord<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     skipped: &'a BTreeMap<String, u64>,
     duplicates: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     inconclusive: Option<String>,
 }
@@ -196,6 +198,8 @@ struct Findings {
 #[derive(Serialize)]
 struct Dropped<'a> {
     kernel: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ring: Option<u64>,
     limit: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     limits: &'a BTreeMap<String, u64>,
@@ -230,6 +234,7 @@ impl<'a> SummaryRecord<'a> {
             suppressed: run.assessment.suppressed.len(),
             dropped: Dropped {
                 kernel: run.totals.dropped_by_kernel,
+                ring: run.totals.dropped_by_ring,
                 limit: run.totals.dropped_by_limit.values().sum(),
                 limits: &run.totals.dropped_by_limit,
             },
@@ -240,6 +245,7 @@ impl<'a> SummaryRecord<'a> {
             malformed: &run.totals.malformed,
             skipped: &run.totals.skipped,
             duplicates,
+            notes: &run.assessment.notes,
             inconclusive: run.doubt(),
         }
     }

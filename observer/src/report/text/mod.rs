@@ -204,7 +204,7 @@ fn say(style: Style, word: &str, sentence: &str, out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-/// What was read, and what the tester ought to know of the policy.
+/// What was read, and what the tester ought to know of the run and of the policy.
 fn inputs(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     for input in &run.inputs {
         let mut line = format!("{}: {}", plain(&input.path), count(input.frames, "frame"));
@@ -221,7 +221,7 @@ fn inputs(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     }
     for note in &run.assessment.notes {
         for (place, line) in wrapped(&plain(note), 72).iter().enumerate() {
-            writeln!(out, "{} {line}", if place == 0 { "Policy:" } else { "       " })?;
+            writeln!(out, "{} {line}", if place == 0 { "Note:" } else { "     " })?;
         }
     }
     Ok(())
