@@ -162,6 +162,57 @@ fn a_thread_that_keeps_its_powers_ends_the_run() {
     assert!(notes.iter().any(|note| note == "no_new_privs does not hold on all threads"), "{notes:?}");
 }
 
+/// What a capture does under another user, in a network namespace of its own: it says what the threads may, and how it
+/// observes a command.
+const CAPTURE: &str = r#"
+ip link set lo up
+"$0" capture -i lo --db run.db -w run.pcapng >text 2>said &
+capture=$!
+for try in $(seq 100); do grep -q 'capturing on' said && break; sleep 0.1; done
+grep -hE '^(Uid|CapEff|NoNewPrivs):' /proc/$capture/task/*/status
+kill -INT $capture
+wait $capture
+"$0" capture -i lo -- sh -c 'echo pid $PPID' 2>said
+"#;
+
+#[test]
+fn a_capture_runs_as_the_caller_of_sudo_and_leaves_nothing_behind() {
+    if !is_root("a_capture_runs_as_the_caller_of_sudo_and_leaves_nothing_behind") {
+        return;
+    }
+    let (directory, _) = directory(10123);
+    let output = Command::new("unshare")
+        .args(["--net", "bash", "-c", CAPTURE, env!("CARGO_BIN_EXE_observer-under-test")])
+        .current_dir(directory.path())
+        .env("SUDO_UID", "10123")
+        .env("SUDO_GID", "10123")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let values = |key: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(key));
+        lines.map(|value| value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    let users = values("Uid:");
+    assert!(users.len() > 3, "{output:?}");
+    assert!(users.iter().all(|uids| uids == "10123 10123 10123 10123"), "{users:?}");
+    assert!(values("NoNewPrivs:").iter().all(|value| value == "1"));
+    let effective: Vec<u64> =
+        values("CapEff:").iter().map(|bits| u64::from_str_radix(bits, 16).unwrap()).collect();
+    let with: Vec<_> = effective.iter().filter(|bits| **bits != 0).collect();
+    assert_eq!(with, [&NEEDED], "the thread that looks for owners, and no other: {effective:x?}");
+    for name in ["run.db", "run.pcapng"] {
+        let metadata = fs::metadata(directory.path().join(name)).unwrap();
+        assert_eq!((metadata.uid(), metadata.permissions().mode() & 0o7777), (10123, 0o600), "{name}");
+    }
+    let pid: u32 = values("pid ").first().unwrap_or_else(|| panic!("{output:?}")).parse().unwrap();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    for line in mounts.lines().filter(|line| line.contains(" cgroup2 ")) {
+        let cgroup = format!("{}/observer-{pid}", line.split(' ').nth(1).unwrap());
+        assert!(!Path::new(&cgroup).exists(), "{cgroup} is left over");
+    }
+}
+
 /// Whether the kernel has Landlock; says so loudly where it does not.
 fn confined(answer: &Value) -> bool {
     let notes = answer["notes"].as_array().expect("notes");

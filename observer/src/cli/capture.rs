@@ -155,7 +155,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         (words, Target::Become(user)) => Some(live::Command::spawn(words, Some((user.uid, user.gid)))?),
         (words, Target::Stay { .. }) => Some(live::Command::spawn(words, None)?),
     };
-    let needs = [Need::FollowInterfaces, Need::ReadProcesses, Need::ReadPackages];
+    let mut needs = vec![Need::FollowInterfaces, Need::ReadProcesses, Need::ReadPackages];
+    needs.extend(command.as_ref().map(|_| Need::RemoveCgroup));
     say(privileges::lower(target, &needs)?.notes());
     options.selection = arguments.selectors.selection(command.as_ref().map(live::Command::cgroup));
 
@@ -226,6 +227,8 @@ impl Arguments {
         let mut write: Vec<_> = outputs.map(|path| folder_of(path)).collect();
         write.push(std::env::temp_dir());
         write.push(folder_of(&live::socket_path()));
+        let hierarchy = || live::mounts::find("cgroup2");
+        write.extend(Some(()).filter(|()| !self.command.is_empty()).and_then(|()| hierarchy()));
         let packages = self.judging.packages.as_deref().unwrap_or(Path::new(PACKAGES_LIST));
         let read = Some(folder_of(packages)).filter(|folder| folder.is_dir()).into_iter().collect();
         say(confinement::confine(&Confinement { read, write })?.notes());

@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 
 pub use self::attribution::AppsWatch;
 pub use self::command::{Command, CommandError};
+use self::privileges::{Need, PrivilegesError};
 pub use self::recording::Recording;
 pub use self::socket::{MarkError, mark, socket_path, sockets};
 use crate::attribution::{AppDirectory, Attributor, LiveOwners};
@@ -58,8 +59,11 @@ impl Session {
     /// process what only that one needs.
     ///
     /// # Errors
-    /// When the socket for markers cannot be made, and those of `confine`.
-    pub fn start<E: From<MarkError>>(self, confine: impl FnOnce() -> Result<(), E>) -> Result<Running, E> {
+    /// When the socket for markers cannot be made, or capabilities not be given up, and those of `confine`.
+    pub fn start<E: From<MarkError> + From<PrivilegesError>>(
+        self,
+        confine: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Running, E> {
         let (owners, begun) = LiveOwners::new(self.apps);
         let owners = Arc::new(owners);
         let (finish, finished) = attribution::finish_line();
@@ -68,6 +72,8 @@ impl Session {
         let watcher = std::thread::spawn(move || watcher.run());
         let listener = self.socket.as_deref().map(socket::listen).transpose()?;
         confine()?;
+        // The watcher keeps the others; who reads what strangers sent has none of them.
+        privileges::shed(&[Need::RemoveCgroup, Need::WriteOutputs])?;
         let (mut source, control) = self.live.start();
         source.before_end(Box::new(move || finish.wait()));
         let beside = control.clone();

@@ -310,6 +310,20 @@ pub fn lower(target: Target, needs: &[Need]) -> Result<Lowered, PrivilegesError>
     Ok(Lowered { target, kept, lacking, no_new_privileges, bounded })
 }
 
+/// Gives up, for the calling thread and those that it spawns from here on, all but the capabilities of `needs`.
+///
+/// What [`lower`] did not keep does not come back by that.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn shed(needs: &[Need]) -> Result<(), PrivilegesError> {
+    let last = last_capability();
+    let wanted = needs.iter().fold(CapabilitySet::empty(), |all, need| all | need.capabilities(last));
+    let keep = wanted & thread::capabilities(None).map_err(call("capget"))?.permitted;
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    thread::set_capabilities(None, sets).map_err(call("capset"))
+}
+
 /// Takes all but `keep` out of the bounding set. Says whether that was allowed.
 fn bound(keep: CapabilitySet, last: u32) -> Result<bool, PrivilegesError> {
     for number in 0..=last {
