@@ -8,31 +8,26 @@ use crate::flow::FlowLimits;
 
 /// Equal for both directions of a flow within its tunnel, and for both sides of a 464XLAT translator (RFC 6877) on the device: there a
 /// packet shows once as IPv4 from 192.0.0.0/29 (RFC 7335) and once as IPv6 to 64:ff9b::/96 (RFC 6052).
+///
+/// Integers alone: every packet has two keys made, compared and hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
-    transport: Transport,
-    low: Endpoint,
-    high: Endpoint,
+    /// The addresses, the end with the lower one first.
+    low: u128,
+    high: u128,
+    /// The ports of both ends and the transport.
+    ports: u64,
+    /// Whether the addresses are IPv6 ones.
+    versions: (bool, bool),
     context: u64,
 }
 
 /// Integers of fixed width only: derived hashes differ between machines.
 impl Hash for FlowKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let bits = |ip| match ip {
-            IpAddr::V4(ip) => u128::from(ip.to_bits()),
-            IpAddr::V6(ip) => ip.to_bits(),
-        };
-        let transport = match self.transport {
-            Transport::Icmp => 1,
-            Transport::IcmpEcho => 0x200,
-            Transport::Tcp => 6,
-            Transport::Udp => 17,
-            Transport::Other(number) => 0x100 | u64::from(number),
-        };
-        state.write_u128(bits(self.low.ip));
-        state.write_u128(bits(self.high.ip));
-        state.write_u64(u64::from(self.low.port) << 48 | u64::from(self.high.port) << 32 | transport);
+        state.write_u128(self.low);
+        state.write_u128(self.high);
+        state.write_u64(self.ports);
         state.write_u64(self.context);
     }
 }
@@ -42,8 +37,22 @@ impl FlowKey {
     #[must_use]
     pub fn new(five_tuple: &FiveTuple, tunnels: &TunnelPath) -> Self {
         let (source, destination) = untranslated(five_tuple.source, five_tuple.destination);
+        let (source, destination) = (parts(source), parts(destination));
         let (low, high) = if source <= destination { (source, destination) } else { (destination, source) };
-        Self { transport: five_tuple.transport, low, high, context: tunnels.context }
+        let transport = match five_tuple.transport {
+            Transport::Icmp => 1,
+            Transport::IcmpEcho => 0x200,
+            Transport::Tcp => 6,
+            Transport::Udp => 17,
+            Transport::Other(number) => 0x100 | u64::from(number),
+        };
+        Self {
+            low: low.1,
+            high: high.1,
+            ports: u64::from(low.2) << 48 | u64::from(high.2) << 32 | transport,
+            versions: (low.0, high.0),
+            context: tunnels.context,
+        }
     }
 
     /// The same outside any tunnel; `None` if that is what it is.
@@ -57,6 +66,14 @@ impl FlowKey {
     pub fn shard(&self) -> usize {
         let hash = foldhash::fast::FixedState::default().hash_one(Self { context: 0, ..*self });
         usize::try_from(hash >> 32).unwrap_or(0) % FlowLimits::SHARDS
+    }
+}
+
+/// Whether the address is an IPv6 one, its bits, and the port.
+fn parts(end: Endpoint) -> (bool, u128, u16) {
+    match end.ip {
+        IpAddr::V4(ip) => (false, u128::from(ip.to_bits()), end.port),
+        IpAddr::V6(ip) => (true, ip.to_bits(), end.port),
     }
 }
 

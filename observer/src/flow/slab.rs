@@ -15,10 +15,10 @@ pub(super) struct Slab<T, const LISTS: usize> {
 
 struct Slot<T> {
     value: Option<T>,
-    list: usize,
     touched: Tick,
     previous: u32,
     next: u32,
+    list: u8,
 }
 
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ impl<T, const LISTS: usize> Slab<T, LISTS> {
 
     /// Adds an entry at the end of `list`; its index.
     pub(super) fn insert(&mut self, value: T, list: usize, tick: Tick) -> u32 {
-        let slot = Slot { value: Some(value), list, touched: tick, previous: NONE, next: NONE };
+        let slot = Slot { value: Some(value), touched: tick, previous: NONE, next: NONE, list: 0 };
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(place) = self.slots.get_mut(index as usize) {
@@ -66,7 +66,7 @@ impl<T, const LISTS: usize> Slab<T, LISTS> {
 
     /// The list of an entry and when it was last touched.
     pub(super) fn place(&self, index: u32) -> Option<(usize, Tick)> {
-        self.slots.get(index as usize).map(|slot| (slot.list, slot.touched))
+        self.slots.get(index as usize).map(|slot| (usize::from(slot.list), slot.touched))
     }
 
     /// Moves an entry to the end of `list`.
@@ -74,7 +74,7 @@ impl<T, const LISTS: usize> Slab<T, LISTS> {
         let at_end = self.ends.get(list).is_some_and(|ends| ends.last == index);
         if let Some(slot) = self.slots.get_mut(index as usize) {
             slot.touched = tick;
-            if at_end && slot.list == list {
+            if at_end && usize::from(slot.list) == list {
                 return;
             }
         }
@@ -107,13 +107,13 @@ impl<T, const LISTS: usize> Slab<T, LISTS> {
             slot.next = index;
         }
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            (slot.list, slot.previous, slot.next) = (list, previous, NONE);
+            (slot.list, slot.previous, slot.next) = (u8::try_from(list).unwrap_or(u8::MAX), previous, NONE);
         }
     }
 
     fn unlink(&mut self, index: u32) {
         let Some(slot) = self.slots.get(index as usize) else { return };
-        let (list, previous, next) = (slot.list, slot.previous, slot.next);
+        let (list, previous, next) = (usize::from(slot.list), slot.previous, slot.next);
         if let Some(slot) = self.slots.get_mut(previous as usize) {
             slot.next = next;
         }

@@ -1,11 +1,13 @@
 //! The open flows of one shard.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashTable;
+
 use super::assembler::Output;
-use super::duplicate::Recent;
+use super::duplicate::{Recent, Trail};
 use super::key::FlowKey;
 use super::slab::Slab;
 use super::tcp::{Tcp, TcpSegment};
@@ -13,7 +15,8 @@ use super::{
     CloseReason, ClosedFlow, Counts, Data, Direction, FlowHandler, FlowInfo, FlowLimits, Gap, Interest,
 };
 use crate::decode::{Packet, Segment, Transport};
-use crate::time::Tick;
+use crate::source::{FrameNumber, RecordedOwner};
+use crate::time::{Tick, Timestamp};
 
 /// Contradicting owners that are kept for a flow.
 const MAX_OWNERS: usize = 4;
@@ -46,21 +49,43 @@ impl Class {
 /// The open flows of one shard.
 pub struct FlowTable<S> {
     limits: FlowLimits,
-    index: HashMap<FlowKey, u32, foldhash::fast::RandomState>,
+    /// Flows by their keys, which the entries hold.
+    index: HashTable<Place>,
+    hasher: foldhash::fast::RandomState,
     /// Boxed: a list of flows that grows copies a pointer for each, not all that is known of it.
     flows: Slab<Box<Entry<S>>, 5>,
+    recent: Recent,
     held: usize,
     evicted: u64,
 }
 
+/// Where a flow is, and the hash of its key: the index grows without a look at the entries.
+#[derive(Clone, Copy)]
+struct Place {
+    hash: u32,
+    flow: u32,
+}
+
+impl Place {
+    /// The hash with as many bits as the index looks at.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// An open flow. There may be hundreds of thousands: what few of them need is behind a pointer.
 struct Entry<S> {
-    key: FlowKey,
+    info: FlowInfo,
     /// The key of the same flow within a tunnel, where the capture shows both.
-    inside: Option<FlowKey>,
-    flow: ClosedFlow,
+    inside: Option<Box<FlowKey>>,
+    last_frame: FrameNumber,
+    end: Timestamp,
+    counts: [Counts; 2],
+    duplicates: u64,
+    owners: Vec<Arc<RecordedOwner>>,
     interest: Interest,
-    tcp: Option<Tcp>,
-    recent: Recent,
+    tcp: Option<Box<Tcp>>,
+    trail: Trail,
     state: S,
 }
 
@@ -68,7 +93,15 @@ impl<S> FlowTable<S> {
     /// An empty table.
     #[must_use]
     pub fn new(limits: FlowLimits) -> Self {
-        Self { limits, index: HashMap::default(), flows: Slab::new(), held: 0, evicted: 0 }
+        Self {
+            limits,
+            index: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            flows: Slab::new(),
+            recent: Recent::default(),
+            held: 0,
+            evicted: 0,
+        }
     }
 
     /// Flows that were evicted because the table was full.
@@ -85,17 +118,18 @@ impl<S> FlowTable<S> {
             // What flows hold whose time has come must not count, whenever somebody lets them end.
             self.advance(tick, handler);
         }
-        let live = self.live(&key, packet, segment.as_ref(), tick, handler);
-        let index = match live.or_else(|| self.outside(&key, packet, tick)) {
+        let hash = self.hash(&key);
+        let live = self.live(&key, hash, packet, segment.as_ref(), tick, handler);
+        let index = match live.or_else(|| self.outside(&key, hash, packet, tick)) {
             Some(index) => index,
-            None => self.open(key, packet, segment.as_ref(), tick, handler),
+            None => self.open(hash, packet, segment.as_ref(), tick, handler),
         };
         let Some(entry) = self.flows.get_mut(index) else { return };
-        let forward = entry.flow.info.is_forward(packet);
+        let forward = entry.info.is_forward(packet);
         let direction = if forward { Direction::ToResponder } else { Direction::ToOriginator };
-        own(&mut entry.flow, packet);
-        if entry.recent.is_duplicate(packet, forward, tick) {
-            entry.flow.duplicates = entry.flow.duplicates.saturating_add(1);
+        own(&mut entry.owners, packet);
+        if self.recent.is_duplicate(&mut entry.trail, packet, forward, tick) {
+            entry.duplicates = entry.duplicates.saturating_add(1);
             return;
         }
         entry.count(packet, direction);
@@ -131,16 +165,40 @@ impl<S> FlowTable<S> {
         }
     }
 
+    fn hash(&self, key: &FlowKey) -> u32 {
+        let [a, b, c, d, ..] = self.hasher.hash_one(key).to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d])
+    }
+
+    fn find(&self, key: &FlowKey, hash: u32) -> Option<u32> {
+        let is_it = |place: &Place| {
+            place.hash == hash && self.flows.get(place.flow).is_some_and(|flow| flow.has(key))
+        };
+        self.index.find(Place::spread(hash), is_it).map(|place| place.flow)
+    }
+
+    fn add(&mut self, hash: u32, flow: u32) {
+        let spread = |place: &Place| Place::spread(place.hash);
+        self.index.insert_unique(Place::spread(hash), Place { hash, flow }, spread);
+    }
+
+    fn forget(&mut self, hash: u32, flow: u32) {
+        if let Ok(place) = self.index.find_entry(Place::spread(hash), |place| place.flow == flow) {
+            place.remove();
+        }
+    }
+
     /// The open flow of a packet. Ends one whose time has come or whose five-tuple is being reused.
     fn live<H: FlowHandler<State = S>>(
         &mut self,
         key: &FlowKey,
+        hash: u32,
         packet: &Packet<'_>,
         segment: Option<&TcpSegment<'_>>,
         tick: Tick,
         handler: &mut H,
     ) -> Option<u32> {
-        let index = *self.index.get(key)?;
+        let index = self.find(key, hash)?;
         let (list, touched) = self.flows.place(index)?;
         let class = Class::ALL.get(list).copied().unwrap_or(Class::OtherIdle);
         let end = touched.after(class.timeout(&self.limits));
@@ -149,7 +207,7 @@ impl<S> FlowTable<S> {
             return None;
         }
         let entry = self.flows.get_mut(index)?;
-        let forward = entry.flow.info.is_forward(packet);
+        let forward = entry.info.is_forward(packet);
         let direction = if forward { Direction::ToResponder } else { Direction::ToOriginator };
         let reused = matches!((&entry.tcp, segment), (Some(tcp), Some(segment)) if tcp.is_reused_by(direction, segment));
         if reused {
@@ -160,21 +218,22 @@ impl<S> FlowTable<S> {
     }
 
     /// The plain flow that a tunnelled packet repeats; from now on the tunnelled ones belong to it.
-    fn outside(&mut self, key: &FlowKey, packet: &Packet<'_>, tick: Tick) -> Option<u32> {
-        let index = *self.index.get(&key.outside()?)?;
+    fn outside(&mut self, key: &FlowKey, hash: u32, packet: &Packet<'_>, tick: Tick) -> Option<u32> {
+        let outside = key.outside()?;
+        let index = self.find(&outside, self.hash(&outside))?;
         let entry = self.flows.get_mut(index)?;
-        let forward = entry.flow.info.is_forward(packet);
-        if entry.inside.is_some() || !entry.recent.has_twin(packet, forward, tick) {
+        let forward = entry.info.is_forward(packet);
+        if entry.inside.is_some() || !self.recent.has_twin(&entry.trail, packet, forward, tick) {
             return None;
         }
-        entry.inside = Some(*key);
-        self.index.insert(*key, index);
+        entry.inside = Some(Box::new(*key));
+        self.add(hash, index);
         Some(index)
     }
 
     fn open<H: FlowHandler<State = S>>(
         &mut self,
-        key: FlowKey,
+        hash: u32,
         packet: &Packet<'_>,
         segment: Option<&TcpSegment<'_>>,
         tick: Tick,
@@ -186,34 +245,27 @@ impl<S> FlowTable<S> {
         }
         let info = FlowInfo::of(packet, segment.map(|segment| segment.flags));
         let state = handler.opened(&info);
-        let tcp = segment.map(|_| Tcp::new());
+        let tcp = segment.map(|_| Box::new(Tcp::new()));
         let class = match packet.five_tuple.transport {
             Transport::Tcp => Class::TcpIdle,
             Transport::Udp => Class::UdpIdle,
             Transport::Icmp | Transport::IcmpEcho | Transport::Other(_) => Class::OtherIdle,
         };
-        let flow = ClosedFlow {
+        let entry = Entry {
             info,
+            inside: None,
             last_frame: packet.frame,
             end: packet.timestamp,
-            closed_at: tick,
-            reason: CloseReason::EndOfInput,
             counts: [Counts::default(); 2],
-            tcp: None,
             duplicates: 0,
             owners: Vec::new(),
-        };
-        let entry = Entry {
-            key,
-            inside: None,
-            flow,
             interest: Interest::More,
             tcp,
-            recent: Recent::default(),
+            trail: Trail::default(),
             state,
         };
         let index = self.flows.insert(Box::new(entry), class as usize, tick);
-        self.index.insert(key, index);
+        self.add(hash, index);
         index
     }
 
@@ -240,36 +292,45 @@ impl<S> FlowTable<S> {
         handler: &mut H,
     ) {
         let Some(entry) = self.flows.remove(index) else { return };
-        let mut entry = *entry;
-        self.index.remove(&entry.key);
+        self.forget(self.hash(&entry.key()), index);
         if let Some(inside) = &entry.inside {
-            self.index.remove(inside);
+            self.forget(self.hash(inside), index);
         }
-        if let Some(mut tcp) = entry.tcp.take() {
-            let (frame, end) = (entry.flow.last_frame, entry.flow.end);
-            let Entry { flow, interest, state, .. } = &mut entry;
-            tcp.flush(frame, end, &mut self.held, &mut |direction, output| {
-                deliver(&flow.info, interest, state, handler, direction, output);
+        let Entry { info, last_frame, end, counts, duplicates, owners, mut interest, tcp, mut state, .. } =
+            *entry;
+        let tcp = tcp.map(|mut tcp| {
+            tcp.flush(last_frame, end, &mut self.held, &mut |direction, output| {
+                deliver(&info, &mut interest, &mut state, handler, direction, output);
             });
-            entry.flow.tcp = Some(tcp.summary());
-        }
-        (entry.flow.reason, entry.flow.closed_at) = (reason, at);
-        handler.closed(entry.flow, entry.state);
+            tcp.summary()
+        });
+        let flow =
+            ClosedFlow { info, last_frame, end, closed_at: at, reason, counts, tcp, duplicates, owners };
+        handler.closed(flow, state);
     }
 }
 
 impl<S> Slab<Box<Entry<S>>, 5> {
     /// Breaks ties between flows that were touched at the same tick.
     fn first_frame(&self, index: u32) -> u64 {
-        self.get(index).map_or(0, |entry| entry.flow.last_frame)
+        self.get(index).map_or(0, |entry| entry.last_frame)
     }
 }
 
 impl<S> Entry<S> {
+    fn key(&self) -> FlowKey {
+        FlowKey::new(&self.info.five_tuple, &self.info.tunnels)
+    }
+
+    /// Whether packets with this key belong to it.
+    fn has(&self, key: &FlowKey) -> bool {
+        self.key() == *key || self.inside.as_deref() == Some(key)
+    }
+
     fn count(&mut self, packet: &Packet<'_>, direction: Direction) {
-        self.flow.last_frame = packet.frame;
-        self.flow.end = packet.timestamp;
-        if let Some(counts) = self.flow.counts.get_mut(direction.index()) {
+        self.last_frame = packet.frame;
+        self.end = packet.timestamp;
+        if let Some(counts) = self.counts.get_mut(direction.index()) {
             counts.packets = counts.packets.saturating_add(1);
             counts.bytes = counts.bytes.saturating_add(u64::from(packet.wire_len));
             counts.payload = counts.payload.saturating_add(packet.segment.payload_len());
@@ -286,10 +347,10 @@ impl<S> Entry<S> {
         held: &mut usize,
         handler: &mut H,
     ) -> Class {
-        let Self { flow, interest, tcp, state, .. } = self;
+        let Self { info, interest, tcp, state, .. } = self;
         if let (Some(tcp), Some(segment)) = (tcp.as_mut(), segment) {
             tcp.ingest(direction, segment, limits, held, &mut |direction, output| {
-                deliver(&flow.info, interest, state, handler, direction, output);
+                deliver(info, interest, state, handler, direction, output);
             });
             if *interest == Interest::Done {
                 tcp.stop_reassembly(held);
@@ -305,18 +366,12 @@ impl<S> Entry<S> {
         if let Segment::Udp { payload, missing } = packet.segment {
             let (frame, at) = (packet.frame, packet.timestamp);
             if !payload.is_empty() {
-                deliver(
-                    &flow.info,
-                    interest,
-                    state,
-                    handler,
-                    direction,
-                    Output::Data { bytes: payload, frame, at },
-                );
+                let data = Output::Data { bytes: payload, frame, at };
+                deliver(info, interest, state, handler, direction, data);
             }
             if missing > 0 {
                 let gap = Output::Gap { len: u64::from(missing), frame, at };
-                deliver(&flow.info, interest, state, handler, direction, gap);
+                deliver(info, interest, state, handler, direction, gap);
             }
             return Class::UdpIdle;
         }
@@ -349,11 +404,11 @@ fn deliver<H: FlowHandler>(
 }
 
 /// Keeps the owner that a packet states, and those that contradict it.
-fn own(flow: &mut ClosedFlow, packet: &Packet<'_>) {
+fn own(owners: &mut Vec<Arc<RecordedOwner>>, packet: &Packet<'_>) {
     let Some(owner) = &packet.owner else { return };
     let known = |other: &Arc<_>| Arc::ptr_eq(other, owner) || **other == **owner;
-    if flow.owners.len() < MAX_OWNERS && !flow.owners.iter().any(known) {
-        flow.owners.push(Arc::clone(owner));
+    if owners.len() < MAX_OWNERS && !owners.iter().any(known) {
+        owners.push(Arc::clone(owner));
     }
 }
 
@@ -381,7 +436,6 @@ mod tests {
     use super::*;
     use crate::decode::{Endpoint, FiveTuple, TcpFlags, TunnelPath};
     use crate::flow::TcpState;
-    use crate::time::Timestamp;
 
     const CLIENT: Endpoint = Endpoint { ip: IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), port: 40000 };
     const SERVER: Endpoint = Endpoint { ip: IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), port: 443 };

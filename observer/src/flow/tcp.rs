@@ -73,7 +73,7 @@ impl Stream {
 #[derive(Debug)]
 pub(super) struct Tcp {
     sides: [Side; 2],
-    streams: Option<Box<[Stream; 2]>>,
+    streams: Option<[Stream; 2]>,
     reset: bool,
     gaps: u64,
     gap_bytes: u64,
@@ -86,7 +86,7 @@ impl Tcp {
     pub(super) fn new() -> Self {
         Self {
             sides: [Side::default(); 2],
-            streams: Some(Box::default()),
+            streams: Some([Stream::default(), Stream::default()]),
             reset: false,
             gaps: 0,
             gap_bytes: 0,
@@ -123,7 +123,7 @@ impl Tcp {
             self.retransmissions = self.retransmissions.saturating_add(u64::from(behind));
             return;
         };
-        let [forward, backward] = streams.as_mut();
+        let [forward, backward] = streams;
         let (stream, other) = match direction {
             Direction::ToResponder => (forward, backward),
             Direction::ToOriginator => (backward, forward),
@@ -199,7 +199,7 @@ impl Tcp {
         out: &mut impl FnMut(Direction, Output<'_>),
     ) {
         let Some(streams) = self.streams.take() else { return };
-        let [forward, backward] = *streams;
+        let [forward, backward] = streams;
         for (direction, mut stream) in
             [(Direction::ToResponder, forward), (Direction::ToOriginator, backward)]
         {
