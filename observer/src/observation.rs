@@ -31,6 +31,10 @@ impl Observations {
     /// Adds one; beyond `limit` it is only counted.
     pub fn push(&mut self, observation: Observation, limit: usize) {
         if self.list.len() < limit {
+            if self.list.len() == self.list.capacity() {
+                // Most flows are look-ups, which have two; the others grow by doubling all the same.
+                self.list.reserve_exact(self.list.len().max(2));
+            }
             self.list.push(observation);
         } else {
             self.dropped = self.dropped.saturating_add(1);
@@ -197,7 +201,7 @@ impl Flow {
     /// What unrecognised bytes look like, with the frame.
     pub fn unrecognised(&self) -> Option<(&Observation, &unrecognised::Fact)> {
         self.observations.iter().find_map(|observation| match &observation.fact {
-            Fact::Unrecognised(fact) => Some((observation, fact)),
+            Fact::Unrecognised(fact) => Some((observation, fact.as_ref())),
             _ => None,
         })
     }
@@ -253,7 +257,12 @@ mod tests {
     }
 
     fn unrecognised(likeness: unrecognised::Likeness) -> Fact {
-        Fact::Unrecognised(unrecognised::Fact { likeness, sampled: 9, printable: 0.5, entropy: 3.0 })
+        Fact::Unrecognised(Box::new(unrecognised::Fact {
+            likeness,
+            sampled: 9,
+            printable: 0.5,
+            entropy: 3.0,
+        }))
     }
 
     #[test]

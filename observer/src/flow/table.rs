@@ -151,16 +151,20 @@ impl<S> FlowTable<S> {
         }
     }
 
-    /// Ends all flows: the capture is over.
-    pub fn finish<H: FlowHandler<State = S>>(&mut self, handler: &mut H) {
+    /// Ends the flows whose time will have come by `until`, all of them by the last tick: the capture is over.
+    pub fn finish<H: FlowHandler<State = S>>(&mut self, until: Tick, handler: &mut H) {
         for class in Class::ALL {
             let timeout = class.timeout(&self.limits);
             while let Some((index, touched)) = self.flows.first(class as usize) {
+                let end = touched.after(timeout);
+                if end > until {
+                    break;
+                }
                 let reason = match class {
                     Class::TcpLinger => CloseReason::Finished,
                     _ => CloseReason::EndOfInput,
                 };
-                self.close(index, reason, touched.after(timeout), handler);
+                self.close(index, reason, end, handler);
             }
         }
     }
@@ -544,7 +548,7 @@ mod tests {
         }
 
         fn finish(mut self) -> Vec<(ClosedFlow, Vec<String>)> {
-            self.table.finish(&mut self.recorder);
+            self.table.finish(Tick(u64::MAX), &mut self.recorder);
             assert_eq!(self.table.held, 0, "what the shard holds is given back");
             assert!(self.table.index.is_empty());
             self.recorder.closed

@@ -41,7 +41,13 @@ pub(super) enum ToMerge {
     /// By the reader, before a batch goes to the workers.
     Reader { metadata: Vec<Metadata>, at: Tick, read: u64, total: Option<u64> },
     /// By a worker, after a batch: nothing that it says later ended before `until`.
-    Worker { worker: usize, ended: Vec<Ended>, named: Vec<Named>, until: Tick },
+    Worker {
+        worker: usize,
+        #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
+        ended: Vec<Box<Ended>>,
+        named: Vec<Named>,
+        until: Tick,
+    },
 }
 
 /// Markers of a run that are kept.
@@ -54,9 +60,10 @@ const GRACE: u64 = 1_000_000_000;
 /// (an aggregate of 802.11), whose workers are heard in any order.
 pub(super) type Place = (FiveTuple, u64);
 
+/// Something that takes effect when its time has come. Small: the heap moves it a dozen times.
 struct Waiting {
-    /// When it takes effect, the frame, its number among those of one frame, and whose it is.
-    key: (Tick, FrameNumber, usize, Option<Place>),
+    /// When it takes effect, the frame, and its number among those of one frame. Then counts whose it is.
+    key: (Tick, FrameNumber, usize),
     /// The order of arrival, which decides only between things that one worker says.
     arrival: u64,
     item: Item,
@@ -64,8 +71,21 @@ struct Waiting {
 
 enum Item {
     Ended(Box<Ended>),
-    Metadata(Metadata),
-    Named(Vec<dns::Resolution>),
+    Metadata(Box<Metadata>),
+    Named(Box<Named>),
+}
+
+impl Item {
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Ended(ended) => {
+                let info = &ended.flow.info;
+                Some((info.five_tuple, info.tunnels.context))
+            }
+            Self::Metadata(_) => None,
+            Self::Named(named) => Some(named.place),
+        }
+    }
 }
 
 impl PartialEq for Waiting {
@@ -81,7 +101,8 @@ impl PartialOrd for Waiting {
 }
 impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (&self.key, self.arrival).cmp(&(&other.key, other.arrival))
+        let place = || self.item.place().cmp(&other.item.place());
+        self.key.cmp(&other.key).then_with(place).then_with(|| self.arrival.cmp(&other.arrival))
     }
 }
 
@@ -134,7 +155,7 @@ impl Merge {
             match message {
                 ToMerge::Reader { metadata, at, read, total } => {
                     for (number, metadata) in metadata.into_iter().enumerate() {
-                        self.wait((at, 0, number, None), Item::Metadata(metadata));
+                        self.wait((at, 0, number), Item::Metadata(Box::new(metadata)));
                     }
                     progress(read, total);
                 }
@@ -144,13 +165,12 @@ impl Merge {
                         *known = until;
                     }
                     for ended in ended {
-                        let info = &ended.flow.info;
-                        let place = Some((info.five_tuple, info.tunnels.context));
-                        let key = (ended.flow.closed_at, info.first_frame, 1, place);
-                        self.wait(key, Item::Ended(Box::new(ended)));
+                        let key = (ended.flow.closed_at, ended.flow.info.first_frame, 1);
+                        self.wait(key, Item::Ended(ended));
                     }
-                    for Named { learned_at: (tick, frame), place, resolutions } in named {
-                        self.wait((tick, frame, 0, Some(place)), Item::Named(resolutions));
+                    for named in named {
+                        let (tick, frame) = named.learned_at;
+                        self.wait((tick, frame, 0), Item::Named(Box::new(named)));
                     }
                     self.release(sinks)?;
                 }
@@ -159,7 +179,7 @@ impl Merge {
         Ok(())
     }
 
-    fn wait(&mut self, key: (Tick, FrameNumber, usize, Option<Place>), item: Item) {
+    fn wait(&mut self, key: (Tick, FrameNumber, usize), item: Item) {
         self.waiting.push(Reverse(Waiting { key, arrival: self.arrivals, item }));
         self.arrivals = self.arrivals.saturating_add(1);
     }
@@ -225,16 +245,9 @@ impl Merge {
         {
             let Some(Reverse(waiting)) = self.waiting.pop() else { break };
             match waiting.item {
-                Item::Metadata(Metadata::App { uid, package, label }) => self.apps.add(uid, &package, &label),
-                Item::Metadata(Metadata::Marker { at, label }) if self.markers.len() < MAX_MARKERS => {
-                    self.markers.push(Marker { at, label });
-                }
-                Item::Metadata(Metadata::Marker { .. }) => {
-                    *self.totals.dropped_by_limit.entry("markers".to_owned()).or_default() += 1;
-                }
-                Item::Metadata(Metadata::Name { address, name }) => self.names.learn(address, &name, 0),
-                Item::Named(resolutions) => {
-                    for one in &resolutions {
+                Item::Metadata(metadata) => self.learn(*metadata),
+                Item::Named(named) => {
+                    for one in &named.resolutions {
                         self.names.learn(one.address, &one.name, one.frame);
                     }
                 }
@@ -251,6 +264,19 @@ impl Merge {
             sinks.iter_mut().try_for_each(|sink| sink.pause(until)).map_err(PipelineError::Sink)?;
         }
         Ok(())
+    }
+
+    fn learn(&mut self, metadata: Metadata) {
+        match metadata {
+            Metadata::App { uid, package, label } => self.apps.add(uid, &package, &label),
+            Metadata::Marker { at, label } if self.markers.len() < MAX_MARKERS => {
+                self.markers.push(Marker { at, label });
+            }
+            Metadata::Marker { .. } => {
+                *self.totals.dropped_by_limit.entry("markers".to_owned()).or_default() += 1;
+            }
+            Metadata::Name { address, name } => self.names.learn(address, &name, 0),
+        }
     }
 
     /// The flow with its owner and name; `None` if it is not among those that the run is about.

@@ -55,7 +55,9 @@ impl Worker {
         to_reader: &Sender<Vec<WorkItem>>,
         to_merge: &SyncSender<ToMerge>,
     ) -> BTreeMap<String, u64> {
+        let mut now = Tick(0);
         while let Ok(mut work) = from_reader.recv() {
+            now = work.until;
             let mut named = Vec::new();
             for item in &work.items {
                 if let Some(table) = self.tables.get_mut(item.shard / self.threads) {
@@ -81,17 +83,37 @@ impl Worker {
                 return BTreeMap::new();
             }
         }
-        for table in &mut self.tables {
-            table.finish(&mut self.handler);
+        for until in self.last_steps(now) {
+            for table in &mut self.tables {
+                table.finish(until, &mut self.handler);
+            }
+            let ended = std::mem::take(&mut self.handler.ended);
+            if !ended.is_empty() || until == Tick(u64::MAX) {
+                let message = ToMerge::Worker { worker: self.index, ended, named: Vec::new(), until };
+                // Nobody listens only when the run has failed elsewhere, which is reported there.
+                let _ = to_merge.send(message);
+            }
         }
-        let ended = std::mem::take(&mut self.handler.ended);
-        let last = ToMerge::Worker { worker: self.index, ended, named: Vec::new(), until: Tick(u64::MAX) };
-        // Nobody listens only when the run has failed elsewhere, which is reported there.
-        let _ = to_merge.send(last);
         let evicted = self.tables.iter().map(FlowTable::evicted).sum();
         self.handler.dropped.insert("flows evicted".to_owned(), evicted);
         self.handler.dropped.insert("inner bytes".to_owned(), self.handler.inner.dropped());
         self.handler.dropped
+    }
+
+    /// The ticks up to which flows are ended after a capture whose last tick is `now`: all at once they need as much
+    /// memory again. The same for every worker, so that the merge can let go of each portion.
+    fn last_steps(&self, now: Tick) -> Vec<Tick> {
+        const STEPS: u64 = 32;
+        let limits = &self.handler.limits;
+        let timeouts =
+            [limits.tcp_idle, limits.tcp_half_open, limits.tcp_linger, limits.udp_idle, limits.other_idle];
+        let within = (1..=STEPS).map(|step| Tick(now.0 / STEPS * step));
+        let mut steps: Vec<Tick> =
+            within.flat_map(|tick| timeouts.map(|timeout| tick.after(timeout))).collect();
+        steps.push(Tick(u64::MAX));
+        steps.sort_unstable();
+        steps.dedup();
+        steps
     }
 }
 
@@ -110,7 +132,8 @@ struct Handler {
     certificates: tls::CertificateCache,
     inner: Inner,
     resolutions: Vec<dns::Resolution>,
-    ended: Vec<Ended>,
+    #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
+    ended: Vec<Box<Ended>>,
     dropped: BTreeMap<String, u64>,
 }
 
@@ -169,11 +192,7 @@ impl FlowHandler for Handler {
         if state.observations.dropped() > 0 {
             *self.dropped.entry("observations".to_owned()).or_default() += state.observations.dropped();
         }
-        self.ended.push(Ended {
-            flow,
-            layers: state.conversation.layers().to_vec(),
-            observations: state.observations,
-            tls,
-        });
+        let FlowState { conversation, observations } = state;
+        self.ended.push(Box::new(Ended { flow, layers: conversation.into_layers(), observations, tls }));
     }
 }

@@ -69,6 +69,18 @@ impl Conversation {
         &self.layers
     }
 
+    /// Hands over the protocols.
+    #[must_use]
+    pub fn into_layers(self) -> Vec<&'static str> {
+        self.layers
+    }
+
+    /// Adds a protocol. Most flows have one: no room for more is made.
+    fn enter(&mut self, layer: &'static str) {
+        self.layers.reserve_exact(1);
+        self.layers.push(layer);
+    }
+
     /// Takes bytes of the flow.
     pub fn data(&mut self, flow: &FlowInfo, data: Data<'_>, cx: &mut Context<'_>) -> Interest {
         self.event(flow, Event::Data(data), cx);
@@ -137,7 +149,7 @@ impl Conversation {
         data: Data<'_>,
         cx: &mut Context<'_>,
     ) {
-        self.layers.push(protocol.name);
+        self.enter(protocol.name);
         let depth = self.layers.len();
         self.stage = Stage::Analyzing(Box::new(Analyzing {
             protocol,
@@ -174,7 +186,7 @@ impl Conversation {
             Progress::NeedMore => return,
             Progress::Done => self.stage = Stage::Counting,
             Progress::Agreed(name) => {
-                self.layers.push(name);
+                self.enter(name);
                 self.stage = Stage::Counting;
             }
             Progress::Malformed(error) => {
@@ -187,7 +199,7 @@ impl Conversation {
                     self.event(flow, event, cx);
                 } else {
                     let (protocol, direction) = (analyzing.protocol.name, event.direction());
-                    cx.say(Fact::Malformed { protocol, direction, error });
+                    cx.say(Fact::Malformed { protocol, direction, error: Box::new(error) });
                     self.stage = Stage::Counting;
                 }
             }
@@ -205,7 +217,7 @@ impl Conversation {
     /// Takes back a layer that was no layer, and says so.
     fn retract(&mut self, direction: Direction, error: ParseError, cx: &mut Context<'_>) {
         let protocol = self.layers.pop().unwrap_or(UNKNOWN_LAYER);
-        cx.say(Fact::Malformed { protocol, direction, error });
+        cx.say(Fact::Malformed { protocol, direction, error: Box::new(error) });
         cx.inner.clear();
     }
 
@@ -214,8 +226,8 @@ impl Conversation {
         self.stage = Stage::Counting;
         if let Some((sample, frame, at)) = probing.sample() {
             (cx.frame, cx.at) = (frame, at);
-            self.layers.push(UNKNOWN_LAYER);
-            cx.say(Fact::Unrecognised(sample.judge()));
+            self.enter(UNKNOWN_LAYER);
+            cx.say(Fact::Unrecognised(Box::new(sample.judge())));
         }
     }
 }

@@ -148,10 +148,10 @@ pub enum Fact {
         /// Which way they went.
         direction: Direction,
         /// What is wrong and where.
-        error: ParseError,
+        error: Box<ParseError>,
     },
     /// A part of a TLS session.
     Tls(tls::Fact),
     /// What bytes look like that no protocol claims.
-    Unrecognised(unrecognised::Fact),
+    Unrecognised(Box<unrecognised::Fact>),
 }

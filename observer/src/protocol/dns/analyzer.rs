@@ -92,6 +92,6 @@ fn say(fact: Fact, cx: &mut Context<'_>) {
 /// Says once a flow that a message is damaged. A message that the capture cut is not.
 fn malformed(error: ParseError, direction: Direction, reported: &mut bool, cx: &mut Context<'_>) {
     if !error.is_truncated() && !std::mem::replace(reported, true) {
-        cx.say(protocol::Fact::Malformed { protocol: "dns", direction, error });
+        cx.say(protocol::Fact::Malformed { protocol: "dns", direction, error: Box::new(error) });
     }
 }

@@ -12,7 +12,7 @@ mod wire;
 use super::{Analyzer, Probe, ProbeInput, Protocol};
 use crate::decode::Transport;
 
-pub use self::fact::{Answer, AnswerData, Fact, Question};
+pub use self::fact::{Answer, AnswerData, Fact, Question, Service};
 pub use self::names::{Known, NameMemory, Resolution};
 
 /// DNS over datagrams, in the registry.

@@ -139,12 +139,14 @@ pub(super) fn resolutions(fact: &Fact, frame: FrameNumber, at: Timestamp, out: &
         return;
     }
     let aliases = aliases(fact);
+    // Without aliases every address belongs to the name that it stands at.
+    let questions = fact.questions.iter().filter(|_| !aliases.is_empty());
     let asked: Vec<_> =
-        fact.questions.iter().map(|question| (&question.name, led_to(&question.name, &aliases))).collect();
+        questions.map(|question| (&question.name, led_to(&question.name, &aliases))).collect();
     for answer in &fact.answers {
         let addresses = match &answer.data {
             AnswerData::Address(address) => std::slice::from_ref(address),
-            AnswerData::Service { hints, .. } => hints,
+            AnswerData::Service(service) => &service.hints,
             AnswerData::Name(_) | AnswerData::Other(_) => continue,
         };
         let question = asked.iter().find(|(_, owners)| owners.contains(answer.name.as_str()));
@@ -162,9 +164,12 @@ pub(super) fn resolutions(fact: &Fact, frame: FrameNumber, at: Timestamp, out: &
 fn aliases(fact: &Fact) -> BTreeMap<&str, Vec<&str>> {
     let mut aliases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for answer in &fact.answers {
-        if matches!(answer.kind.as_str(), "CNAME" | "HTTPS" | "SVCB")
-            && let AnswerData::Name(target) | AnswerData::Service { target, .. } = &answer.data
-        {
+        if matches!(answer.kind.as_ref(), "CNAME" | "HTTPS" | "SVCB") {
+            let target = match &answer.data {
+                AnswerData::Name(target) => target,
+                AnswerData::Service(service) => &service.target,
+                AnswerData::Address(_) | AnswerData::Other(_) => continue,
+            };
             aliases.entry(&answer.name).or_default().push(target);
         }
     }
@@ -239,8 +244,12 @@ mod tests {
 
     #[test]
     fn an_alias_counts_for_the_name_that_was_asked_for() {
-        let answer =
-            |name: &str, kind: &str, data| Answer { name: name.into(), kind: kind.into(), ttl: 1, data };
+        let answer = |name: &str, kind: &'static str, data| Answer {
+            name: name.into(),
+            kind: kind.into(),
+            ttl: 1,
+            data,
+        };
         let fact = Fact {
             id: 1,
             response: true,

@@ -13,6 +13,7 @@
 //! Names and record data are decoded by `hickory-proto`, one record at a time: a message keeps its questions when a
 //! record is damaged.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -20,7 +21,7 @@ use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamValue};
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder, DecodeError, Restrict};
 
-use super::{Answer, AnswerData, Fact, Question};
+use super::{Answer, AnswerData, Fact, Question, Service};
 use crate::bytes::{ParseError, ParseErrorKind, Reader, hex};
 use crate::protocol::Probe;
 
@@ -116,7 +117,7 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
     let mut decoder = BinDecoder::new(bytes);
     decoder.read_slice(HEADER_LEN).map_err(|error| damage(&error, "dns header", 0))?;
     let mut ordinary = header.ordinary();
-    let mut questions = Vec::new();
+    let mut questions = Vec::with_capacity(room(header.questions, MAX_QUESTIONS, bytes));
     let mut broken = None;
     for _ in 0..header.questions {
         let (name, kind, class) = match question(&mut decoder) {
@@ -137,7 +138,7 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
         response: header.response(),
         response_code: None,
         questions,
-        answers: Vec::new(),
+        answers: Vec::with_capacity(room(header.answers, MAX_ANSWERS, bytes)),
     };
     let mut code = header.response_code();
     let records = match broken {
@@ -148,6 +149,14 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
         fact.response_code = Some(response_code(code));
     }
     Ok(Message { fact, records: records.map(|()| decoder.index()), ordinary })
+}
+
+/// Room for `count` entries, no more than are kept and than `bytes` can hold: a look-up is kept for as long as its flow
+/// is open, and there are many.
+fn room(count: u16, kept: usize, bytes: &[u8]) -> usize {
+    /// A name without labels, type and class.
+    const SMALLEST: usize = 5;
+    usize::from(count).min(kept).min(bytes.len() / SMALLEST)
 }
 
 fn question(decoder: &mut BinDecoder<'_>) -> Result<(Name, u16, u16), ParseError> {
@@ -221,7 +230,7 @@ fn service_data(service: &SVCB) -> AnswerData {
             _ => {}
         }
     }
-    AnswerData::Service { target: text_of(&service.target_name), alpn, ech, hints }
+    AnswerData::Service(Box::new(Service { target: text_of(&service.target_name), alpn, ech, hints }))
 }
 
 /// The presentation form of any record ([RFC 3597 §5](https://datatracker.ietf.org/doc/html/rfc3597#section-5)).
@@ -238,7 +247,7 @@ fn cut(mut text: String) -> String {
 /// A name in lower case, without the final dot; what cannot be shown is escaped as in
 /// [RFC 4343 §2.1](https://datatracker.ietf.org/doc/html/rfc4343#section-2.1), except UTF-8, which mDNS uses.
 fn text_of(name: &Name) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(name.len());
     for label in name {
         if !text.is_empty() {
             text.push('.');
@@ -280,7 +289,7 @@ fn is_ordinary_class(class: u16) -> bool {
 }
 
 /// The type's name in IANA's registry, also where `hickory-proto` has none.
-fn mnemonic(kind: u16) -> String {
+fn mnemonic(kind: u16) -> Cow<'static, str> {
     let name = match kind {
         3 => "MD",
         4 => "MF",
@@ -327,15 +336,15 @@ fn mnemonic(kind: u16) -> String {
         258 => "AVC",
         260 => "AMTRELAY",
         _ => match RecordType::from(kind) {
-            RecordType::Unknown(_) | RecordType::ZERO => return format!("TYPE{kind}"),
+            RecordType::Unknown(_) | RecordType::ZERO => return Cow::Owned(format!("TYPE{kind}")),
             known => known.into(),
         },
     };
-    name.to_owned()
+    Cow::Borrowed(name)
 }
 
 /// The mnemonic of IANA's registry; `RCODE` and the number where there is none.
-fn response_code(code: u16) -> String {
+fn response_code(code: u16) -> Cow<'static, str> {
     let name = match code {
         0 => "NOERROR",
         1 => "FORMERR",
@@ -357,9 +366,9 @@ fn response_code(code: u16) -> String {
         21 => "BADALG",
         22 => "BADTRUNC",
         23 => "BADCOOKIE",
-        _ => return format!("RCODE{code}"),
+        _ => return Cow::Owned(format!("RCODE{code}")),
     };
-    name.to_owned()
+    Cow::Borrowed(name)
 }
 
 fn damage(error: &DecodeError, field: &'static str, offset: usize) -> ParseError {
@@ -423,7 +432,8 @@ mod tests {
         let message = message(&bytes).unwrap();
         assert_eq!(message.records, Ok(bytes.len()));
         let hints = vec![[192, 0, 2, 1].into()];
-        let expected = AnswerData::Service { target: ".".into(), alpn: vec!["h2".into()], ech: true, hints };
+        let service = Service { target: ".".into(), alpn: vec!["h2".into()], ech: true, hints };
+        let expected = AnswerData::Service(Box::new(service));
         assert_eq!(message.fact.answers[0].data, expected);
     }
 

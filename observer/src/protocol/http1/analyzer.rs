@@ -448,7 +448,7 @@ impl Http1Analyzer {
         let side = self.side(direction);
         (side.state, side.scanned) = (State::Lost, 0);
         if !std::mem::replace(&mut self.damaged, true) {
-            cx.say(protocol::Fact::Malformed { protocol: "http", direction, error });
+            cx.say(protocol::Fact::Malformed { protocol: "http", direction, error: Box::new(error) });
         }
         Progress::NeedMore
     }

@@ -124,7 +124,7 @@ impl Analyzer for TlsAnalyzer {
             let from = self.handshake.role(direction);
             let lengths = self.side(direction).tls13.lengths();
             if !lengths.is_empty() {
-                say(cx, Fact::EncryptedRecords { from, lengths: lengths.to_vec() });
+                say(cx, Fact::EncryptedRecords { from, lengths: lengths.into() });
             }
         }
     }
@@ -177,7 +177,8 @@ impl TlsAnalyzer {
             return Progress::Malformed(error);
         }
         self.side(direction).malformed = true;
-        cx.say(protocol::Fact::Malformed { protocol: super::PROTOCOL.name, direction, error });
+        let (protocol, error) = (super::PROTOCOL.name, Box::new(error));
+        cx.say(protocol::Fact::Malformed { protocol, direction, error });
         Progress::NeedMore
     }
 

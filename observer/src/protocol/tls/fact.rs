@@ -259,7 +259,7 @@ pub enum Fact {
         /// Who.
         from: Role,
         /// `TLSCiphertext.length` of each.
-        lengths: Vec<u16>,
+        lengths: Arc<[u16]>,
     },
     /// A heartbeat record (RFC 6520); the first of a side.
     Heartbeat {
@@ -282,7 +282,7 @@ pub enum Fact {
         /// HandshakeType.
         kind: u8,
         /// What is wrong, and where in the message.
-        error: ParseError,
+        error: Box<ParseError>,
     },
     /// Bytes of the handshake are missing from the capture: what was not seen may have been sent.
     HandshakeGap {

@@ -187,7 +187,8 @@ impl Handshake {
             Err(error) => {
                 if known || matches!(kind, message::CLIENT_HELLO | message::SERVER_HELLO) {
                     self.begun = true;
-                    say(cx, Fact::MalformedMessage { from: self.role(direction), kind, error });
+                    let (from, error) = (self.role(direction), Box::new(error));
+                    say(cx, Fact::MalformedMessage { from, kind, error });
                 }
                 false
             }

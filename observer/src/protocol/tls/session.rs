@@ -93,9 +93,9 @@ pub struct Session {
     /// First application data of the server.
     pub server_data: Option<FrameNumber>,
     /// Lengths of the client's first encrypted records in TLS 1.3.
-    pub client_records: Vec<u16>,
+    pub client_records: Arc<[u16]>,
     /// The same of the server.
-    pub server_records: Vec<u16>,
+    pub server_records: Arc<[u16]>,
     /// The version of records whose handshake was not captured.
     pub midstream: Option<Seen<TlsVersion>>,
     /// The first renegotiation.

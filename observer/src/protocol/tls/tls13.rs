@@ -46,7 +46,8 @@ pub(super) struct Known {
 /// The encrypted records of one side.
 #[derive(Debug, Default)]
 pub(super) struct EncryptedSide {
-    lengths: Vec<u16>,
+    lengths: [u16; KEPT],
+    kept: u8,
     handshake: bool,
     finished: bool,
     in_flight: u32,
@@ -59,7 +60,7 @@ pub(super) struct EncryptedSide {
 impl EncryptedSide {
     /// Lengths of the first records.
     pub(super) fn lengths(&self) -> &[u16] {
-        &self.lengths
+        self.lengths.get(..usize::from(self.kept)).unwrap_or_default()
     }
 
     /// Whether the side's Finished went by.
@@ -126,8 +127,9 @@ impl EncryptedSide {
     }
 
     fn keep(&mut self, len: u16) {
-        if self.lengths.len() < KEPT {
-            self.lengths.push(len);
+        if let Some(place) = self.lengths.get_mut(usize::from(self.kept)) {
+            *place = len;
+            self.kept = self.kept.saturating_add(1);
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::observation::Flow;
-use crate::protocol::dns::{Answer, AnswerData};
+use crate::protocol::dns::{Answer, AnswerData, Service};
 use crate::protocol::http1::{Header, Request};
 use crate::report::exchange::{DnsExchange, HttpExchange};
 use crate::report::secrets::Secrets;
@@ -157,7 +157,8 @@ fn answer_data(answer: &Answer) -> String {
     match &answer.data {
         AnswerData::Address(address) => address.to_string(),
         AnswerData::Name(name) | AnswerData::Other(name) => name.clone(),
-        AnswerData::Service { target, alpn, ech, hints } => {
+        AnswerData::Service(service) => {
+            let Service { target, alpn, ech, hints } = service.as_ref();
             let mut text = target.clone();
             if !alpn.is_empty() {
                 text.push_str(" alpn=");
