@@ -12,7 +12,7 @@ use crate::source::InputSummary;
 use crate::time::Timestamp;
 
 impl Inserter {
-    /// Writes inputs, findings, verdicts and totals, and marks the run as finished.
+    /// Writes inputs, findings, verdicts, markers and totals, and marks the run as finished.
     pub(in crate::store) fn finish(
         &mut self,
         connection: &Connection,
@@ -43,6 +43,13 @@ impl Inserter {
                     int(verdict.bytes),
                     verdict.reason,
                 ])?;
+        }
+        for marker in &run.markers {
+            connection.prepare_cached("INSERT INTO markers_v1 VALUES (?, ?, ?)")?.execute(params![
+                self.run,
+                marker.at.0,
+                marker.label
+            ])?;
         }
         let totals = &run.totals;
         connection.execute(
