@@ -15,7 +15,7 @@ const NEEDED: u64 = 1 << 2 | 1 << 12 | 1 << 19 | 1 << 39;
 fn is_root(test: &str) -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     if !root {
-        eprintln!("SKIPPED {test}: needs root");
+        observer_tests::skip(test, "needs root");
     }
     root
 }
@@ -219,7 +219,7 @@ fn confined(answer: &Value) -> bool {
     let notes: Vec<_> = notes.iter().filter_map(Value::as_str).collect();
     let confined = notes.iter().any(|note| note.contains("confines it"));
     if !confined {
-        eprintln!("SKIPPED what Landlock confines: {notes:?}");
+        observer_tests::skip("what Landlock confines", &format!("{notes:?}"));
     }
     confined
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use observer::pipeline::{self, Options};
@@ -11,6 +12,17 @@ use observer::report::secrets::Secrets;
 use observer::source::Source;
 use observer::trust::TrustStore;
 use serde_json::Value;
+
+/// Says loudly that `test` is skipped and why, and adds a line to the file that `SKIPPED_TESTS` names, if it is set.
+pub fn skip(test: &str, reason: &str) {
+    let line = format!("SKIPPED {test}: {reason}\n");
+    // Not `eprintln`: a test that passes keeps that to itself.
+    let said = std::io::stderr().write_all(line.as_bytes());
+    let counted = std::env::var_os("SKIPPED_TESTS").map(|path| {
+        std::fs::OpenOptions::new().append(true).create(true).open(path)?.write_all(line.as_bytes())
+    });
+    assert!(said.is_ok() && !matches!(counted, Some(Err(_))), "cannot say: {line}");
+}
 
 /// Options as for `observer analyze --ca captures/certificates/lab-root.pem`.
 ///

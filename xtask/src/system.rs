@@ -59,6 +59,25 @@ pub(crate) const LLVM: Need = Need {
     packages: ["llvm-22-dev zlib1g-dev libxml2-dev", "", "", "", "", ""],
 };
 
+/// What the lab of the tests runs: clients, servers, and what makes namespaces. It needs Linux and root.
+pub(crate) const LAB: Need = Need {
+    name: "programs of the lab",
+    present: || LAB_PROGRAMS.iter().all(|program| find_program(program).is_some()),
+    packages: [
+        "bind9-dnsutils curl default-jdk-headless dnsmasq-base iproute2 nginx-light nodejs openssl python3 util-linux",
+        "bind-utils curl dnsmasq iproute java-latest-openjdk-devel nginx nodejs openssl python3 util-linux",
+        "bind-tools curl dnsmasq iproute2 nginx nodejs openjdk21-jdk openssl python3 util-linux",
+        "bind curl dnsmasq iproute2 jdk-openjdk nginx nodejs openssl python util-linux",
+        "bind-utils curl dnsmasq iproute2 java-21-openjdk-devel nginx nodejs openssl python3 util-linux",
+        "",
+    ],
+};
+
+/// The programs that [`LAB`] brings.
+const LAB_PROGRAMS: [&str; 12] = [
+    "curl", "dig", "dnsmasq", "ip", "java", "nginx", "node", "nsenter", "openssl", "python3", "setpriv", "tc",
+];
+
 /// A package manager: its program, and the words that refresh its lists and that install.
 struct Manager {
     program: &'static str,
@@ -138,6 +157,11 @@ fn packages_of(needs: &[&Need], column: usize) -> Vec<&'static str> {
     packages
 }
 
+/// Whether this process is the administrator's.
+pub(crate) fn is_root() -> bool {
+    output(&mut program("id", &["-u"])).is_some_and(|id| id.trim() == "0")
+}
+
 /// The manager's command, through sudo or doas where the user is not the administrator.
 fn administrator(manager: &Manager, verb: &[&str], packages: &[&str]) -> anyhow::Result<Command> {
     let mut words = vec![manager.program];
@@ -146,8 +170,7 @@ fn administrator(manager: &Manager, verb: &[&str], packages: &[&str]) -> anyhow:
     }
     words.extend_from_slice(verb);
     words.extend_from_slice(packages);
-    let is_root = output(&mut program("id", &["-u"])).is_some_and(|id| id.trim() == "0");
-    if manager.privileged && !is_root {
+    if manager.privileged && !is_root() {
         let Some(gate) = ["sudo", "doas"].into_iter().find(|gate| find_program(gate).is_some()) else {
             bail!("run this as root, then run the task again: {}", words.join(" "));
         };

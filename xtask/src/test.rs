@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::command::{cargo, find_program, root, run, succeeds};
+use crate::command::{cargo, find_program, root, run, succeeds, target_dir};
 use crate::{Task, find, system, take_number, unknown_word};
 
 /// The task.
@@ -18,8 +18,10 @@ pub(crate) const TASK: Task = Task {
     help: "\
 Usage: cargo xtask test [--fuzz-seconds N]
 
-Installs what the tests lack (a C and a C++ compiler, libpcap, cargo-fuzz), then runs the check of the
-captures, each fuzz target for a bounded time, and last all unit, integration and documentation tests.
+Installs what the tests lack (a C and a C++ compiler, libpcap, cargo-fuzz; as root on Linux the clients and
+servers of the lab, too), then runs the check of the captures, each fuzz target for a bounded time, and last all
+unit, integration and documentation tests. What was skipped, because it needs root or a program, is listed at the
+end.
 
 Options:
   --fuzz-seconds N  how long each fuzz target runs; 0 leaves them out (default: 10)
@@ -45,7 +47,24 @@ fn test(mut words: &[String]) -> anyhow::Result<()> {
     if fuzz_seconds > 0 && root().join(FUZZ).is_dir() {
         fuzz(fuzz_seconds)?;
     }
-    run(cargo().args(["test", "--locked", "--workspace"]))
+    if cfg!(target_os = "linux") && system::is_root() {
+        system::install(&[&system::LAB])?;
+    }
+    let skipped = target_dir().join("skipped-tests");
+    // A file of an earlier run is not this run's.
+    let _ = fs::remove_file(&skipped);
+    let tested = run(cargo().args(["test", "--locked", "--workspace"]).env("SKIPPED_TESTS", &skipped));
+    let lines = fs::read_to_string(&skipped).unwrap_or_default();
+    eprint!("{}", tell_skipped(&lines));
+    tested
+}
+
+/// How many tests were skipped, and which.
+fn tell_skipped(lines: &str) -> String {
+    match lines.lines().count() {
+        0 => "No test was skipped.\n".to_owned(),
+        count => format!("{count} tests were SKIPPED:\n{lines}"),
+    }
 }
 
 /// The fuzz targets whose input is a capture file: the project's captures are their seeds.
@@ -109,6 +128,13 @@ fn targets(folder: &Path) -> anyhow::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skipped_tests_are_counted() {
+        assert_eq!(tell_skipped(""), "No test was skipped.\n");
+        let lines = "SKIPPED one: needs root\nSKIPPED two: needs root\n";
+        assert_eq!(tell_skipped(lines), format!("2 tests were SKIPPED:\n{lines}"));
+    }
 
     #[test]
     fn every_rust_file_of_a_folder_is_a_target() {

@@ -1,0 +1,150 @@
+//! How a capture begins and ends: by signals, by itself, by force, or not at all.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+
+use crate::capture::{Capture, Ended, OBSERVER, SETTLE};
+use crate::network::{INTERFACE, Network, PEERS};
+
+/// One exchange with the echo server, from bash.
+fn exchange(network: &Network) {
+    let script =
+        format!("exec 3<>/dev/tcp/{}/5007; echo hello >&3; read answer <&3; [ $answer = hello ]", PEERS[0]);
+    assert!(network.app("bash").args(["-c", &script]).status().expect("bash").success());
+}
+
+/// The words that keep a run in the network's folder.
+fn database(network: &Network) -> String {
+    network.folder.path().join("run.db").display().to_string()
+}
+
+/// Flows of finished runs, and the states of all runs.
+fn stored(path: &str) -> (i64, Vec<String>) {
+    let database = Connection::open(path).expect("a database");
+    let flows = database.query_row("SELECT count(*) FROM flows", [], |row| row.get(0)).expect("flows");
+    let mut runs = database.prepare("SELECT status FROM runs").expect("runs");
+    let states = runs.query_map([], |row| row.get(0)).expect("rows").map(|state| state.expect("text"));
+    let states: Vec<String> = states.collect();
+    let sound: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a check");
+    assert_eq!(sound, "ok");
+    (flows, states)
+}
+
+#[test]
+fn a_signal_ends_a_capture_with_everything_kept() {
+    let Some(network) = Network::or_skip("a_signal_ends_a_capture_with_everything_kept") else { return };
+    let _servers = network.servers();
+    let path = database(&network);
+    for (number, signal) in [Signal::INT, Signal::TERM].into_iter().enumerate() {
+        let capture = Capture::start(&network, &["-i", INTERFACE, "--db", &path]);
+        exchange(&network);
+        std::thread::sleep(SETTLE);
+        capture.signal(signal);
+        let Ended { status, stderr, records } = capture.ended();
+        assert!(matches!(status.code(), Some(0 | 4)), "{signal:?}: {status}: {stderr}");
+        assert_eq!(records.last().map(|record| &record["type"]), Some(&"summary".into()), "{signal:?}");
+        let (flows, states) = stored(&path);
+        assert!(flows > i64::try_from(number).unwrap(), "{flows} flows");
+        assert_eq!(states, vec!["finished"; number + 1], "{signal:?}");
+    }
+}
+
+#[test]
+fn two_signals_at_once_lose_nothing_that_was_stored() {
+    let Some(network) = Network::or_skip("two_signals_at_once_lose_nothing_that_was_stored") else { return };
+    let _servers = network.servers();
+    let path = database(&network);
+    let first = Capture::start(&network, &["-i", INTERFACE, "--db", &path]);
+    exchange(&network);
+    first.interrupt();
+    let (before, _) = stored(&path);
+    let capture = Capture::start(&network, &["-i", INTERFACE, "--db", &path]);
+    exchange(&network);
+    capture.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(10));
+    capture.signal(Signal::INT);
+    let ended = capture.ended();
+    // 130 as a shell tells an interrupt; 0 or 4 where the end was faster than the second signal.
+    assert!(matches!(ended.status.code(), Some(0 | 4 | 130)), "{}: {}", ended.status, ended.stderr);
+    let (after, states) = stored(&path);
+    assert!(after >= before, "{before} flows became {after}");
+    assert_eq!(states[0], "finished");
+}
+
+#[test]
+fn a_capture_ends_after_a_number_of_frames() {
+    let Some(network) = Network::or_skip("a_capture_ends_after_a_number_of_frames") else { return };
+    let _servers = network.servers();
+    let capture = Capture::start(&network, &["-i", INTERFACE, "-c", "3", "tcp", "port", "5007"]);
+    exchange(&network);
+    let ended = capture.ended();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(ended.one("summary")["frames"], 3);
+    let flow = ended.one("flow");
+    assert_eq!(flow["destination"]["port"], 5007, "{flow}");
+}
+
+#[test]
+fn who_watches_can_leave_a_word() {
+    let Some(network) = Network::or_skip("who_watches_can_leave_a_word") else { return };
+    let path = database(&network);
+    let capture = Capture::start(&network, &["-i", INTERFACE, "--db", &path]);
+    let socket = format!("/run/observer/{}.sock", capture.pid());
+    let mark = |label: &str| {
+        Command::new(OBSERVER).args(["mark", label, "--socket", &socket]).output().expect("it runs")
+    };
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&socket).expect("the capture's socket").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(mark("log in").status.success());
+    let refused = mark("");
+    assert_eq!(refused.status.code(), Some(3));
+    let ended = capture.interrupt();
+    assert_eq!(ended.one("marker")["label"], "log in");
+    let database = Connection::open(&path).expect("a database");
+    let label: String =
+        database.query_row("SELECT label FROM markers", [], |row| row.get(0)).expect("a marker");
+    assert_eq!(label, "log in");
+    assert!(!std::path::Path::new(&socket).exists(), "the socket goes with the capture");
+}
+
+/// One line that says what is wrong, and this exit code.
+fn fails(network: &Network, command: &mut Command, code: i32, named: &str) {
+    let ended = Capture::spawn(network, command).ended();
+    assert_eq!(ended.status.code(), Some(code), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains(named), "{}", ended.stderr);
+    assert!(ended.records.is_empty());
+}
+
+#[test]
+fn what_cannot_be_captured_is_named_in_one_line() {
+    let Some(network) = Network::or_skip("what_cannot_be_captured_is_named_in_one_line") else { return };
+    let command = |words: &[&str]| {
+        let mut command = network.app(OBSERVER);
+        command.args(["capture", "--format", "jsonl"]).args(words);
+        command
+    };
+    fails(&network, &mut command(&["-i", "lab7"]), 3, "lab7");
+    fails(&network, &mut command(&["-i", INTERFACE, "not", "a", "filter"]), 2, "not a filter");
+    fails(&network, &mut command(&["-i", INTERFACE, "--", "no-such-program"]), 3, "no-such-program");
+}
+
+#[test]
+fn who_is_not_root_is_told_so() {
+    let Some(network) = Network::or_skip("who_is_not_root_is_told_so") else { return };
+    // The program lies in a folder that other users may not enter: it is passed on as an open file.
+    let program = File::open(OBSERVER).expect("the program");
+    let mut command = network.app_as(10_123, "bash");
+    command.args(["-c", "exec 9<&0 0</dev/null; exec /proc/self/fd/9 capture --format jsonl -i lab0"]);
+    let output = command.stdin(Stdio::from(program)).output().expect("bash");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("root") || stderr.contains("CAP_NET_RAW"), "{stderr}");
+}
