@@ -73,10 +73,12 @@ pub fn find() -> Vec<Leftover> {
     found
 }
 
-/// Whether a capture runs as the process `pid`. Another process may have got the number of one that was killed.
+/// Whether a capture runs as the process `pid`. Another process may have got the number of one that was killed; the
+/// program may have been given another name, which this process then has, too.
 fn is_running(pid: u32) -> bool {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    name.starts_with(PROGRAM)
+    let name = |process: &str| fs::read_to_string(format!("/proc/{process}/comm")).ok();
+    name(&pid.to_string())
+        .is_some_and(|running| running.starts_with(PROGRAM) || Some(running) == name("self"))
 }
 
 fn cgroups(root: &Path, is_running: impl Fn(u32) -> bool) -> Vec<Leftover> {
