@@ -7,6 +7,7 @@ mod bench;
 mod captures;
 mod command;
 mod demo;
+mod dist;
 mod ebpf;
 mod system;
 mod test;
@@ -29,7 +30,8 @@ struct Task {
 }
 
 /// Every task, in the order of the list.
-const TASKS: &[&Task] = &[&demo::TASK, &test::TASK, &captures::TASK, &ebpf::TASK, &tidy::TASK, &bench::TASK];
+const TASKS: &[&Task] =
+    &[&demo::TASK, &test::TASK, &dist::TASK, &captures::TASK, &ebpf::TASK, &tidy::TASK, &bench::TASK];
 
 /// The exit code of a wrong invocation.
 const USAGE: u8 = 2;

@@ -78,6 +78,51 @@ const LAB_PROGRAMS: [&str; 12] = [
     "curl", "dig", "dnsmasq", "ip", "java", "nginx", "node", "nsenter", "openssl", "python3", "setpriv", "tc",
 ];
 
+/// readelf: shows what a loader sees of a program.
+pub(crate) const BINUTILS: Need = Need {
+    name: "readelf",
+    present: || find_program("readelf").is_some(),
+    packages: ["binutils", "binutils", "binutils", "binutils", "binutils", ""],
+};
+
+/// What libpcap's own sources are built with, beside a C compiler.
+pub(crate) const LIBPCAP_BUILD: Need = Need {
+    name: "make, flex and bison",
+    present: || ["make", "flex", "bison"].iter().all(|name| find_program(name).is_some()),
+    packages: [
+        "make flex bison",
+        "make flex bison",
+        "make flex bison",
+        "make flex bison",
+        "make flex bison",
+        "",
+    ],
+};
+
+/// pip: brings a C compiler for other processors.
+pub(crate) const PIP: Need = Need {
+    name: "pip",
+    present: || succeeds(&mut program("python3", &["-m", "pip", "--version"])),
+    packages: ["python3-pip", "python3-pip", "py3-pip", "python-pip", "python3-pip", ""],
+};
+
+/// qemu-user: runs programs that were built for another processor.
+pub(crate) const QEMU_USER: Need = Need {
+    name: "qemu-user",
+    present: || {
+        let other = if cfg!(target_arch = "aarch64") { "x86_64" } else { "aarch64" };
+        ["-static", ""].iter().any(|end| find_program(&format!("qemu-{other}{end}")).is_some())
+    },
+    packages: [
+        "qemu-user-static",
+        "qemu-user-static",
+        "qemu-aarch64 qemu-x86_64",
+        "qemu-user-static",
+        "qemu-linux-user",
+        "",
+    ],
+};
+
 /// A package manager: its program, and the words that refresh its lists and that install.
 struct Manager {
     program: &'static str,
