@@ -87,6 +87,19 @@ fn what_is_no_capture_is_said_in_one_line() {
 }
 
 #[test]
+fn a_missing_folder_for_temporary_files_is_named() {
+    let directory = TempDir::new().expect("a directory");
+    let missing = directory.path().join("missing");
+    let mut command = observer();
+    command.args(["analyze", &demo(), "--format", "jsonl"]).env("TMPDIR", &missing);
+    let (code, stdout, stderr) = run(&mut command);
+    assert_eq!((code, stdout.as_str()), (Some(3), ""), "{stderr}");
+    assert!(stderr.contains(&missing.display().to_string()) && stderr.contains("TMPDIR"), "{stderr}");
+    // The text report needs none.
+    assert_eq!(run(observer().args(["analyze", &demo()]).env("TMPDIR", &missing)).0, Some(1));
+}
+
+#[test]
 fn a_truncated_file_yields_what_precedes_the_cut() {
     let directory = TempDir::new().expect("a directory");
     let whole = fs::read(path("demo.pcapng")).expect("the demo capture");

@@ -10,9 +10,11 @@ mod run;
 mod tls;
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write};
+use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
@@ -43,9 +45,9 @@ impl FlowLog {
     /// An empty log in an anonymous temporary file.
     ///
     /// # Errors
-    /// When there is no room for one.
+    /// When there is no room for one, or no folder for temporary files: Android has none unless `TMPDIR` names one.
     pub fn new(secrets: Secrets) -> io::Result<Self> {
-        let spool = BufWriter::with_capacity(BLOCK, tempfile::tempfile()?);
+        let spool = BufWriter::with_capacity(BLOCK, temporary_file(&env::temp_dir())?);
         Ok(Self { spool, secrets, methods: BTreeSet::new() })
     }
 
@@ -150,6 +152,13 @@ fn conclusions(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         line(out, &VerdictRecord::new(verdict))?;
     }
     line(out, &SummaryRecord::new(run))
+}
+
+fn temporary_file(folder: &Path) -> io::Result<File> {
+    tempfile::tempfile_in(folder).map_err(|source| {
+        let text = format!("temporary file in {} (TMPDIR names another folder): {source}", folder.display());
+        io::Error::new(source.kind(), text)
+    })
 }
 
 fn rewound(spool: BufWriter<File>) -> io::Result<BufReader<File>> {
