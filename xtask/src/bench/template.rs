@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Http,
     /// TLS with application data in both directions.
     Tls,
+    /// The same with one response of [`PAGE`] bytes more.
+    Page,
 }
 
 /// The payload of a full-sized segment: an Ethernet frame less IP and TCP headers with timestamps.
@@ -24,6 +26,13 @@ const SEGMENT: usize = 1448;
 
 /// The content of a bulk TLS record: the most that the protocol allows, with its type byte and tag (RFC 9846 §5.2).
 const RECORD: usize = 16_384 + 1 + 16;
+
+/// The content of the one record that makes a short TLS flow a page: 8 KiB, with its type byte and tag.
+const PAGE: usize = 8_192 + 1 + 16;
+
+/// The bytes of a look-up in a capture file, which those of addresses are brought to: several addresses to an answer, as
+/// large services give. With look-ups of HTTPS records, which stay as they are, the mean is 317.
+const LOOK_UP: usize = 340;
 
 /// What is repeated in the body of a bulk HTTP response.
 const HTTP_CYCLE: usize = 12 * SEGMENT;
@@ -83,6 +92,14 @@ impl Template {
         u64::try_from(steps.map(|step| step.form.len() + pcap::RECORD_HEADER).sum::<usize>())
             .unwrap_or_default()
     }
+
+    /// How often a short flow repeats its body, if it has one, and the bytes of the whole in a capture file.
+    pub(super) fn short(&self) -> (u32, u64) {
+        match &self.body {
+            Some(body) => (1, self.len() + body.cost().1),
+            None => (0, self.len()),
+        }
+    }
 }
 
 /// A flow of a capture: its packets with their times, the first one from the originator.
@@ -96,10 +113,11 @@ pub(super) struct Templates {
     pub(super) bulk: Vec<Template>,
 }
 
-/// The captures that the patterns come from, under `captures/`: what phones do all day. Those that show a rare or broken
-/// case are left out, and new ones do not change the workloads.
-const CAPTURES: [&str; 20] = [
+/// The captures that the patterns come from, under `captures/`: what phones do all day, and whole handshakes. Those that
+/// show a rare or broken case are left out, and new ones do not change the workloads.
+const CAPTURES: [&str; 19] = [
     "dns/a-aaaa-https.pcap",
+    "dns/cname-chain.pcap",
     "http/chunked.pcap",
     "http/cleartext-get.pcap",
     "http/gzip.pcap",
@@ -111,11 +129,9 @@ const CAPTURES: [&str; 20] = [
     "tls/chrome136.pcap",
     "tls/chrome99-android.pcap",
     "tls/gnutls.pcap",
-    "tls/hello-retry.pcap",
     "tls/ipv6.pcap",
     "tls/java.pcap",
     "tls/node.pcap",
-    "tls/resumed-psk.pcap",
     "tls/safari18-0-ios.pcap",
     "tls/tls12-good.pcap",
     "tls/tls13-good.pcap",
@@ -132,7 +148,15 @@ pub(super) fn load(http_cycles: u32) -> anyhow::Result<Templates> {
         let records = pcap::read(&bytes).with_context(|| format!("reading {}", file.display()))?;
         for flow in flows(records) {
             let Some(kind) = classify(&flow) else { continue };
-            templates.short.push(template(kind, &flow, &[], None));
+            match kind {
+                // Those beside other flows are of the laboratory's few names.
+                Kind::Dns if !name.starts_with("dns/") => continue,
+                Kind::Dns => {
+                    templates.short.extend(look_ups(&flow).iter().map(|one| template(kind, one, &[], None)))
+                }
+                _ => templates.short.push(template(kind, &flow, &[], None)),
+            }
+            templates.short.extend(bulk(Kind::Page, &flow, 1).filter(|_| kind == Kind::Tls));
             templates.bulk.extend(bulk(kind, &flow, http_cycles));
         }
     }
@@ -188,6 +212,57 @@ fn classify(flow: &[(u64, Packet)]) -> Option<Kind> {
     (said.starts_with(&[22, 3]) && both).then_some(Kind::Tls)
 }
 
+/// The look-ups of a flow, each as a flow of its own, as Android's resolver makes them.
+fn look_ups(flow: &Flow) -> Vec<Flow> {
+    let id = |packet: &Packet| packet.payload().first_chunk::<2>().copied();
+    let Some((_, first)) = flow.first() else { return Vec::new() };
+    let queries = flow.iter().filter(|(_, packet)| packet.source == first.source);
+    let look_up = |query: &(u64, Packet)| {
+        let of_query = |(_, packet): &&(u64, Packet)| id(packet) == id(&query.1);
+        let mut look_up: Flow = flow.iter().filter(of_query).cloned().collect();
+        let bytes: usize =
+            look_up.iter().map(|(_, packet)| Form::new(packet).len() + pcap::RECORD_HEADER).sum();
+        if let Some((_, response)) = look_up.last_mut() {
+            *response =
+                response.with_payload(&with_more_answers(response.payload(), LOOK_UP.saturating_sub(bytes)));
+        }
+        look_up
+    };
+    queries.map(look_up).collect()
+}
+
+/// A DNS response with about `more` bytes of further addresses, if its last answer is one (RFC 1035 §4.1.3).
+fn with_more_answers(response: &[u8], more: usize) -> Vec<u8> {
+    // An OPT record without options comes last (RFC 6891 §6.1.2).
+    let opt = response.len().checked_sub(11).filter(|at| response.get(*at..at + 3) == Some(&[0, 0, 41]));
+    let (response, opt) = response.split_at(opt.unwrap_or(response.len()));
+    let mut payload = response.to_vec();
+    for (kind, address) in [(1, 4), (28, 16)] {
+        // A compressed name, type, class, time to live, length.
+        let len = 12 + usize::from(address);
+        let Some(record) = response.len().checked_sub(len).and_then(|at| response.get(at..)) else {
+            continue;
+        };
+        let is_address = record.first().is_some_and(|first| first & 0xc0 == 0xc0)
+            && record.get(2..6) == Some(&[0, kind, 0, 1])
+            && record.get(10..12) == Some(&[0, address]);
+        let counts = response.get(6..8).and_then(|count| count.first_chunk::<2>());
+        let (true, Some(answers)) = (is_address, counts) else { continue };
+        let further = u8::try_from((more + len / 2) / len).unwrap_or(u8::MAX);
+        for number in 1..=further {
+            payload.extend_from_slice(record);
+            if let Some(last) = payload.last_mut() {
+                *last = last.wrapping_add(number);
+            }
+        }
+        let answers = u16::from_be_bytes(*answers) + u16::from(further);
+        payload.splice(6..8, answers.to_be_bytes());
+        break;
+    }
+    payload.extend_from_slice(opt);
+    payload
+}
+
 fn template(kind: Kind, head: &[(u64, Packet)], tail: &[(u64, Packet)], body: Option<Body>) -> Template {
     let first = head.first().map(|(at, packet)| (*at, packet.source, packet.destination));
     let unspecified = Endpoint { address: [0; 4].into(), port: 0 };
@@ -218,11 +293,12 @@ fn bulk(kind: Kind, flow: &Flow, http_cycles: u32) -> Option<Template> {
     let tail = flow.get(last + 1..)?;
     match kind {
         Kind::Dns => None,
-        Kind::Tls => {
+        Kind::Tls | Kind::Page => {
             let packet = &open.get(last)?.1;
+            let content = if kind == Kind::Tls { RECORD } else { PAGE };
             let mut record = vec![23, 3, 3];
-            record.extend(u16::try_from(RECORD).ok()?.to_be_bytes());
-            record.extend(noise(RECORD));
+            record.extend(u16::try_from(content).ok()?.to_be_bytes());
+            record.extend(noise(content));
             let body = body(packet, acknowledgement, &record, packet.payload_len(), 0)?;
             Some(template(kind, open.get(..=last)?, tail, Some(body)))
         }
@@ -334,13 +410,36 @@ mod tests {
     fn every_capture_offers_a_flow_and_every_kind_with_a_body_has_one() {
         let templates = load(15).unwrap();
         assert!(templates.short.len() >= CAPTURES.len());
-        for kind in [Kind::Dns, Kind::Http, Kind::Tls] {
+        for kind in [Kind::Dns, Kind::Http, Kind::Tls, Kind::Page] {
             assert!(templates.short.iter().any(|template| template.kind == kind), "{kind:?}");
         }
         for kind in [Kind::Http, Kind::Tls] {
             assert!(templates.bulk.iter().any(|template| template.kind == kind), "{kind:?}");
         }
         assert!(templates.short.iter().any(|template| template.originator.address.is_ipv6()));
+    }
+
+    #[test]
+    fn a_look_up_is_a_flow_with_several_addresses() {
+        let templates = load(15).unwrap();
+        let look_ups: Vec<_> = templates.short.iter().filter(|template| template.kind == Kind::Dns).collect();
+        assert!(look_ups.iter().all(|look_up| look_up.head.len() == 2));
+        let bytes = look_ups.iter().map(|look_up| look_up.len()).sum::<u64>() / look_ups.len() as u64;
+        assert!((305..330).contains(&bytes), "{bytes} bytes a look-up");
+    }
+
+    #[test]
+    fn an_answer_grows_by_whole_records() {
+        let mut response = vec![0; 12];
+        response[7] = 1;
+        let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 255];
+        response.extend(record);
+        let grown = with_more_answers(&response, 40);
+        assert_eq!((grown.len(), grown[7]), (response.len() + 48, 4));
+        // The last byte counts on, round the end.
+        assert_eq!(grown[grown.len() - 4..], [192, 0, 2, 2]);
+        response[15] = 9;
+        assert_eq!(with_more_answers(&response, 40), response[..]);
     }
 
     #[test]

@@ -21,8 +21,10 @@ pub(super) struct Shape {
     pub(super) bulk_percent: u64,
     /// What the bulk flows carry, and how many cycles of their body each has; 0 means a share of the workload.
     pub(super) bulk: Option<(Kind, u32)>,
-    /// Short flows: of this many hundred, how many are of which kind.
+    /// Short flows: of a hundred, how many are of which kind.
     pub(super) short: &'static [(Kind, u64)],
+    /// The mean size of a short flow in a capture file, for which smaller and larger ones are mixed; 0 for any.
+    pub(super) mean: u64,
     /// The size, as hundredths of the asked size.
     pub(super) size_percent: u64,
     /// What the project aims at, in processor time; shown, never judged.
@@ -32,13 +34,22 @@ pub(super) struct Shape {
 /// Cycles of a bulk HTTP response: 260,640 bytes.
 pub(super) const HTTP_CYCLES: u32 = 15;
 
-/// The workloads, in the proportions of their sizes.
+/// The workloads, in the proportions of their sizes. The project's aims speak of three of them, in these shapes:
+///
+/// | | bytes | packets | flows | |
+/// |---|---|---|---|---|
+/// | mixed | 1.05 GB | 1.25 million | 37,000 | four fifths of the bytes in a few bulk TLS flows: a phone's traffic |
+/// | handshakes | 804 MB | 3.1 million | 210,000 | short TLS flows: full handshake, certificates, a few records |
+/// | dns | 181 MB | 1.14 million | 570,000 | a look-up a flow |
+///
+/// That makes 35,000, 261,000 and 3,150,000 flows a GB, and 840, 259 and 159 bytes a packet.
 pub(super) const SHAPES: [Shape; 4] = [
     Shape {
         name: "mixed",
         bulk_percent: 80,
         bulk: Some((Kind::Tls, 0)),
-        short: &[(Kind::Tls, 40), (Kind::Dns, 50), (Kind::Http, 10)],
+        short: &[(Kind::Page, 40), (Kind::Dns, 50), (Kind::Http, 10)],
+        mean: 0,
         size_percent: 100,
         aim: "with database 0.6 x nDPI, without 2 x libpcap",
     },
@@ -47,6 +58,7 @@ pub(super) const SHAPES: [Shape; 4] = [
         bulk_percent: 0,
         bulk: None,
         short: &[(Kind::Tls, 100)],
+        mean: 3_829,
         size_percent: 77,
         aim: "with database 0.33 x nDPI, wall time 0.6 x CPU time on two cores",
     },
@@ -55,6 +67,7 @@ pub(super) const SHAPES: [Shape; 4] = [
         bulk_percent: 0,
         bulk: None,
         short: &[(Kind::Dns, 100)],
+        mean: 0,
         size_percent: 17,
         aim: "with database 0.3 x nDPI, wall time 0.6 x CPU time on two cores",
     },
@@ -63,6 +76,7 @@ pub(super) const SHAPES: [Shape; 4] = [
         bulk_percent: 80,
         bulk: Some((Kind::Http, HTTP_CYCLES)),
         short: &[(Kind::Http, 100)],
+        mean: 0,
         size_percent: 15,
         aim: "with database 1.0 x nDPI",
     },
@@ -85,6 +99,9 @@ const STRETCH: u64 = 100;
 
 /// The longest a short flow is stretched to, in nanoseconds.
 const LONGEST: u64 = 2_000_000_000;
+
+/// Nanoseconds between two packets of a page.
+const PAGE_GAP: u64 = 10_000_000;
 
 /// When the first frame is dated: 2026-01-01T00:00:00Z.
 const EPOCH: u64 = 1_767_225_600_000_000_000;
@@ -179,9 +196,10 @@ fn plan<'a>(shape: &Shape, bytes: u64, templates: &'a Templates) -> anyhow::Resu
         let mut at = random.below(kinds.iter().map(|(_, weight)| weight).sum());
         for (choices, weight) in &kinds {
             if at < *weight {
-                let template = pick(choices, &mut random)?;
-                left = left.saturating_sub(template.len());
-                plans.push(Plan { start: 0, template, cycles: 0, gap: 0 });
+                let template = pick_for_mean(choices, shape.mean, &mut random)?;
+                let (cycles, bytes) = template.short();
+                left = left.saturating_sub(bytes);
+                plans.push(Plan { start: 0, template, cycles, gap: PAGE_GAP });
                 break;
             }
             at -= weight;
@@ -204,6 +222,26 @@ fn of_kind(templates: &[Template], kind: Kind) -> anyhow::Result<Vec<&Template>>
 fn pick<'a>(choices: &[&'a Template], random: &mut Random) -> anyhow::Result<&'a Template> {
     let index = usize::try_from(random.below(u64::try_from(choices.len())?))?;
     choices.get(index).copied().context("no template to pick from")
+}
+
+/// A template, the smaller and the larger ones so often that their mean is `mean` bytes; any if there are not both.
+fn pick_for_mean<'a>(
+    choices: &[&'a Template],
+    mean: u64,
+    random: &mut Random,
+) -> anyhow::Result<&'a Template> {
+    let (smaller, larger): (Vec<&Template>, Vec<&Template>) =
+        choices.iter().partition(|template| template.short().1 < mean);
+    if smaller.is_empty() || larger.is_empty() {
+        return pick(choices, random);
+    }
+    let bytes = |templates: &[&Template]| templates.iter().map(|template| template.short().1).sum::<u64>();
+    let (low, high) = (bytes(&smaller), bytes(&larger));
+    let (few, many) = (u64::try_from(smaller.len())?, u64::try_from(larger.len())?);
+    // The means are low / few and high / many; each group weighs what the other one's mean is away from the aim.
+    let (below, above) = ((mean * few - low) * many, (high - mean * many) * few);
+    let is_smaller = random.below(below + above) < above;
+    pick(if is_smaller { &smaller } else { &larger }, random)
 }
 
 /// A flow on its way.
@@ -399,6 +437,20 @@ mod tests {
             let records = pcap::read(&file).unwrap();
             assert_eq!(records.len() as u64, totals.packets);
             assert!(records.is_sorted_by_key(|record| record.at), "{}", shape.name);
+        }
+    }
+
+    /// Flows a GB and bytes a packet, in hundredths of what the shape asks for.
+    #[test]
+    fn the_shapes_are_what_the_aims_speak_of() {
+        for (shape, flows, packet) in
+            [(&SHAPES[0], 35_238, 840), (&SHAPES[1], 261_194, 259), (&SHAPES[2], 3_149_171, 159)]
+        {
+            let (_, totals) = made(shape, 16_000_000);
+            let flows = totals.flows * 100 * 1_000_000_000 / totals.bytes / flows;
+            let packet = totals.bytes * 100 / totals.packets / packet;
+            assert!((90..110).contains(&flows), "{}: {flows} % of the flows", shape.name);
+            assert!((90..110).contains(&packet), "{}: {packet} % of a packet's bytes", shape.name);
         }
     }
 
