@@ -65,6 +65,16 @@ impl CommunityId {
     }
 }
 
+impl CommunityId {
+    /// Appends it as it prints.
+    pub fn push_to(self, text: &mut Vec<u8>) {
+        let mut encoded = [0; 28];
+        BASE64.encode_mut(&self.0, &mut encoded);
+        text.extend_from_slice(b"1:");
+        text.extend_from_slice(&encoded);
+    }
+}
+
 impl fmt::Display for CommunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "1:{}", BASE64.encode(&self.0))

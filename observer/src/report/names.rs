@@ -1,6 +1,7 @@
 //! The words that outputs use for what the pipeline knows as types.
 
 use std::fmt;
+use std::io::Write as _;
 use std::net::IpAddr;
 
 use crate::decode::{Transport, Tunnel};
@@ -92,6 +93,38 @@ impl fmt::Display for VersionName {
 #[must_use]
 pub fn network(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "ipv4" } else { "ipv6" }
+}
+
+/// An address in its text form (RFC 5952 for IPv6).
+#[must_use]
+pub fn address(address: IpAddr) -> String {
+    let mut text = Vec::with_capacity(15);
+    push_address(&mut text, address);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Appends an address in its text form. Every record has two, and several times faster than by `Display`.
+pub fn push_address(text: &mut Vec<u8>, address: IpAddr) {
+    let v4 = match address {
+        IpAddr::V4(v4) => v4,
+        IpAddr::V6(v6) => {
+            // Writing to memory does not fail.
+            let _ = write!(text, "{v6}");
+            return;
+        }
+    };
+    for (place, octet) in v4.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push(b'.');
+        }
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
+    }
 }
 
 /// Gives a function from a type to the words that its JSON form has, for the outputs that are not JSON.
@@ -190,5 +223,20 @@ words! {
         NotExercised => "not_exercised",
         NotObservable => "not_observable",
         Inconclusive => "inconclusive",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_it_displays() {
+        for octet in 0..=255 {
+            let v4 = IpAddr::from([octet, 9, 255 - octet, 100]);
+            assert_eq!(address(v4), v4.to_string());
+        }
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(address(v6), "2001:db8::1");
     }
 }

@@ -7,17 +7,23 @@
 //! million flows is quicker than what the index costs the load.
 
 mod answer;
+mod encode;
+mod end;
 mod error;
-mod insert;
 mod open;
 mod query;
+mod queue;
+mod rows;
 mod saved;
+mod write;
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use self::insert::Inserter;
+use self::encode::Encoder;
+use self::queue::Queue;
+use self::write::{Ids, Writer};
 use crate::observation::{Flow, FlowSink, SinkError};
 use crate::report::secrets::Secrets;
 use crate::report::{Run, SCHEMA};
@@ -28,16 +34,13 @@ pub use self::error::StoreError;
 pub use self::query::{Database, Parameter, QueryError};
 pub use self::saved::{SAVED, Saved};
 
-/// Rows that are written in one transaction.
-const BATCH: u64 = 10_000;
-
 /// A database open for writing one run.
+///
+/// A thread of its own writes to SQLite; an error of it is told with the next flow, or at the end.
 pub struct Store {
     path: PathBuf,
-    connection: Connection,
-    inserter: Inserter,
-    /// Rows of the open transaction.
-    rows: u64,
+    encoder: Encoder,
+    queue: Queue,
 }
 
 impl Store {
@@ -48,57 +51,53 @@ impl Store {
     pub fn begin(path: &Path, secrets: Secrets, started: Timestamp) -> Result<Self, StoreError> {
         let connection = open::for_writing(path)?;
         let run = begin_run(&connection, started).map_err(|error| StoreError::new(path, error))?;
-        Ok(Self { path: path.to_owned(), connection, inserter: Inserter::new(run, secrets), rows: 0 })
+        let queue = Queue::new(connection, Ids::new(run));
+        Ok(Self { path: path.to_owned(), encoder: Encoder::new(run, secrets), queue })
     }
 
-    /// Writes what is known only at the end, and marks the run as finished.
+    /// Writes what is known only at the end, and marks the run as finished; the first call does.
     ///
     /// # Errors
     /// When the database cannot be written.
     pub fn finish(&mut self, run: &Run, finished: Timestamp) -> Result<(), StoreError> {
-        let outcome = self.begin_batch().and_then(|()| {
-            self.inserter.finish(&self.connection, run, finished)?;
-            self.commit()
+        let Some(written) = self.queue.stop() else { return Ok(()) };
+        let outcome = written.and_then(|(connection, mut ids)| {
+            let mut writer = Writer::new(&connection, &mut ids)?;
+            writer.begin()?;
+            end::write(&connection, &mut self.encoder, &mut writer, run, finished)?;
+            writer.commit()
         });
-        outcome.map_err(|error| StoreError::new(&self.path, error))
+        outcome.map_err(|error| self.error(error))
     }
 
-    fn begin_batch(&mut self) -> rusqlite::Result<()> {
-        if self.connection.is_autocommit() {
-            self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            self.inserter.begin_batch(&self.connection)?;
-        }
-        Ok(())
-    }
-
-    fn insert(&mut self, flow: &Flow) -> rusqlite::Result<()> {
-        self.begin_batch()?;
-        let rows = self.inserter.flow(&self.connection, flow)?;
-        self.rows = self.rows.saturating_add(rows);
-        if self.rows >= BATCH { self.commit() } else { Ok(()) }
-    }
-
-    fn commit(&mut self) -> rusqlite::Result<()> {
-        self.rows = 0;
-        self.inserter.end_batch(&self.connection)?;
-        self.connection.execute_batch("COMMIT")
+    fn error(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::new(&self.path, error)
     }
 }
 
 impl FlowSink for Store {
     fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
-        self.insert(flow).map_err(|error| StoreError::new(&self.path, error).into())
+        self.queue.start()?;
+        let filled = self.queue.fill(|rows| {
+            let encoded = self.encoder.flow(rows, flow);
+            if encoded.is_err() {
+                rows.drop_begun();
+            }
+            encoded
+        });
+        match filled {
+            Some(encoded) => encoded.map_err(|error| self.error(unwritable(error)).into()),
+            None => match self.queue.stop() {
+                Some(Err(error)) => Err(self.error(error).into()),
+                _ => Err("the run has ended".into()),
+            },
+        }
     }
 }
 
-impl Drop for Store {
-    /// A run that fails keeps the flows that it had.
-    fn drop(&mut self) {
-        if !self.connection.is_autocommit() {
-            // What the commit says is known already: the run has failed, and says why.
-            let _ = self.commit();
-        }
-    }
+/// A value that has no JSON form.
+fn unwritable(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
 }
 
 fn begin_run(connection: &Connection, started: Timestamp) -> rusqlite::Result<i64> {

@@ -2,9 +2,14 @@
 CREATE VIEW tls AS SELECT
     tls.flow, flow.run, flow.app, flow.host, flow.destination_ip, flow.destination_port, flow.frames_first,
     tls.version_protocol, tls.version, tls.cipher, tls.curve, tls.next_protocol, tls.established, tls.resumed,
-    tls.client_hello_frame, tls.client_server_name, tls.client_supported_versions, tls.client_supported_ciphers,
-    tls.client_supported_protocols, tls.client_supported_groups, tls.client_signature_algorithms, tls.client_ja3,
-    tls.client_ja4, tls.client_ech, tls.client_fallback_scsv, tls.client_certificate, tls.client_certificate_basis,
+    tls.client_hello_frame, tls.client_server_name,
+    (SELECT text FROM lists_v1 WHERE id = tls.client_supported_versions) AS client_supported_versions,
+    (SELECT text FROM lists_v1 WHERE id = tls.client_supported_ciphers) AS client_supported_ciphers,
+    (SELECT text FROM lists_v1 WHERE id = tls.client_supported_protocols) AS client_supported_protocols,
+    (SELECT text FROM lists_v1 WHERE id = tls.client_supported_groups) AS client_supported_groups,
+    (SELECT text FROM lists_v1 WHERE id = tls.client_signature_algorithms) AS client_signature_algorithms,
+    tls.client_ja3, tls.client_ja4, tls.client_ech, tls.client_fallback_scsv, tls.client_certificate,
+    tls.client_certificate_basis,
     tls.server_hello_frame, tls.server_certificate_requested, tls.server_ja3s, tls.alerts
 FROM tls_v1 AS tls JOIN flows AS flow ON flow.id = tls.flow;
 

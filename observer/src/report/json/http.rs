@@ -9,6 +9,7 @@ use crate::observation::Flow;
 use crate::protocol::dns::{Answer, AnswerData, Service};
 use crate::protocol::http1::{Header, Request};
 use crate::report::exchange::{DnsExchange, HttpExchange};
+use crate::report::names;
 use crate::report::secrets::Secrets;
 use crate::source::FrameNumber;
 
@@ -124,7 +125,7 @@ struct Question<'a> {
 pub(crate) struct AnswerRecord<'a> {
     name: &'a str,
     r#type: &'a str,
-    data: String,
+    data: Cow<'a, str>,
     ttl: u32,
 }
 
@@ -153,10 +154,10 @@ pub(crate) fn answers<'a>(exchange: &DnsExchange<'a>) -> Vec<AnswerRecord<'a>> {
 }
 
 /// An answer's data in one string; a service binding as RFC 9460 §2.1 presents it, without its priority.
-fn answer_data(answer: &Answer) -> String {
+fn answer_data(answer: &Answer) -> Cow<'_, str> {
     match &answer.data {
-        AnswerData::Address(address) => address.to_string(),
-        AnswerData::Name(name) | AnswerData::Other(name) => name.clone(),
+        AnswerData::Address(address) => names::address(*address).into(),
+        AnswerData::Name(name) | AnswerData::Other(name) => name.into(),
         AnswerData::Service(service) => {
             let Service { target, alpn, ech, hints } = service.as_ref();
             let mut text = target.clone();
@@ -176,7 +177,7 @@ fn answer_data(answer: &Answer) -> String {
             if *ech {
                 text.push_str(" ech");
             }
-            text
+            text.into()
         }
     }
 }

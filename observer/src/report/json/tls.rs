@@ -179,8 +179,8 @@ pub(crate) fn ech(hello: &ClientHello) -> &'static str {
 }
 
 /// How the state of the client's certificate is known: from TLS 1.3 on it is encrypted and can only be concluded.
-pub(crate) fn certificate_basis(session: &Session) -> Option<&'static str> {
-    match session.client_certificate() {
+pub(crate) fn certificate_basis(session: &Session, state: ClientCertificate) -> Option<&'static str> {
+    match state {
         ClientCertificate::Unknown => None,
         ClientCertificate::ResumedUnknown => Some("observed"),
         _ if session.version().is_some_and(TlsVersion::is_tls13) => Some("inferred"),
@@ -190,6 +190,7 @@ pub(crate) fn certificate_basis(session: &Session) -> Option<&'static str> {
 
 fn client(session: &Session) -> Client<'_> {
     let hello = session.client_hello.as_ref().map(|hello| &*hello.value);
+    let certificate = session.client_certificate();
     Client {
         server_name: hello.and_then(|hello| hello.server_name.as_deref()),
         supported_versions: hello.map(offered_versions),
@@ -204,8 +205,8 @@ fn client(session: &Session) -> Client<'_> {
         ja4: hello.map(|hello| hello.ja4.as_str()),
         ech: hello.map(ech),
         fallback_scsv: hello.map(|hello| hello.fallback_scsv),
-        certificate: session.client_certificate(),
-        certificate_basis: certificate_basis(session),
+        certificate,
+        certificate_basis: certificate_basis(session, certificate),
         certificate_chain: chain(session.client_chain.as_ref()),
     }
 }

@@ -83,6 +83,12 @@ CREATE TABLE flows_v1 (
     owner                    INTEGER REFERENCES owners_v1 (id)
 ) STRICT;
 
+-- Lists of what clients offer, once each over all runs.
+CREATE TABLE lists_v1 (
+    id   INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+
 CREATE TABLE tls_v1 (
     flow                         INTEGER PRIMARY KEY REFERENCES flows_v1 (id),
     version_protocol             TEXT,
@@ -94,11 +100,11 @@ CREATE TABLE tls_v1 (
     resumed                      INTEGER NOT NULL,
     client_hello_frame           INTEGER,
     client_server_name           TEXT,
-    client_supported_versions    TEXT,
-    client_supported_ciphers     TEXT,
-    client_supported_protocols   TEXT,
-    client_supported_groups      TEXT,
-    client_signature_algorithms  TEXT,
+    client_supported_versions    INTEGER REFERENCES lists_v1 (id),
+    client_supported_ciphers     INTEGER REFERENCES lists_v1 (id),
+    client_supported_protocols   INTEGER REFERENCES lists_v1 (id),
+    client_supported_groups      INTEGER REFERENCES lists_v1 (id),
+    client_signature_algorithms  INTEGER REFERENCES lists_v1 (id),
     client_ja3                   TEXT,
     client_ja4                   TEXT,
     client_ech                   TEXT,
@@ -222,7 +228,3 @@ CREATE TABLE owner_observations_v1 (
     label    TEXT,
     PRIMARY KEY (flow, position)
 ) STRICT, WITHOUT ROWID;
-
--- The only index that a load keeps besides primary keys; both ascend with the load, so that pages fill in order.
-CREATE INDEX http_v1_flow ON http_v1 (flow);
-CREATE INDEX dns_v1_flow ON dns_v1 (flow);

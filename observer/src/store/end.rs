@@ -3,37 +3,54 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
+use serde::Serialize;
 
-use super::{Inserter, int, json_text};
+use super::encode::Encoder;
+use super::rows::{Known, Rows};
+use super::unwritable;
+use super::write::Writer;
 use crate::attribution::Owner;
 use crate::report::{Run, names};
 use crate::rules::Finding;
 use crate::source::InputSummary;
 use crate::time::Timestamp;
 
-impl Inserter {
-    /// Writes inputs, findings, verdicts, markers and totals, and marks the run as finished.
-    pub(in crate::store) fn finish(
-        &mut self,
-        connection: &Connection,
-        run: &Run,
-        finished: Timestamp,
-    ) -> rusqlite::Result<()> {
+/// Writes inputs, findings, verdicts, markers and totals, and marks the run as finished.
+pub(super) fn write(
+    connection: &Connection,
+    encoder: &mut Encoder,
+    writer: &mut Writer<'_>,
+    run: &Run,
+    finished: Timestamp,
+) -> rusqlite::Result<()> {
+    End { connection, encoder, writer, rows: Rows::default() }.write(run, finished)
+}
+
+struct End<'a, 'b> {
+    connection: &'a Connection,
+    encoder: &'a mut Encoder,
+    writer: &'a mut Writer<'b>,
+    rows: Rows,
+}
+
+impl End<'_, '_> {
+    fn write(&mut self, run: &Run, finished: Timestamp) -> rusqlite::Result<()> {
+        let connection = self.connection;
         for input in &run.inputs {
-            self.capture(connection, input)?;
+            self.capture(input)?;
         }
         for finding in &run.assessment.findings {
-            self.finding(connection, finding, None)?;
+            self.finding(finding, None)?;
         }
         for suppressed in &run.assessment.suppressed {
-            self.finding(connection, &suppressed.finding, Some(&suppressed.reason))?;
+            self.finding(&suppressed.finding, Some(&suppressed.reason))?;
         }
         for verdict in &run.assessment.verdicts {
-            let owner = self.optional_owner(connection, verdict.owner.as_ref())?;
+            let owner = self.owner(verdict.owner.as_ref())?;
             connection
                 .prepare_cached("INSERT INTO verdicts_v1 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?
                 .execute(params![
-                    self.run,
+                    self.writer.ids().run(),
                     owner,
                     verdict.requirement,
                     names::judgement(verdict.judgement),
@@ -46,7 +63,7 @@ impl Inserter {
         }
         for marker in &run.markers {
             connection.prepare_cached("INSERT INTO markers_v1 VALUES (?, ?, ?)")?.execute(params![
-                self.run,
+                self.writer.ids().run(),
                 marker.at.0,
                 marker.label
             ])?;
@@ -68,17 +85,17 @@ impl Inserter {
                 json_text(&totals.skipped)?,
                 json_text(&totals.dropped_by_limit)?,
                 int(totals.duplicates),
-                self.run,
+                self.writer.ids().run(),
             ],
         )?;
         Ok(())
     }
 
-    fn capture(&self, connection: &Connection, input: &InputSummary) -> rusqlite::Result<()> {
-        connection.execute(
+    fn capture(&self, input: &InputSummary) -> rusqlite::Result<()> {
+        self.connection.execute(
             "INSERT INTO captures_v1 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
-                self.run,
+                self.writer.ids().run(),
                 input.path,
                 input.format,
                 json_text(&input.link_types)?,
@@ -94,19 +111,15 @@ impl Inserter {
         Ok(())
     }
 
-    fn finding(
-        &mut self,
-        connection: &Connection,
-        finding: &Finding,
-        suppressed: Option<&str>,
-    ) -> rusqlite::Result<()> {
-        let owner = self.optional_owner(connection, finding.owner.as_ref())?;
+    fn finding(&mut self, finding: &Finding, suppressed: Option<&str>) -> rusqlite::Result<()> {
+        let connection = self.connection;
+        let owner = self.owner(finding.owner.as_ref())?;
         connection
             .prepare_cached(
                 "INSERT INTO findings_v1 VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
-                self.run,
+                self.writer.ids().run(),
                 finding.rule.id,
                 names::severity(finding.severity),
                 names::finding_confidence(finding.confidence),
@@ -126,18 +139,29 @@ impl Inserter {
             connection.prepare_cached("INSERT INTO finding_frames_v1 VALUES (?, ?, ?, ?)")?.execute((
                 id,
                 position,
-                self.flow_id(flow),
+                self.writer.ids().flow(flow),
                 int(frame),
             ))?;
         }
         Ok(())
     }
 
-    fn optional_owner(
-        &mut self,
-        connection: &Connection,
-        owner: Option<&Arc<Owner>>,
-    ) -> rusqlite::Result<Option<i64>> {
-        owner.map(|owner| self.owner(connection, owner)).transpose()
+    fn owner(&mut self, owner: Option<&Arc<Owner>>) -> rusqlite::Result<Option<i64>> {
+        let Some(owner) = owner else { return Ok(None) };
+        let number = self.encoder.owner(&mut self.rows, owner).map_err(unwritable)?;
+        if self.rows.len() > 0 {
+            self.writer.write(&self.rows)?;
+            self.rows.clear();
+        }
+        Ok(self.writer.ids().known(Known::Owner, number))
     }
+}
+
+/// SQLite's integers are signed; what does not fit is cut to the largest.
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn json_text(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(unwritable)
 }
