@@ -34,7 +34,8 @@ Usage: cargo xtask bench [--megabytes N] [--runs N] [--only WORKLOAD] [--keep]
 Makes large capture files from captures/ (many phones' worth of flows between fresh addresses and ports), then
 runs a plain libpcap loop, the observer, ndpiReader and tshark on each, where installed, and prints medians:
 wall and processor time, MB/s, packets/s, flows/s, peak memory, and processor time as a ratio to the libpcap
-loop and to ndpiReader. Last comes the observer on a quarter and on twice the size of the mixed workload.
+loop and to ndpiReader. What the database costs is compared with the floor: the same rows, inserted by SQLite alone
+into the same tables, without anything else. Last comes the observer on a quarter and on twice the size of the mixed workload.
 
 Workloads: mixed (80 % of the bytes in a few bulk TLS flows), handshakes, dns, http, slice (an eighth of mixed).
 tshark is measured on the slice only.
@@ -53,6 +54,9 @@ const RAN: &[i32] = &[0, 1, 4];
 
 /// The name of the workload that is small enough for tshark.
 const SLICE: &str = "slice";
+
+/// The program that measures what the database cannot do without.
+const FLOOR: &str = "sqlite_floor";
 
 /// The name of the last part.
 const MEMORY: &str = "memory";
@@ -92,7 +96,8 @@ fn options(mut words: &[String]) -> anyhow::Result<Options> {
 fn bench(words: &[String]) -> anyhow::Result<()> {
     let options = options(words)?;
     system::install(&[&system::C_COMPILER, &system::LIBPCAP])?;
-    run(cargo().args(["build", "--locked", "--release", "--package", "observer"]))?;
+    run(cargo().args(["build", "--locked", "--release", "--package", "observer", "--bins"]))?;
+    run(cargo().args(["build", "--locked", "--release", "--package", "observer", "--example", FLOOR]))?;
     let folder = target_dir().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     measure::compile(&folder)?;
@@ -146,9 +151,31 @@ impl Bench {
         for row in &rows {
             print(&table::row(row, &totals, &baselines))?;
         }
+        let cost_of = |name| rows.iter().find(|row| row.name == name).map(|row| row.cost.cpu.as_secs_f64());
+        if let Some((plain, database)) = cost_of(PLAIN).zip(cost_of(DATABASE)) {
+            eprintln!("# {name}: {FLOOR}");
+            print(&table::floor(database - plain, self.floor()?))?;
+        }
         let aim = if with_tshark { "with database a 25th of tshark" } else { shape.aim };
         print(&format!("  aim: {aim}\n"))?;
         self.remove(&file)
+    }
+
+    /// Processor seconds in which SQLite inserts the rows of the database that was made last, without what it takes to
+    /// read them.
+    fn floor(&self) -> anyhow::Result<f64> {
+        let copy = ["floor.db", "floor.db-wal", "floor.db-shm"].map(|name| self.folder.join(name));
+        let program = target_dir().join("release").join("examples").join(FLOOR);
+        let reads = Contender {
+            name: FLOOR,
+            words: vec![program.into(), self.folder.join(DATABASE_FILE).into()],
+            ran: &[0],
+            leaves: Vec::new(),
+        };
+        let words = reads.words.iter().cloned().chain(copy.first().map(OsString::from)).collect();
+        let writes = Contender { name: FLOOR, words, ran: &[0], leaves: copy.to_vec() };
+        let [read, write] = [reads, writes].map(|one| measure::median(&self.folder, &one, self.options.runs));
+        Ok(write?.cpu.as_secs_f64() - read?.cpu.as_secs_f64())
     }
 
     /// The observer with its database on a quarter and on twice the size: time must follow the size, memory must not.
@@ -230,7 +257,7 @@ impl Bench {
         match name {
             ONE_THREAD => words.extend(["--threads".into(), "1".into()]),
             DATABASE => {
-                let database = self.folder.join("run.db");
+                let database = self.folder.join(DATABASE_FILE);
                 words.extend(["--db".into(), database.clone().into()]);
                 leaves = ["run.db-wal", "run.db-shm"].map(|name| self.folder.join(name)).into();
                 leaves.push(database);
@@ -240,6 +267,9 @@ impl Bench {
         Contender { name, words, ran: RAN, leaves }
     }
 }
+
+/// The database that the observer writes.
+const DATABASE_FILE: &str = "run.db";
 
 /// Names of the contenders that are more than a row.
 const LIBPCAP: &str = "libpcap loop";

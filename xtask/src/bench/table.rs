@@ -29,7 +29,13 @@ pub(super) fn head() -> String {
 /// The name and size of a workload.
 pub(super) fn title(name: &str, totals: &Totals) -> String {
     let megabytes = as_f64(totals.bytes) / 1e6;
-    format!("{name}: {megabytes:.0} MB, {} packets, {} flows\n", totals.packets, totals.flows)
+    format!(
+        "{name}: {megabytes:.0} MB, {} packets of {:.0} bytes, {} flows ({:.0} a GB)\n",
+        totals.packets,
+        quotient(totals.bytes, totals.packets),
+        totals.flows,
+        quotient(totals.flows, totals.bytes) * 1e9,
+    )
 }
 
 /// One row; rates are over wall time, ratios over processor time.
@@ -48,6 +54,14 @@ pub(super) fn row(row: &Row, totals: &Totals, baselines: &Baselines) -> String {
         as_f64(row.cost.peak) / 1024.0,
         ratio(cpu, baselines.libpcap),
         ratio(cpu, baselines.ndpi),
+    )
+}
+
+/// What the database costs over a run without one, beside what SQLite alone takes for its rows, in processor seconds.
+pub(super) fn floor(database: f64, floor: f64) -> String {
+    let share = if database > 0.0 { 100.0 * floor / database } else { f64::INFINITY };
+    format!(
+        "  the database costs {database:.3} s; the floor of its rows is {floor:.3} s: {share:.0} % (aim: 60 %)\n"
     )
 }
 
@@ -84,6 +98,9 @@ mod tests {
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(words, ["observer", "0.500", "0.900", "200", "2.00", "10000", "2.0", "3.00", "-"]);
         assert_eq!(head().trim_end().len(), line.trim_end().len());
-        assert_eq!(title("dns", &totals), "dns: 100 MB, 1000000 packets, 5000 flows\n");
+        assert_eq!(
+            title("dns", &totals),
+            "dns: 100 MB, 1000000 packets of 100 bytes, 5000 flows (50000 a GB)\n"
+        );
     }
 }
