@@ -23,21 +23,33 @@ const OLD: Plan = Plan { ring_buffer: false, tcx: false, processes: false };
 /// The test's end and the other end of a pair of interfaces.
 const HERE: &str = "10.81.0.1";
 const THERE: &str = "10.81.0.2";
+const HERE_V6: &str = "fd00:81::1";
+const THERE_V6: &str = "fd00:81::2";
+
+/// A program that ends with its value.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
 
 /// The other end's namespace, which lasts as long as a process in it.
-struct Peer(Child);
+struct Peer(Ends);
 
 impl Peer {
     fn run(&self, program: &str, args: &[&str]) -> String {
-        let pid = self.0.id().to_string();
+        let pid = self.0.0.id().to_string();
         let mut all = vec!["-t", &pid, "-n", program];
         all.extend(args);
         shell("nsenter", &all)
     }
 
-    /// Starts servers that answer: TCP 8001 echoes, UDP 5301 and 5302 echo, TCP 8002 closes first.
-    fn serve(&self) -> Child {
-        let pid = self.0.id().to_string();
+    /// Starts servers that answer each piece with its first byte: TCP 8001, UDP 5301 and 5302.
+    fn serve(&self) -> Ends {
+        let pid = self.0.0.id().to_string();
         let mut child = Command::new("nsenter")
             .args(["-t", &pid, "-n", "python3", "-c", SERVERS])
             .stdout(Stdio::piped())
@@ -46,14 +58,7 @@ impl Peer {
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
-        child
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        Ends(child)
     }
 }
 
@@ -82,9 +87,9 @@ def udp(family, port):
             data, sender = s.recvfrom(65536)
             s.sendto(data[:1], sender)
     threading.Thread(target=loop, daemon=True).start()
-tcp(socket.AF_INET)
-udp(socket.AF_INET, 5301)
-udp(socket.AF_INET, 5302)
+tcp(socket.AF_INET6)
+udp(socket.AF_INET6, 5301)
+udp(socket.AF_INET6, 5302)
 print('ready', flush=True)
 threading.Event().wait()
 ";
@@ -121,13 +126,15 @@ fn within(test: impl FnOnce(&Peer) + Send) {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let peer = Peer(child);
-        let pid = peer.0.id().to_string();
+        let peer = Peer(Ends(child));
+        let pid = peer.0.0.id().to_string();
         shell("ip", &["link", "set", "lo", "up"]);
         shell("ip", &["link", "add", "here", "type", "veth", "peer", "name", "there", "netns", &pid]);
         shell("ip", &["address", "add", "10.81.0.1/24", "dev", "here"]);
         shell("ip", &["link", "set", "here", "up"]);
         peer.run("ip", &["address", "add", "10.81.0.2/24", "dev", "there"]);
+        shell("ip", &["address", "add", "fd00:81::1/64", "dev", "here", "nodad"]);
+        peer.run("ip", &["address", "add", "fd00:81::2/64", "dev", "there", "nodad"]);
         peer.run("ip", &["link", "set", "there", "up"]);
         peer.run("ip", &["link", "set", "lo", "up"]);
         test(&peer);
@@ -160,8 +167,8 @@ fn to(sightings: &[Sighting], transport: Transport, remote: Endpoint) -> Vec<&Si
 
 /// A client of each kind; each prints its local port.
 const CLIENTS: &str = "
-def tcp(port):
-    s = socket.create_connection(('10.81.0.2', port)); s.sendall(b'x' * 300000); s.recv(1)
+def tcp(host, port):
+    s = socket.create_connection((host, port)); s.sendall(b'x' * 300000); s.recv(1)
     print(s.getsockname()[1])
 def udp_connected():
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('10.81.0.2', 5301))
@@ -172,31 +179,39 @@ def udp_unconnected():
     for port in (5301, 5302):
         s.sendto(b'x', ('::ffff:10.81.0.2', port)); s.recv(1)
     print(s.getsockname()[1])
-tcp(8001)
+def udp_v6():
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.sendto(b'x', ('fd00:81::2', 5301)); s.recv(1)
+    s.sendto(b'x' * 20000, ('fd00:81::2', 5302)); s.recv(1)
+    print(s.getsockname()[1])
+tcp('10.81.0.2', 8001)
 udp_connected()
 udp_unconnected()
+tcp('fd00:81::2', 8001)
+udp_v6()
 ";
 
 fn clients_are_known_by_their_uid(plan: Plan) {
     within(|peer| {
-        let mut servers = peer.serve();
+        let _servers = peer.serve();
         let mut attributor = open(plan);
         let (pid, ports) = python(10_123, CLIENTS);
         let ports: Vec<u16> = ports.lines().map(|line| line.parse().unwrap()).collect();
         let sightings = poll(&mut attributor);
         let expected = [
-            (Transport::Tcp, ports[0], 8001),
-            (Transport::Udp, ports[1], 5301),
-            (Transport::Udp, ports[2], 5301),
-            (Transport::Udp, ports[2], 5302),
+            (Transport::Tcp, end(HERE, ports[0]), end(THERE, 8001)),
+            (Transport::Udp, end(HERE, ports[1]), end(THERE, 5301)),
+            (Transport::Udp, end(HERE, ports[2]), end(THERE, 5301)),
+            (Transport::Udp, end(HERE, ports[2]), end(THERE, 5302)),
+            (Transport::Tcp, end(HERE_V6, ports[3]), end(THERE_V6, 8001)),
+            (Transport::Udp, end(HERE_V6, ports[4]), end(THERE_V6, 5301)),
+            (Transport::Udp, end(HERE_V6, ports[4]), end(THERE_V6, 5302)),
         ];
         for (transport, local, remote) in expected {
-            let found: Vec<_> = to(&sightings, transport, end(THERE, remote))
-                .into_iter()
-                .filter(|one| one.local == end(HERE, local))
-                .collect();
+            let found: Vec<_> =
+                to(&sightings, transport, remote).into_iter().filter(|one| one.local == local).collect();
             let [one] = found.as_slice() else {
-                panic!("{transport:?} {local} to {remote}: {found:#?}, {:?}", attributor.notes());
+                panic!("{transport:?} {local:?} to {remote:?}: {found:#?}, {:?}", attributor.notes());
             };
             assert_eq!((one.owner.uid, one.owner.confidence), (Some(10_123), Confidence::Exact));
             assert!(one.last >= one.first && one.first.0 > 1_600_000_000_000_000_000, "{}", one.first);
@@ -206,8 +221,6 @@ fn clients_are_known_by_their_uid(plan: Plan) {
             }
         }
         assert_eq!(attributor.lost(), 0);
-        servers.kill().unwrap();
-        servers.wait().unwrap();
     });
 }
 
@@ -245,7 +258,7 @@ fn the_variant_for_old_kernels_sees_the_same() {
 #[test]
 fn a_port_that_another_user_takes_over_at_once_is_another_flow() {
     within(|peer| {
-        let mut servers = peer.serve();
+        let _servers = peer.serve();
         let mut attributor = open(TCX);
         let script = "
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -266,8 +279,6 @@ s.bind(('10.81.0.1', 45000)); s.connect(('10.81.0.2', 8001)); s.sendall(b'x'); s
         sightings.iter().cloned().for_each(|sighting| table.add(sighting));
         let owner = |at| table.owners(&five_tuple, at, at)[0].uid;
         assert_eq!((owner(first), owner(second)), (Some(10_123), Some(10_124)));
-        servers.kill().unwrap();
-        servers.wait().unwrap();
     });
 }
 
@@ -412,9 +423,9 @@ while s.recv(10): pass
 }
 
 #[test]
-fn echo_requests_and_fragments_are_known() {
+fn echo_requests_fragments_and_extension_headers_are_known() {
     within(|peer| {
-        let mut servers = peer.serve();
+        let _servers = peer.serve();
         shell("sysctl", &["-qw", "net.ipv4.ping_group_range=0 2147483647"]);
         let mut attributor = open(TCX);
         let (_, identifier) = python(
@@ -431,18 +442,28 @@ u.sendto(b'x' * 20000, ('10.81.0.2', 5302)); u.recv(1)
         let sightings = poll(&mut attributor);
         let echo = to(&sightings, Transport::IcmpEcho, end(THERE, identifier));
         assert_eq!(echo.iter().map(|one| one.owner.uid).collect::<Vec<_>>(), [Some(10_127)]);
+        // A destination option of padding (RFC 8200 §4.2) takes root.
+        python(
+            0,
+            "
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+s.sendto(b'x', ('fd00:81::2', 5301)); s.recv(1)
+",
+        );
+        let optioned = poll(&mut attributor);
+        let optioned = to(&optioned, Transport::Udp, end(THERE_V6, 5301));
+        assert_eq!(optioned.iter().map(|one| one.owner.uid).collect::<Vec<_>>(), [Some(0)]);
         let fragmented = to(&sightings, Transport::Udp, end(THERE, 5302));
         assert_eq!(fragmented.iter().map(|one| one.owner.uid).collect::<Vec<_>>(), [Some(10_127)]);
         assert!(attributor.events.count(Counter::Fragment) > 10);
-        servers.kill().unwrap();
-        servers.wait().unwrap();
     });
 }
 
 #[test]
 fn interfaces_that_come_and_go_are_followed_with_and_without_an_ethernet_header() {
     within(|peer| {
-        let pid = peer.0.id().to_string();
+        let pid = peer.0.0.id().to_string();
         let mut attributor = open(TCX);
         let count = attributor.interfaces.len();
         shell("ip", &["link", "add", "late", "type", "veth", "peer", "name", "late", "netns", &pid]);
@@ -558,7 +579,7 @@ const MOST: Duration = Duration::from_micros(20);
 #[test]
 fn a_packet_costs_little() {
     within(|peer| {
-        let mut servers = peer.serve();
+        let _servers = peer.serve();
         let attributor = open(TCX);
         let name = attributor.interfaces.ethernet_program();
         let run = || {
@@ -575,8 +596,6 @@ fn a_packet_costs_little() {
             eprintln!("{name}: {} ns a packet, over {count} {kind}", each.as_nanos());
             assert!(each < MOST, "{each:?}");
         }
-        servers.kill().unwrap();
-        servers.wait().unwrap();
     });
 }
 
