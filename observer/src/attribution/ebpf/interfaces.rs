@@ -57,6 +57,8 @@ pub(super) struct Interfaces {
     attached: HashMap<u32, Attachment>,
     /// Why an interface has no program, by index.
     refused: HashMap<u32, String>,
+    /// The last change could not be followed.
+    behind: bool,
 }
 
 impl Interfaces {
@@ -66,7 +68,7 @@ impl Interfaces {
         let changes = Changes::open()?;
         let rtnetlink = Rtnetlink::open()?;
         let (attached, refused) = (HashMap::new(), HashMap::new());
-        let mut interfaces = Self { rtnetlink, changes, egress, tcx, attached, refused };
+        let mut interfaces = Self { rtnetlink, changes, egress, tcx, attached, refused, behind: false };
         interfaces.update(programs)?;
         Ok(interfaces)
     }
@@ -87,9 +89,18 @@ impl Interfaces {
         self.refused.values().map(String::as_str)
     }
 
-    /// Follows interfaces that came, went or changed since the last call.
-    pub(super) fn follow(&mut self, programs: &mut Ebpf) -> io::Result<()> {
-        if self.changes.any()? { self.update(programs) } else { Ok(()) }
+    /// Follows interfaces that came, went or changed since the last call. What cannot be asked for is asked for again with
+    /// the next call: what hangs on an interface goes on meanwhile.
+    pub(super) fn follow(&mut self, programs: &mut Ebpf) {
+        let changed = self.changes.any();
+        if matches!(changed, Ok(false)) && !self.behind {
+            return;
+        }
+        let updated = changed.and_then(|_changed| self.update(programs));
+        if let (Err(error), false) = (&updated, self.behind) {
+            tracing::warn!("interfaces that come and go are not followed for now: {error}");
+        }
+        self.behind = updated.is_err();
     }
 
     fn update(&mut self, programs: &mut Ebpf) -> io::Result<()> {

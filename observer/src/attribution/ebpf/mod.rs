@@ -123,9 +123,7 @@ impl Attributor for EbpfAttributor {
     }
 
     fn poll(&mut self, _opened: &[FiveTuple], sightings: &mut Vec<Sighting>) -> Result<(), AttributorError> {
-        self.interfaces
-            .follow(&mut self.programs)
-            .map_err(|error| refused(format!("interfaces are no longer told of: {error}")))?;
+        self.interfaces.follow(&mut self.programs);
         let events = self.events.take();
         if !events.is_empty() {
             let clocks = Clocks::read();

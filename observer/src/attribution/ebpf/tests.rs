@@ -442,18 +442,23 @@ u.sendto(b'x' * 20000, ('10.81.0.2', 5302)); u.recv(1)
         let sightings = poll(&mut attributor);
         let echo = to(&sightings, Transport::IcmpEcho, end(THERE, identifier));
         assert_eq!(echo.iter().map(|one| one.owner.uid).collect::<Vec<_>>(), [Some(10_127)]);
-        // A destination option of padding (RFC 8200 §4.2) takes root.
+        // A destination option of padding (RFC 8200 §4.2) takes root; and an IPv4 header with options (RFC 791 §3.1).
         python(
             0,
             "
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
 s.sendto(b'x', ('fd00:81::2', 5301)); s.recv(1)
+t = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+t.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([1, 1, 1, 1]))
+t.sendto(b'x', ('10.81.0.2', 5301)); t.recv(1)
 ",
         );
         let optioned = poll(&mut attributor);
-        let optioned = to(&optioned, Transport::Udp, end(THERE_V6, 5301));
-        assert_eq!(optioned.iter().map(|one| one.owner.uid).collect::<Vec<_>>(), [Some(0)]);
+        for host in [THERE, THERE_V6] {
+            let found = to(&optioned, Transport::Udp, end(host, 5301));
+            assert_eq!(found.iter().map(|one| one.owner.uid).collect::<Vec<_>>(), [Some(0)], "{host}");
+        }
         let fragmented = to(&sightings, Transport::Udp, end(THERE, 5302));
         assert_eq!(fragmented.iter().map(|one| one.owner.uid).collect::<Vec<_>>(), [Some(10_127)]);
         assert!(attributor.events.count(Counter::Fragment) > 10);
