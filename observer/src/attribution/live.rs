@@ -1,16 +1,20 @@
 //! What a running capture knows of owners, shared between those who look and those who ask.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::{AppDirectory, Owner, OwnerTable, Sighting, SocketOwner, owner_of_socket};
-use crate::decode::FiveTuple;
+use crate::decode::{Endpoint, FiveTuple, Transport};
 use crate::time::Timestamp;
 
 /// Flows that began and that nobody has looked for yet.
 const OPENED: usize = 64 << 10;
+
+/// Sockets that wait for connections and are kept; a system has some dozens.
+const LISTENERS: usize = 4096;
 
 /// How long after a DNS answer the connection to its address begins, in nanoseconds, if the answer was for it.
 const FOLLOWS: i64 = 2_000_000_000;
@@ -22,6 +26,7 @@ const FOLLOWS: i64 = 2_000_000_000;
 #[derive(Debug)]
 pub struct LiveOwners {
     table: Mutex<OwnerTable>,
+    listeners: Mutex<Listeners>,
     apps: RwLock<AppDirectory>,
     opened: SyncSender<FiveTuple>,
     unasked: AtomicU64,
@@ -35,6 +40,7 @@ impl LiveOwners {
         let (opened, begun) = sync_channel(OPENED);
         let owners = Self {
             table: Mutex::default(),
+            listeners: Mutex::default(),
             apps: RwLock::new(apps),
             opened,
             unasked: AtomicU64::new(0),
@@ -71,6 +77,9 @@ impl LiveOwners {
     pub fn add(&self, sightings: impl IntoIterator<Item = Sighting>) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         for sighting in sightings {
+            if sighting.listening {
+                self.listeners.lock().unwrap_or_else(PoisonError::into_inner).add(&sighting);
+            }
             table.add(sighting);
         }
     }
@@ -79,6 +88,25 @@ impl LiveOwners {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).dropped()
+    }
+
+    /// The sockets that waited for connections, in order of protocol and address.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Listener> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let listener = |(&(transport, local), owner): (&(Transport, Endpoint), &SocketOwner)| Listener {
+            transport,
+            local,
+            owner: owner_of_socket(owner, &apps),
+        };
+        listeners.sockets.iter().map(listener).collect()
+    }
+
+    /// Listening sockets that the limit dropped.
+    #[must_use]
+    pub fn dropped_listeners(&self) -> u64 {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).dropped
     }
 
     /// From now on the system has these apps.
@@ -115,13 +143,50 @@ impl LiveOwners {
     }
 }
 
+/// A socket that waits for connections: a port that a process is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its protocol.
+    pub transport: Transport,
+    /// Its address and port; the unspecified address where it takes connections to any.
+    pub local: Endpoint,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+#[derive(Debug, Default)]
+struct Listeners {
+    sockets: BTreeMap<(Transport, Endpoint), SocketOwner>,
+    dropped: u64,
+}
+
+impl Listeners {
+    /// Keeps the strongest word on a socket, and what it says of the process.
+    fn add(&mut self, sighting: &Sighting) {
+        let key = (sighting.transport, sighting.local);
+        let owner = &sighting.owner;
+        let full = self.sockets.len() >= LISTENERS;
+        match self.sockets.get_mut(&key) {
+            Some(known) => {
+                let better = (owner.pid.is_none(), owner.method) < (known.pid.is_none(), known.method);
+                if better || owner.uid != known.uid {
+                    known.clone_from(owner);
+                }
+            }
+            None if full => self.dropped = self.dropped.saturating_add(1),
+            None => {
+                self.sockets.insert(key, owner.clone());
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
     use crate::attribution::{Confidence, Method};
-    use crate::decode::{Endpoint, Transport};
 
     fn connection(uid: u32, to: [u8; 4], second: i64) -> Sighting {
         let end = |ip: [u8; 4], port| Endpoint { ip: Ipv4Addr::from(ip).into(), port };
@@ -134,6 +199,19 @@ mod tests {
             last: Timestamp::new(second, 0),
             owner: SocketOwner { uid: Some(uid), ..SocketOwner::new(Method::Ebpf, Confidence::Exact) },
         }
+    }
+
+    #[test]
+    fn ports_that_are_bound_are_kept_with_their_process() {
+        let (owners, _begun) = LiveOwners::new(AppDirectory::default());
+        let bound = Sighting { remote: None, listening: true, ..connection(10_123, [0; 4], 1) };
+        let mut known = bound.clone();
+        known.owner.pid = Some(7);
+        owners.add([bound.clone(), known, bound, connection(10_124, [192, 0, 2, 9], 11)]);
+        let listeners = owners.listeners();
+        let ports: Vec<_> =
+            listeners.iter().map(|one| (one.local.port, one.owner.uid, one.owner.pid)).collect();
+        assert_eq!(ports, [(4000, Some(10_123), Some(7))]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub(crate) use self::android::AndroidUid;
 pub use self::app::{AppDirectory, PackagesError};
-pub use self::live::LiveOwners;
+pub use self::live::{Listener, LiveOwners};
 pub use self::recorded::{owner_of, owner_of_socket, owners_of, settle};
 pub use self::selection::Selection;
 pub use self::sidecar::{Sidecar, SidecarError};

@@ -20,6 +20,10 @@ impl Clock {
     /// Nanoseconds between two frames that need a second witness: ten minutes.
     pub const JUMP: i64 = 600 * 1_000_000_000;
 
+    /// Nanoseconds by which a frame may come before its predecessor without a clock having been set: two processors, or two
+    /// interfaces, hand over their frames in any order.
+    pub const JITTER: i64 = 10_000_000;
+
     /// The tick of a frame captured at `timestamp`, the frame after it at `following`; `None` for the last one.
     pub fn advance(&mut self, timestamp: Timestamp, following: Option<Timestamp>) -> Tick {
         let elapsed = self.elapsed(timestamp, following);
@@ -43,7 +47,7 @@ impl Clock {
         self.now
     }
 
-    /// Frames whose timestamp is before their predecessor's.
+    /// Frames whose timestamp is before their predecessor's by more than [`Self::JITTER`].
     #[must_use]
     pub fn steps_back(&self) -> u64 {
         self.steps_back
@@ -65,7 +69,7 @@ impl Clock {
             return 0;
         }
         self.last = Some(timestamp);
-        self.steps_back = self.steps_back.saturating_add(u64::from(delta < 0));
+        self.steps_back = self.steps_back.saturating_add(u64::from(delta < -Self::JITTER));
         u64::try_from(delta).unwrap_or(0)
     }
 }

@@ -194,10 +194,14 @@ impl Merge {
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
         let live = self.live.as_deref();
+        let listeners = live.map(LiveOwners::listeners).unwrap_or_default();
         totals.dropped_by_ring = live.map(LiveOwners::lost);
         if let Some(live) = live {
-            for (name, count) in [("owners of sockets", live.dropped()), ("flows to ask for", live.unasked())]
-            {
+            for (name, count) in [
+                ("owners of sockets", live.dropped()),
+                ("flows to ask for", live.unasked()),
+                ("listening sockets", live.dropped_listeners()),
+            ] {
                 if count > 0 {
                     totals.dropped_by_limit.insert(name.to_owned(), count);
                 }
@@ -229,7 +233,7 @@ impl Merge {
                 totals.dropped_by_limit.insert(what.to_owned(), count);
             }
         }
-        Run { inputs, totals, assessment, markers: self.markers }
+        Run { inputs, totals, assessment, markers: self.markers, listeners }
     }
 
     /// Hands on everything that no worker can precede any more.

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::assess::Assessment;
+use crate::attribution::Listener;
 use crate::source::InputSummary;
 use crate::time::Timestamp;
 
@@ -60,6 +61,8 @@ pub struct Run {
     pub assessment: Assessment,
     /// What somebody said while the capture ran, in that order.
     pub markers: Vec<Marker>,
+    /// The sockets that waited for connections while the capture ran, in order of protocol and address.
+    pub listeners: Vec<Listener>,
 }
 
 /// A word from somebody who watched a running capture: a test's step.

@@ -19,7 +19,7 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use self::flow::FlowRecord;
-use self::run::{FindingRecord, MarkerRecord, MetaRecord, SummaryRecord, VerdictRecord};
+use self::run::{FindingRecord, ListenerRecord, MarkerRecord, MetaRecord, SummaryRecord, VerdictRecord};
 use super::Run;
 use super::secrets::Secrets;
 use crate::attribution::Method;
@@ -79,6 +79,10 @@ impl FlowLog {
         if !run.markers.is_empty() {
             out.write_all(b",\n\"markers\":")?;
             list(out, run.markers.iter().map(MarkerRecord::new))?;
+        }
+        if !run.listeners.is_empty() {
+            out.write_all(b",\n\"listeners\":")?;
+            list(out, run.listeners.iter().map(ListenerRecord::new))?;
         }
         out.write_all(b",\n\"findings\":")?;
         list(out, run.assessment.findings.iter().map(FindingRecord::new))?;
@@ -141,6 +145,9 @@ impl<W: Write> FlowSink for LiveLog<W> {
 fn conclusions(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     for marker in &run.markers {
         line(out, &MarkerRecord::new(marker))?;
+    }
+    for listener in &run.listeners {
+        line(out, &ListenerRecord::new(listener))?;
     }
     for finding in &run.assessment.findings {
         line(out, &FindingRecord::new(finding))?;

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::shown;
 use crate::assess::{Judgement, Suppressed, Verdict};
-use crate::attribution::{Method, Owner};
+use crate::attribution::{Listener, Method, Owner};
+use crate::report::names;
 use crate::report::{Marker, Run, SCHEMA, Totals};
 use crate::rules::{Blame, Confidence, Finding, Severity};
 use crate::source::{FrameNumber, InputSummary};
@@ -53,6 +55,30 @@ impl<'a> MarkerRecord<'a> {
     /// The record of `marker`.
     pub(super) fn new(marker: &'a Marker) -> Self {
         Self { r#type: "marker", marker }
+    }
+}
+
+/// A socket that waited for connections.
+#[derive(Serialize)]
+pub(super) struct ListenerRecord<'a> {
+    r#type: &'static str,
+    #[serde(serialize_with = "shown")]
+    transport: names::TransportName,
+    ip: IpAddr,
+    port: u16,
+    owner: &'a Owner,
+}
+
+impl<'a> ListenerRecord<'a> {
+    /// The record of `listener`.
+    pub(super) fn new(listener: &'a Listener) -> Self {
+        Self {
+            r#type: "listener",
+            transport: names::TransportName(listener.transport),
+            ip: listener.local.ip,
+            port: listener.local.port,
+            owner: &listener.owner,
+        }
     }
 }
 

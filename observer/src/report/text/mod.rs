@@ -13,6 +13,7 @@ mod words;
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use anstyle::{AnsiColor, Style};
 
@@ -144,8 +145,30 @@ pub fn render(
         writeln!(out, "\n{}", bold("Findings beside the traffic"))?;
         finding::render(&others, out)?;
     }
+    listeners(run, out)?;
     excused(run, out)?;
     limits::render(run, overview, out)
+}
+
+/// The ports that processes are bound to.
+fn listeners(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    if run.listeners.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{}", bold("Who waits for connections"))?;
+    for listener in run.listeners.iter().take(SHOWN) {
+        let local = SocketAddr::from((listener.local.ip, listener.local.port)).to_string();
+        let transport = names::TransportName(listener.transport);
+        let owner = &listener.owner;
+        let name = owner.name();
+        let about = words::about(owner, &name);
+        writeln!(out, "  {local:33} {transport:<5} {}{}", plain(&name), dim(&plain(&about)))?;
+    }
+    let hidden = run.listeners.len().saturating_sub(SHOWN);
+    if hidden > 0 {
+        writeln!(out, "  {}", dim(&format!("and {hidden} more sockets, all with --format jsonl or --db")))?;
+    }
+    writeln!(out)
 }
 
 /// The verdict in words, and what it rests on in numbers.
