@@ -7,10 +7,10 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::judging::{Format, Judging};
+use super::outputs::{Form, Outputs};
 use super::selectors::Selectors;
 use super::{USAGE, now, words};
 use crate::attribution::Sidecar;
-use crate::observation::FlowSink;
 use crate::pipeline;
 use crate::report::json::FlowLog;
 use crate::report::overview::Overview;
@@ -65,27 +65,21 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     options.sidecar = Arc::new(sidecar);
     options.selection = arguments.selectors.selection(None);
 
-    let mut store = judging.store(now())?;
-    let mut log = (judging.format != Format::Text).then(|| FlowLog::new(judging.secrets())).transpose()?;
-    let mut overview = (judging.format == Format::Text).then(Overview::default);
-    let mut sinks: Vec<&mut dyn FlowSink> = Vec::new();
-    sinks.extend(store.as_mut().map(|store| store as &mut dyn FlowSink));
-    sinks.extend(log.as_mut().map(|log| log as &mut dyn FlowSink));
-    sinks.extend(overview.as_mut().map(|overview| overview as &mut dyn FlowSink));
+    let form = match judging.format {
+        Format::Text => Form::Text(Overview::default()),
+        Format::Json | Format::Jsonl => Form::Log(FlowLog::new(judging.secrets())?),
+    };
+    let mut outputs = Outputs::begin(judging, form)?;
     tracing::info!(files = files.len(), expression, threads = options.threads, "analyzing");
     let started = now();
     let mut bar = Bar::new(quiet);
-    let analyzed = pipeline::analyze(source, &options, &mut sinks, &mut |read, total| bar.show(read, total));
+    let analyzed =
+        pipeline::analyze(source, &options, &mut outputs.sinks(), &mut |read, total| bar.show(read, total));
     bar.clear();
     let run = analyzed?;
     let elapsed = now().since(started);
     tracing::info!(frames = run.totals.frames, flows = run.totals.flows, ?elapsed, "analyzed");
-    if let Some(store) = &mut store {
-        store.finish(&run, now())?;
-    }
-    let code = judging.conclude(&run, quiet);
-    judging.write(&run, log, overview)?;
-    Ok(code)
+    outputs.finish(&run, quiet)
 }
 
 /// A progress bar for long inputs, where somebody watches.

@@ -10,13 +10,13 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::judging::{Format, Judging};
+use super::outputs::{Form, Outputs};
 use super::selectors::Selectors;
 use super::{USAGE, now};
 use crate::attribution::{Choice, PACKAGES_LIST, PackageWatch, attributors};
 use crate::live::confinement::{self, Confinement};
 use crate::live::privileges::{self, Need, Target};
 use crate::live::{self, Recording, Session};
-use crate::observation::FlowSink;
 use crate::pipeline;
 use crate::recording::{RecorderOptions, RecorderSummary, Rotation, SectionHeader};
 use crate::report::Run;
@@ -160,22 +160,6 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     say(privileges::lower(target, &needs)?.notes());
     options.selection = arguments.selectors.selection(command.as_ref().map(live::Command::cgroup));
 
-    let mut store = judging.store(now())?;
-    let mut log = (judging.format == Format::Json).then(|| FlowLog::new(judging.secrets())).transpose()?;
-    let text = judging.format == Format::Text && !arguments.writes_to_stdout();
-    let mut overview = text.then(Overview::default);
-    let mut lines = text.then(|| LiveLines::new(anstream::stdout()));
-    let out = BufWriter::new(io::stdout());
-    let mut live_log = (judging.format == Format::Jsonl)
-        .then(|| LiveLog::new(&begun, &methods, judging.secrets(), out))
-        .transpose()?;
-    let mut sinks: Vec<&mut dyn FlowSink> = Vec::new();
-    sinks.extend(store.as_mut().map(|store| store as &mut dyn FlowSink));
-    sinks.extend(log.as_mut().map(|log| log as &mut dyn FlowSink));
-    sinks.extend(overview.as_mut().map(|overview| overview as &mut dyn FlowSink));
-    sinks.extend(lines.as_mut().map(|lines| lines as &mut dyn FlowSink));
-    sinks.extend(live_log.as_mut().map(|log| log as &mut dyn FlowSink));
-
     let mut watch = PackageWatch::new(packages);
     let session = Session {
         live,
@@ -187,6 +171,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     };
     let is_android = !session.apps.is_empty();
     let mut running = session.start(|| arguments.confine())?;
+    let mut outputs = Outputs::begin(judging, arguments.form(&begun, &methods)?)?;
     let recorder = arguments.recorder(interfaces, is_android)?;
     let recording = recorder
         .map(|recorder| Recording::start(recorder, &mut running, options.selection.clone()))
@@ -195,25 +180,18 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
     }
     options.live = Some(running.owners);
-    let analyzed = pipeline::analyze(Box::new(running.source), &options, &mut sinks, &mut |_, _| {});
+    let analyzed =
+        pipeline::analyze(Box::new(running.source), &options, &mut outputs.sinks(), &mut |_, _| {});
     let notes = running.rest.join();
     let recorded = recording.map(Recording::finish);
     let mut run = analyzed?;
     run.assessment.notes.extend(attribution.notes);
     run.assessment.notes.extend(notes);
     run.assessment.notes.extend(recorded.iter().flat_map(notes_of));
-    if let Some(store) = &mut store {
-        store.finish(&run, now())?;
-    }
-    let code = judging.conclude(&run, quiet);
     if !quiet {
         count(&run);
     }
-    match live_log {
-        Some(log) => log.finish(&run)?,
-        None if arguments.writes_to_stdout() => {}
-        None => judging.write(&run, log, overview)?,
-    }
+    let code = outputs.finish(&run, quiet)?;
     match recorded.and_then(|recorded| recorded.error) {
         Some(error) => Err(error.into()),
         None => Ok(code),
@@ -233,6 +211,20 @@ impl Arguments {
         let read = Some(folder_of(packages)).filter(|folder| folder.is_dir()).into_iter().collect();
         say(confinement::confine(&Confinement { read, write })?.notes());
         Ok(())
+    }
+
+    /// What standard output shows.
+    fn form(&self, begun: &Run, methods: &BTreeSet<crate::attribution::Method>) -> io::Result<Form> {
+        let secrets = self.judging.secrets();
+        Ok(match self.judging.format {
+            Format::Text if self.writes_to_stdout() => Form::Nothing,
+            Format::Text => Form::Live(Overview::default(), LiveLines::new(anstream::stdout())),
+            Format::Json => Form::Log(FlowLog::new(secrets)?),
+            Format::Jsonl => {
+                let out = BufWriter::new(io::stdout());
+                Form::Stream(LiveLog::new(begun, methods, secrets, out)?)
+            }
+        })
     }
 
     /// Whether the frames go to standard output, so that nothing else may.

@@ -1,29 +1,15 @@
-//! What `analyze` and `capture` share: what to judge by, where to keep the run, how to say what it came to.
+//! What `analyze` and `capture` share: what to judge by, and where to keep what comes of it.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 
-use super::{FINDINGS, INCONCLUSIVE};
 use crate::pipeline::Options;
 use crate::policy::Policy;
-use crate::report::json::FlowLog;
-use crate::report::outcome::Outcome;
-use crate::report::overview::Overview;
-use crate::report::plain::plain;
 use crate::report::secrets::Secrets;
-use crate::report::{Run, text};
 use crate::rules::Severity;
-use crate::store::Store;
-use crate::time::Timestamp;
 use crate::trust::TrustStore;
-
-/// Damaged places of an input that are shown.
-const DAMAGE_SHOWN: usize = 10;
 
 #[derive(clap::Args)]
 pub(super) struct Judging {
@@ -105,78 +91,8 @@ impl Judging {
         if self.keep_secrets { Secrets::Keep } else { Secrets::Digest }
     }
 
-    /// Begins the run in the database, if one is asked for.
-    pub(super) fn store(&self, started: Timestamp) -> anyhow::Result<Option<Store>> {
-        Ok(self.db.as_deref().map(|path| Store::begin(path, self.secrets(), started)).transpose()?)
-    }
-
     /// From which severity on a finding weighs.
     pub(super) fn fail_on(&self) -> Option<Severity> {
         self.fail_on.severity()
-    }
-
-    /// What is wrong with the input and why the run proves nothing, for people; the exit code.
-    pub(super) fn conclude(&self, run: &Run, quiet: bool) -> ExitCode {
-        if !quiet {
-            warn_of_damage(run);
-        }
-        let outcome = run.outcome(self.fail_on());
-        // The report says it in its first line; who watches it need not read it twice.
-        let watched = self.format == Format::Text && io::stdout().is_terminal();
-        if let (Outcome::Inconclusive(reason), false) = (&outcome, watched) {
-            anstream::eprintln!("observer: inconclusive: {}", plain(reason));
-        }
-        match outcome {
-            Outcome::Clean => ExitCode::SUCCESS,
-            Outcome::Findings(_) => ExitCode::from(FINDINGS),
-            Outcome::Inconclusive(_) => ExitCode::from(INCONCLUSIVE),
-        }
-    }
-
-    /// Writes the run in the form that is asked for.
-    pub(super) fn write(
-        &self,
-        run: &Run,
-        log: Option<FlowLog>,
-        overview: Option<Overview>,
-    ) -> anyhow::Result<()> {
-        self.render(run, log, overview).context("cannot write to standard output")
-    }
-
-    fn render(&self, run: &Run, log: Option<FlowLog>, overview: Option<Overview>) -> io::Result<()> {
-        let Some(log) = log else {
-            let mut out = BufWriter::new(anstream::stdout().lock());
-            let overview = overview.unwrap_or_default();
-            text::render(run, &overview, self.fail_on(), &mut out)?;
-            return out.flush();
-        };
-        // JSON has no colours to strip.
-        let mut out = BufWriter::new(io::stdout().lock());
-        match self.format {
-            Format::Json => log.render_document(run, &mut out)?,
-            Format::Jsonl | Format::Text => log.render_lines(run, &mut out)?,
-        }
-        out.flush()
-    }
-}
-
-fn warn_of_damage(run: &Run) {
-    for input in &run.inputs {
-        let path = plain(&input.path);
-        for damage in input.damage.iter().take(DAMAGE_SHOWN) {
-            let rest = match damage.skipped {
-                Some(skipped) => format!("{skipped} bytes passed over"),
-                None => "nothing read beyond".to_owned(),
-            };
-            let reason = plain(&damage.reason);
-            anstream::eprintln!("observer: warning: {path}: {reason} at offset {}; {rest}", damage.offset);
-        }
-        let shown = u64::try_from(input.damage.len().min(DAMAGE_SHOWN)).unwrap_or(0);
-        if let more @ 1.. = input.damages.saturating_sub(shown) {
-            anstream::eprintln!("observer: warning: {path}: damaged in {more} more places");
-        }
-        if input.truncated && input.damages == 0 {
-            anstream::eprintln!("observer: warning: {path}: ends inside a record; all before it was read");
-        }
     }
 }

@@ -12,6 +12,7 @@ mod doctor;
 mod judging;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod mark;
+mod outputs;
 mod query;
 mod requirements;
 mod rules;
