@@ -179,3 +179,22 @@ fn only_its_owner_may_read_it() {
     }
     drop(store);
 }
+
+#[test]
+fn the_packages_of_a_run_name_the_apps_of_another() {
+    let directory = TempDir::new().expect("a directory");
+    let db = directory.path().join("run.db");
+    let run = write(&db, "owners/pcapdroid.pcapng", true);
+    assert!(!run.packages.is_empty());
+    let apps = observer::store::packages(&db).expect("packages");
+    let known: Vec<_> =
+        apps.iter().map(|(uid, package, label)| (uid, package.to_owned(), label.to_owned())).collect();
+    assert_eq!(known, run.packages);
+    assert!(observer::store::is_database(&db));
+
+    let without = directory.path().join("without.db");
+    write(&without, "http/cleartext-get.pcap", true);
+    let error = observer::store::packages(&without).expect_err("no packages");
+    assert!(matches!(error, StoreError::NoPackages { .. }), "{error}");
+    assert!(!observer::store::is_database(&path("demo.pcapng")));
+}

@@ -107,6 +107,13 @@ impl AppDirectory {
         app_id.and_then(|app_id| self.apps.get(&app_id)).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// All apps, in order: app id, which is the uid that the device's first user has, package and label.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        self.apps.iter().flat_map(|(app_id, apps)| {
+            apps.iter().map(|(package, label)| (*app_id, package.as_str(), label.as_str()))
+        })
+    }
+
     /// Whether it knows no app: then nothing says that the uids are Android's.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -103,6 +103,12 @@ impl LiveOwners {
         listeners.sockets.iter().map(listener).collect()
     }
 
+    /// The apps of the system as of now.
+    #[must_use]
+    pub fn apps(&self) -> AppDirectory {
+        self.apps.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Listening sockets that the limit dropped.
     #[must_use]
     pub fn dropped_listeners(&self) -> u64 {

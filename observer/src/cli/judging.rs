@@ -9,6 +9,7 @@ use crate::pipeline::Options;
 use crate::policy::Policy;
 use crate::report::secrets::Secrets;
 use crate::rules::Severity;
+use crate::store;
 use crate::trust::TrustStore;
 
 #[derive(clap::Args)]
@@ -22,7 +23,7 @@ pub(super) struct Judging {
     /// Exit with 1 when there are findings of this severity or above
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
     fail_on: FailOn,
-    /// The device's /data/system/packages.list: names the apps behind uids
+    /// The device's /data/system/packages.list, or a run's database that has it: names the apps behind uids
     #[arg(long, value_name = "FILE")]
     pub(super) packages: Option<PathBuf>,
     /// What you declare of apps and endpoints (TOML)
@@ -79,7 +80,11 @@ impl Judging {
         }
         let mut options = Options { policy, trust: Arc::new(trust), ..Options::default() };
         if let Some(packages) = &self.packages {
-            options.apps.load(packages)?;
+            if store::is_database(packages) {
+                options.apps = store::packages(packages)?;
+            } else {
+                options.apps.load(packages)?;
+            }
         }
         if let Some(threads) = self.threads {
             options.threads = threads;

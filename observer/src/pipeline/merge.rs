@@ -194,6 +194,9 @@ impl Merge {
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
         let live = self.live.as_deref();
+        let apps = live.map_or_else(|| self.apps.clone(), LiveOwners::apps);
+        let packages = apps.iter().map(|(uid, package, label)| (uid, package.to_owned(), label.to_owned()));
+        let packages = packages.collect();
         let listeners = live.map(LiveOwners::listeners).unwrap_or_default();
         totals.dropped_by_ring = live.map(LiveOwners::lost);
         if let Some(live) = live {
@@ -233,7 +236,7 @@ impl Merge {
                 totals.dropped_by_limit.insert(what.to_owned(), count);
             }
         }
-        Run { inputs, totals, assessment, markers: self.markers, listeners }
+        Run { inputs, totals, assessment, markers: self.markers, listeners, packages }
     }
 
     /// Hands on everything that no worker can precede any more.

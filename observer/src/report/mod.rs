@@ -63,6 +63,9 @@ pub struct Run {
     pub markers: Vec<Marker>,
     /// The sockets that waited for connections while the capture ran, in order of protocol and address.
     pub listeners: Vec<Listener>,
+    /// The packages that are known of the device, in order: the uid that its first user has, name and label; either may be
+    /// empty where it is unknown.
+    pub packages: Vec<(u32, String, String)>,
 }
 
 /// A word from somebody who watched a running capture: a test's step.

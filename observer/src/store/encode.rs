@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use foldhash::fast::RandomState;
 
 use super::rows::{Cell, Known, Rows, Table};
-use crate::attribution::Owner;
+use crate::attribution::{Method, Owner};
 use crate::decode::Transport;
 use crate::observation::Flow;
 use crate::protocol::tls::{Certificate, ClientHello, Role, Seen, Session};
@@ -74,7 +74,7 @@ impl Encoder {
         }
         self.http_rows(rows, flow)?;
         dns_rows(rows, flow)?;
-        if flow.flow.owners.len() > 1 {
+        if flow.flow.owners.len() > 1 || !flow.contradicting.is_empty() {
             owner_rows(rows, flow);
         }
         Ok(())
@@ -351,6 +351,20 @@ fn owner_rows(rows: &mut Rows, flow: &Flow) {
         rows.cell(Cell::Flow(flow.id))
             .signed(position)
             .shown(Some(owner.dialect))
+            .int(owner.uid.map(u64::from))
+            .int(owner.pid.map(u64::from))
+            .text(owner.process.as_deref())
+            .text(owner.label.as_deref())
+            .end(Table::OwnerObservations);
+    }
+    // What the running system says comes after what the frames say.
+    let asked = flow.owner.iter().map(AsRef::as_ref).chain(&flow.contradicting);
+    let asked = asked.filter(|owner| owner.method != Method::Recorded);
+    let after = i64::try_from(flow.flow.owners.len()).unwrap_or(i64::MAX);
+    for (owner, position) in asked.zip(after..) {
+        rows.cell(Cell::Flow(flow.id))
+            .signed(position)
+            .word(names::method(owner.method))
             .int(owner.uid.map(u64::from))
             .int(owner.pid.map(u64::from))
             .text(owner.process.as_deref())

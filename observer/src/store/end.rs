@@ -15,7 +15,7 @@ use crate::rules::Finding;
 use crate::source::InputSummary;
 use crate::time::Timestamp;
 
-/// Writes inputs, findings, verdicts, markers and totals, and marks the run as finished.
+/// Writes inputs, findings, verdicts, markers, packages, listeners and totals, and marks the run as finished.
 pub(super) fn write(
     connection: &Connection,
     encoder: &mut Encoder,
@@ -67,6 +67,26 @@ impl End<'_, '_> {
                 marker.at.0,
                 marker.label
             ])?;
+        }
+        for (uid, package, label) in &run.packages {
+            connection.prepare_cached("INSERT INTO packages_v1 VALUES (?, ?, ?, ?)")?.execute(params![
+                self.writer.ids().run(),
+                uid,
+                package,
+                label
+            ])?;
+        }
+        for listener in &run.listeners {
+            let owner = self.owner(Some(&Arc::new(listener.owner.clone())))?;
+            connection.prepare_cached("INSERT INTO listeners_v1 VALUES (?, ?, ?, ?, ?)")?.execute(
+                params![
+                    self.writer.ids().run(),
+                    names::TransportName(listener.transport).to_string(),
+                    listener.local.ip.to_string(),
+                    listener.local.port,
+                    owner
+                ],
+            )?;
         }
         let totals = &run.totals;
         connection.execute(

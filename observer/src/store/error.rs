@@ -24,6 +24,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// A database none of whose runs knew the packages of its device.
+    #[error("none of the runs in database {} knew the packages of its device", path.display())]
+    NoPackages {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no room for more.
     #[error("the disk is full: database {} keeps what was written before", path.display())]
     Full {

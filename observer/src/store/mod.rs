@@ -17,6 +17,8 @@ mod rows;
 mod saved;
 mod write;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -24,6 +26,7 @@ use rusqlite::Connection;
 use self::encode::Encoder;
 use self::queue::Queue;
 use self::write::{Ids, Writer};
+use crate::attribution::AppDirectory;
 use crate::observation::{Flow, FlowSink, SinkError};
 use crate::report::secrets::Secrets;
 use crate::report::{Run, SCHEMA};
@@ -98,6 +101,37 @@ impl FlowSink for Store {
 /// A value that has no JSON form.
 fn unwritable(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(error.into())
+}
+
+/// Whether the file at `path` is an SQLite database, by its first bytes.
+#[must_use]
+pub fn is_database(path: &Path) -> bool {
+    let mut magic = [0; 16];
+    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && &magic == b"SQLite format 3\0"
+}
+
+/// The packages that the last run in the database at `path` knew of its device.
+///
+/// # Errors
+/// When it is no database of this program, or when none of its runs knew any.
+pub fn packages(path: &Path) -> Result<AppDirectory, StoreError> {
+    let connection = open::for_reading(path)?;
+    let wrap = |error| StoreError::new(path, error);
+    let mut apps = AppDirectory::default();
+    let question =
+        "SELECT uid, package, label FROM packages_v1 WHERE run = (SELECT max(run) FROM packages_v1)";
+    let mut statement = connection.prepare(question).map_err(wrap)?;
+    let mut rows = statement.query(()).map_err(wrap)?;
+    while let Some(row) = rows.next().map_err(wrap)? {
+        let (uid, package, label): (u32, String, String) =
+            (row.get(0).map_err(wrap)?, row.get(1).map_err(wrap)?, row.get(2).map_err(wrap)?);
+        apps.add(uid, &package, &label);
+    }
+    if apps.is_empty() {
+        return Err(StoreError::NoPackages { path: path.to_owned() });
+    }
+    Ok(apps)
 }
 
 fn begin_run(connection: &Connection, started: Timestamp) -> rusqlite::Result<i64> {

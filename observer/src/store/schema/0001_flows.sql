@@ -217,6 +217,23 @@ CREATE TABLE markers_v1 (
     label TEXT NOT NULL
 ) STRICT;
 
+-- The packages of the device, by the uid that its first user has: what a later analysis names apps by.
+CREATE TABLE packages_v1 (
+    run     INTEGER NOT NULL REFERENCES runs_v1 (id),
+    uid     INTEGER NOT NULL,
+    package TEXT NOT NULL,
+    label   TEXT NOT NULL
+) STRICT;
+
+-- Sockets that waited for connections while a capture ran: ports that processes are bound to.
+CREATE TABLE listeners_v1 (
+    run       INTEGER NOT NULL REFERENCES runs_v1 (id),
+    transport TEXT NOT NULL,
+    ip        TEXT NOT NULL,
+    port      INTEGER NOT NULL,
+    owner     INTEGER REFERENCES owners_v1 (id)
+) STRICT;
+
 -- What each witness said of a flow's owner, where several contradict one another.
 CREATE TABLE owner_observations_v1 (
     flow     INTEGER NOT NULL REFERENCES flows_v1 (id),

@@ -65,4 +65,12 @@ CREATE VIEW markers AS SELECT
     label
 FROM markers_v1;
 
+CREATE VIEW packages AS SELECT
+    run, uid, nullif(package, '') AS package, nullif(label, '') AS label
+FROM packages_v1;
+
+CREATE VIEW listeners AS SELECT
+    listeners_v1.run, transport, ip, port, owner, name AS owner_name, uid AS owner_uid, process AS owner_process
+FROM listeners_v1 LEFT JOIN owners_v1 ON owners_v1.id = listeners_v1.owner;
+
 CREATE VIEW owner_observations AS SELECT flow, position, method, uid, pid, process, label FROM owner_observations_v1;
