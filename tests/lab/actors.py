@@ -260,9 +260,9 @@ def large_segments():
         sock.connect((PEER4, SINK))
         say(sock)
         sock.sendall(bytes(4 << 20))
+        time.sleep(LINGER)
         sock.shutdown(socket.SHUT_WR)
         sock.recv(1)
-        time.sleep(LINGER)
 
 
 @case(0)

@@ -1,11 +1,13 @@
 //! How a capture begins and ends: by signals, by itself, by force, or not at all.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::capture::{Capture, Ended, OBSERVER, SETTLE};
 use crate::network::{INTERFACE, Network, PEERS};
@@ -98,7 +100,7 @@ fn who_watches_can_leave_a_word() {
         Command::new(OBSERVER).args(["mark", label, "--socket", &socket]).output().expect("it runs")
     };
     let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(&socket).expect("the capture's socket").permissions(),
+        &fs::metadata(&socket).expect("the capture's socket").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
     assert!(mark("log in").status.success());
@@ -110,7 +112,7 @@ fn who_watches_can_leave_a_word() {
     let label: String =
         database.query_row("SELECT label FROM markers", [], |row| row.get(0)).expect("a marker");
     assert_eq!(label, "log in");
-    assert!(!std::path::Path::new(&socket).exists(), "the socket goes with the capture");
+    assert!(!Path::new(&socket).exists(), "the socket goes with the capture");
 }
 
 /// One line that says what is wrong, and this exit code.
@@ -147,4 +149,76 @@ fn who_is_not_root_is_told_so() {
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(stderr.contains("root") || stderr.contains("CAP_NET_RAW"), "{stderr}");
+}
+
+/// Queueing disciplines and filters of the interface.
+fn traffic_control(network: &Network) -> String {
+    let show = |words: &[&str]| network.ask(&[&["tc"], words, &["dev", INTERFACE]].concat());
+    show(&["qdisc", "show"]) + &show(&["filter", "show", "ingress"]) + &show(&["filter", "show", "egress"])
+}
+
+/// The kernel programs that a process holds, by their numbers.
+fn held_programs(pid: u32) -> BTreeSet<u32> {
+    let folder = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("the process runs");
+    let texts = folder.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    texts
+        .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok()))
+        .collect()
+}
+
+/// Which of `programs` the kernel still has, after a while: it takes them away when nobody looks.
+fn remaining(programs: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut left = BTreeSet::new();
+    for _ in 0..100 {
+        let loaded = aya::programs::loaded_programs().filter_map(Result::ok).map(|program| program.id());
+        left = loaded.filter(|id| programs.contains(id)).collect();
+        if left.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    left
+}
+
+#[test]
+fn a_killed_capture_leaves_nothing_that_cannot_be_taken_away() {
+    let Some(network) = Network::or_skip("a_killed_capture_leaves_nothing_that_cannot_be_taken_away") else {
+        return;
+    };
+    // Somebody else's, which stays in every case.
+    network.ask(&["tc", "qdisc", "add", "dev", INTERFACE, "clsact"]);
+    let filter = ["egress", "prio", "7", "bpf", "bytecode", "1,6 0 0 4294967295,"];
+    network.ask(&[&["tc", "filter", "add", "dev", INTERFACE], &filter[..]].concat());
+    let before = traffic_control(&network);
+    assert!(before.contains("clsact") && before.contains("bytecode"), "{before}");
+
+    let capture = Capture::start(&network, &["-i", INTERFACE, "--attribution", "ebpf"]);
+    let programs = held_programs(capture.pid());
+    assert!(!programs.is_empty());
+    capture.interrupt();
+    assert_eq!(remaining(&programs), BTreeSet::new(), "after a good end");
+    assert_eq!(traffic_control(&network), before, "after a good end");
+
+    let path = database(&network);
+    let words = ["-i", INTERFACE, "--attribution", "ebpf", "--db", &path, "--", "sleep", "60"];
+    let capture = Capture::start(&network, &words);
+    let pid = capture.pid();
+    let programs = held_programs(pid);
+    let cgroup = observer::live::mounts::find("cgroup2").expect("cgroups").join(format!("observer-{pid}"));
+    let sleeps = fs::read_to_string(cgroup.join("cgroup.procs")).expect("the cgroup of the command");
+    let socket = format!("/run/observer/{pid}.sock");
+    assert!(Path::new(&socket).exists());
+    // By SIGKILL.
+    drop(capture);
+
+    let output = network.app(OBSERVER).arg("cleanup").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains(&format!("observer-{pid}")) && said.contains(&socket), "{said}");
+    let sleeps = sleeps.trim().parse().ok().and_then(Pid::from_raw).expect("one process");
+    kill_process(sleeps, Signal::KILL).expect("the command goes on");
+    assert!(!cgroup.exists() && !Path::new(&socket).exists());
+    assert_eq!(remaining(&programs), BTreeSet::new(), "after a cleanup");
+    assert_eq!(traffic_control(&network), before, "after a cleanup");
+    assert_eq!(stored(&path).1, ["unfinished"]);
 }

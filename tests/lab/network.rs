@@ -85,6 +85,13 @@ impl Network {
         inside(&self.peers, program)
     }
 
+    /// What a program on the side of the apps writes.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        let output = self.app(words[0]).args(&words[1..]).output().expect("nsenter runs");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// The peers' servers, which listen from now on.
     pub(crate) fn servers(&self) -> Talker {
         let mut command = self.peer("python3");

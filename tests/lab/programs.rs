@@ -252,5 +252,6 @@ fn a_command_is_observed_and_nothing_else() {
     let mut ports: Vec<_> = flows.filter_map(|flow| flow["source"]["port"].as_u64()).collect();
     ports.sort_unstable();
     assert_eq!(ports, [46_020, 46_021], "{} {:?}", ended.stderr, ended.of_type("flow"));
-    assert!(ended.stderr.contains("exit status: 7"), "{}", ended.stderr);
+    let notes = ended.one("summary")["notes"].to_string();
+    assert!(notes.contains("exit status: 7"), "{notes}");
 }

@@ -73,6 +73,34 @@ pub(crate) const LAB: Need = Need {
     ],
 };
 
+/// What makes network namespaces and runs programs in them.
+pub(crate) const NAMESPACES: Need = Need {
+    name: "ip and nsenter",
+    present: || ["ip", "nsenter"].iter().all(|program| find_program(program).is_some()),
+    packages: [
+        "iproute2 util-linux",
+        "iproute util-linux",
+        "iproute2 util-linux",
+        "iproute2 util-linux",
+        "iproute2 util-linux",
+        "",
+    ],
+};
+
+/// Wireshark's capture program, which the benchmark compares with.
+pub(crate) const DUMPCAP: Need = Need {
+    name: "dumpcap",
+    present: || find_program("dumpcap").is_some(),
+    packages: [
+        "wireshark-common",
+        "wireshark-cli",
+        "wireshark-common",
+        "wireshark-cli",
+        "wireshark",
+        "wireshark",
+    ],
+};
+
 /// The programs that [`LAB`] brings.
 const LAB_PROGRAMS: [&str; 12] = [
     "curl", "dig", "dnsmasq", "ip", "java", "nginx", "node", "nsenter", "openssl", "python3", "setpriv", "tc",

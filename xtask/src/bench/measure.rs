@@ -36,15 +36,19 @@ pub(super) struct Contender {
 
 /// Compiles the C programs into `folder`.
 pub(super) fn compile(folder: &Path) -> anyhow::Result<()> {
-    for (name, source, libraries) in SOURCES {
-        let file = folder.join(name).with_extension("c");
-        fs::write(&file, source).with_context(|| format!("writing {}", file.display()))?;
-        run(program("cc", &["-O2", "-Wall", "-Wextra", "-o"])
-            .arg(folder.join(name))
-            .arg(&file)
-            .args(libraries))?;
-    }
-    Ok(())
+    SOURCES.iter().try_for_each(|(name, source, libraries)| compile_program(folder, name, source, libraries))
+}
+
+/// Compiles one C program into `folder`.
+pub(super) fn compile_program(
+    folder: &Path,
+    name: &str,
+    source: &str,
+    libraries: &[&str],
+) -> anyhow::Result<()> {
+    let file = folder.join(name).with_extension("c");
+    fs::write(&file, source).with_context(|| format!("writing {}", file.display()))?;
+    run(program("cc", &["-O2", "-Wall", "-Wextra", "-o"]).arg(folder.join(name)).arg(&file).args(libraries))
 }
 
 /// Runs a contender `runs` times after a warm-up and returns the median of each cost.

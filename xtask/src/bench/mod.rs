@@ -3,6 +3,7 @@
 //! Timings are shown, never judged: they depend on the machine and on what else it does. All programs read the same
 //! file in the same run, from the page cache.
 
+mod attribution;
 mod measure;
 mod packet;
 mod pcap;
@@ -30,6 +31,7 @@ pub(crate) const TASK: Task = Task {
     summary: "measures the observer and its peers on large workloads made from the captures",
     help: "\
 Usage: cargo xtask bench [--megabytes N] [--runs N] [--only WORKLOAD] [--keep]
+       cargo xtask bench attribution [--seconds N] [--megabytes N]
 
 Makes large capture files from captures/ (many phones' worth of flows between fresh addresses and ports), then
 runs a plain libpcap loop, the observer, ndpiReader and tshark on each, where installed, and prints medians:
@@ -45,6 +47,13 @@ Options:
   --runs N         runs after a warm-up, of which the median is shown (default: 3)
   --only WORKLOAD  only this workload; `memory` is the last part alone
   --keep           keep the workloads in Cargo's target directory, under bench/
+
+With `attribution` (root, Linux): makes short flows of 100 users in network namespaces, at 100 and 1,000 a second
+and as many as the machine makes, and shows for each method which share of them has an owner, and the right one;
+what the kernel program costs a packet; and how many frames of a replayed workload the observer and dumpcap lose.
+
+  --seconds N      how long flows are made for each row (default: 5)
+  --megabytes N    size of the replayed workload (default: 128)
 ",
     run: bench,
 };
@@ -94,6 +103,11 @@ fn options(mut words: &[String]) -> anyhow::Result<Options> {
 }
 
 fn bench(words: &[String]) -> anyhow::Result<()> {
+    if let [first, rest @ ..] = words
+        && first == "attribution"
+    {
+        return attribution::bench(rest);
+    }
     let options = options(words)?;
     system::install(&[&system::C_COMPILER, &system::LIBPCAP])?;
     run(cargo().args(["build", "--locked", "--release", "--package", "observer", "--bins"]))?;
