@@ -1,9 +1,9 @@
 //! Flow identity: the five-tuple without its direction, within its tunnel.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use crate::decode::{Endpoint, FiveTuple, Transport, TunnelPath};
+use crate::decode::{FiveTuple, Transport, TunnelPath};
 use crate::flow::FlowLimits;
 
 /// Equal for both directions of a flow within its tunnel, and for both sides of a 464XLAT translator (RFC 6877) on the device: there a
@@ -36,9 +36,11 @@ impl FlowKey {
     /// The key of a packet.
     #[must_use]
     pub fn new(five_tuple: &FiveTuple, tunnels: &TunnelPath) -> Self {
-        let (source, destination) = untranslated(five_tuple.source, five_tuple.destination);
-        let (source, destination) = (parts(source), parts(destination));
-        let (low, high) = if source <= destination { (source, destination) } else { (destination, source) };
+        let [source, destination] = untranslated(five_tuple.source.ip, five_tuple.destination.ip);
+        let source = (source, five_tuple.source.port);
+        let destination = (destination, five_tuple.destination.port);
+        let ((low, low_port), (high, high_port)) =
+            if source <= destination { (source, destination) } else { (destination, source) };
         let transport = match five_tuple.transport {
             Transport::Icmp => 1,
             Transport::IcmpEcho => 0x200,
@@ -47,10 +49,10 @@ impl FlowKey {
             Transport::Other(number) => 0x100 | u64::from(number),
         };
         Self {
-            low: low.1,
-            high: high.1,
-            ports: u64::from(low.2) << 48 | u64::from(high.2) << 32 | transport,
-            versions: (low.0, high.0),
+            low: low.bits,
+            high: high.bits,
+            ports: u64::from(low_port) << 48 | u64::from(high_port) << 32 | transport,
+            versions: (low.v6, high.v6),
             context: tunnels.context,
         }
     }
@@ -69,46 +71,54 @@ impl FlowKey {
     }
 }
 
-/// Whether the address is an IPv6 one, its bits, and the port.
-fn parts(end: Endpoint) -> (bool, u128, u16) {
-    match end.ip {
-        IpAddr::V4(ip) => (false, u128::from(ip.to_bits()), end.port),
-        IpAddr::V6(ip) => (true, ip.to_bits(), end.port),
-    }
+/// An address as an integer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Address {
+    v6: bool,
+    bits: u128,
 }
 
-/// The two ends as the app's IPv4 socket has them.
-fn untranslated(source: Endpoint, destination: Endpoint) -> (Endpoint, Endpoint) {
-    let local = |port| Endpoint { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 0, 0)), port };
-    let remote = |ip, port| Endpoint { ip: IpAddr::V4(ip), port };
-    match (source.ip, destination.ip) {
-        (IpAddr::V4(own), IpAddr::V4(_)) if is_continuity(own) => (local(source.port), destination),
-        (IpAddr::V4(_), IpAddr::V4(own)) if is_continuity(own) => (source, local(destination.port)),
-        (IpAddr::V6(from), IpAddr::V6(to)) => match (embedded(from), embedded(to)) {
-            (None, Some(far)) => (local(source.port), remote(far, destination.port)),
-            (Some(far), None) => (remote(far, source.port), local(destination.port)),
-            _ => (source, destination),
-        },
-        _ => (source, destination),
+/// The addresses of both ends as the app's IPv4 socket has them.
+fn untranslated(source: IpAddr, destination: IpAddr) -> [Address; 2] {
+    /// The IPv4 service continuity prefix, 192.0.0.0/29.
+    const CONTINUITY: u32 = 0xc000_0000;
+    let is_continuity = |bits: u32| bits & !7 == CONTINUITY;
+    let v4 = |bits: u32| Address { v6: false, bits: u128::from(bits) };
+    let v6 = |bits| Address { v6: true, bits };
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let (source, destination) = (source.to_bits(), destination.to_bits());
+            if is_continuity(source) {
+                [v4(CONTINUITY), v4(destination)]
+            } else if is_continuity(destination) {
+                [v4(source), v4(CONTINUITY)]
+            } else {
+                [v4(source), v4(destination)]
+            }
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let (source, destination) = (source.to_bits(), destination.to_bits());
+            match (embedded(source), embedded(destination)) {
+                (None, Some(far)) => [v4(CONTINUITY), v4(far)],
+                (Some(far), None) => [v4(far), v4(CONTINUITY)],
+                _ => [v6(source), v6(destination)],
+            }
+        }
+        (IpAddr::V4(source), IpAddr::V6(destination)) => [v4(source.to_bits()), v6(destination.to_bits())],
+        (IpAddr::V6(source), IpAddr::V4(destination)) => [v6(source.to_bits()), v4(destination.to_bits())],
     }
-}
-
-/// Whether `ip` is of the IPv4 service continuity prefix, 192.0.0.0/29.
-fn is_continuity(ip: Ipv4Addr) -> bool {
-    matches!(ip.octets(), [192, 0, 0, 0..=7])
 }
 
 /// The IPv4 address in one of the well-known prefix 64:ff9b::/96.
-fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    match ip.octets() {
-        [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d)),
-        _ => None,
-    }
+fn embedded(bits: u128) -> Option<u32> {
+    const PREFIX: u128 = 0x0064_ff9b << 96;
+    u32::try_from(bits ^ PREFIX).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Endpoint;
 
     fn key(source: &str, destination: &str) -> FlowKey {
         let end = |text: &str| {

@@ -128,8 +128,8 @@ pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc
 }
 
 /// Names of suites, at most [`MAX_LISTED`], then how many more.
-pub(crate) fn list(names: &[String]) -> String {
-    let mut text = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+pub(crate) fn list<T: AsRef<str>>(names: &[T]) -> String {
+    let mut text = names.iter().take(MAX_LISTED).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
     if names.len() > MAX_LISTED {
         text.push_str(&format!(" and {} more", names.len() - MAX_LISTED));
     }

@@ -38,6 +38,9 @@ const OPT: u16 = 41;
 /// A message, as far as it can be read.
 pub(super) struct Message {
     pub(super) fact: Fact,
+    /// Whether it has questions, and answers, kept or not.
+    asks: bool,
+    answers: bool,
     /// The bytes that the message takes, or why its records cannot all be read.
     pub(super) records: Result<usize, ParseError>,
     ordinary: bool,
@@ -86,11 +89,10 @@ impl Header {
 
 /// Whether `bytes` are one message. On DNS's own port an unusual header is let pass.
 pub(super) fn recognise(bytes: &[u8], own_port: bool) -> Probe {
-    let Ok(message) = message(bytes) else { return Probe::NoMatch };
-    let named = !message.fact.questions.is_empty() || !message.fact.answers.is_empty();
+    let Ok(message) = read(bytes, false) else { return Probe::NoMatch };
     let records = match message.records {
-        Ok(len) => named && len == bytes.len() || !message.fact.questions.is_empty(),
-        Err(_) => !message.fact.questions.is_empty(),
+        Ok(len) => message.answers && len == bytes.len() || message.asks,
+        Err(_) => message.asks,
     };
     if own_port || (message.ordinary && records) { Probe::Match } else { Probe::NoMatch }
 }
@@ -104,7 +106,7 @@ pub(super) fn recognise_start(bytes: &[u8], length: usize) -> Probe {
     if !header.ordinary() {
         return Probe::NoMatch;
     }
-    match message(bytes) {
+    match read(bytes, false) {
         Ok(message) if message.ordinary => Probe::Match,
         Err(error) if error.is_truncated() => Probe::NeedMore,
         Ok(_) | Err(_) => Probe::NoMatch,
@@ -113,23 +115,31 @@ pub(super) fn recognise_start(bytes: &[u8], length: usize) -> Probe {
 
 /// Reads a message.
 pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
+    read(bytes, true)
+}
+
+/// Reads a message; what its questions and answers say only where that is to be kept.
+fn read(bytes: &[u8], keep: bool) -> Result<Message, ParseError> {
     let header = Header::read(bytes)?;
     let mut decoder = BinDecoder::new(bytes);
     decoder.read_slice(HEADER_LEN).map_err(|error| damage(&error, "dns header", 0))?;
     let mut ordinary = header.ordinary();
-    let mut questions = Vec::with_capacity(room(header.questions, MAX_QUESTIONS, bytes));
+    let (most_questions, most_answers) = if keep { (MAX_QUESTIONS, MAX_ANSWERS) } else { (0, 0) };
+    let mut questions = Vec::with_capacity(room(header.questions, most_questions, bytes));
+    let (mut asks, mut answers) = (false, false);
     let mut broken = None;
     for _ in 0..header.questions {
         let (name, kind, class) = match question(&mut decoder) {
             Ok(question) => question,
-            Err(error) if questions.is_empty() => return Err(error),
+            Err(error) if !asks => return Err(error),
             Err(error) => {
                 (broken, ordinary) = (Some(error), false);
                 break;
             }
         };
+        asks = true;
         ordinary &= is_ordinary_class(class) && !is_netbios(&name, kind);
-        if questions.len() < MAX_QUESTIONS {
+        if questions.len() < most_questions {
             questions.push(Question { name: text_of(&name), kind: mnemonic(kind) });
         }
     }
@@ -138,17 +148,26 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
         response: header.response(),
         response_code: None,
         questions,
-        answers: Vec::with_capacity(room(header.answers, MAX_ANSWERS, bytes)),
+        answers: Vec::with_capacity(room(header.answers, most_answers, bytes)),
     };
     let mut code = header.response_code();
     let records = match broken {
         Some(error) => Err(error),
-        None => records(&header, &mut decoder, &mut fact.answers, &mut code, &mut ordinary),
+        None => {
+            let mut take = |answer: RawAnswer<'_, '_>| {
+                answers = true;
+                ordinary &= is_ordinary_class(answer.class) && !is_netbios(answer.name, answer.kind);
+                if fact.answers.len() < most_answers {
+                    fact.answers.push(answer.read());
+                }
+            };
+            records(&header, &mut decoder, &mut take, &mut code)
+        }
     };
-    if header.response() {
+    if keep && header.response() {
         fact.response_code = Some(response_code(code));
     }
-    Ok(Message { fact, records: records.map(|()| decoder.index()), ordinary })
+    Ok(Message { fact, asks, answers, records: records.map(|()| decoder.index()), ordinary })
 }
 
 /// Room for `count` entries, no more than are kept and than `bytes` can hold: a look-up is kept for as long as its flow
@@ -171,9 +190,8 @@ fn question(decoder: &mut BinDecoder<'_>) -> Result<(Name, u16, u16), ParseError
 fn records(
     header: &Header,
     decoder: &mut BinDecoder<'_>,
-    answers: &mut Vec<Answer>,
+    take: &mut impl FnMut(RawAnswer<'_, '_>),
     code: &mut u16,
-    ordinary: &mut bool,
 ) -> Result<(), ParseError> {
     let all = u32::from(header.answers).saturating_add(header.others);
     for index in 0..usize::try_from(all).unwrap_or(usize::MAX).min(MAX_RECORDS) {
@@ -184,20 +202,35 @@ fn records(
         let class = decoder.read_u16().map_err(wrong)?.unverified();
         let ttl = decoder.read_u32().map_err(wrong)?.unverified();
         let length = decoder.read_u16().map_err(wrong)?.unverified();
-        let mut data = BinDecoder::clone(decoder, u16::try_from(decoder.index()).unwrap_or(u16::MAX));
+        let data = BinDecoder::clone(decoder, u16::try_from(decoder.index()).unwrap_or(u16::MAX));
         let raw = decoder.read_slice(usize::from(length)).map_err(wrong)?.unverified();
         if index < usize::from(header.answers) {
-            *ordinary &= is_ordinary_class(class) && !is_netbios(&name, kind);
-            if answers.len() < MAX_ANSWERS {
-                let data = answer_data(kind, &mut data, length, raw);
-                answers.push(Answer { name: text_of(&name), kind: mnemonic(kind), ttl, data });
-            }
+            take(RawAnswer { name: &name, kind, class, ttl, data, length, raw });
         } else if kind == OPT {
             // The upper eight bits of the response code.
             *code |= u16::from(ttl.to_be_bytes()[0]) << 4;
         }
     }
     Ok(())
+}
+
+/// A record of the answer section as it stands in the message.
+struct RawAnswer<'a, 'm> {
+    name: &'a Name,
+    kind: u16,
+    class: u16,
+    ttl: u32,
+    /// At the start of its data.
+    data: BinDecoder<'m>,
+    length: u16,
+    raw: &'m [u8],
+}
+
+impl RawAnswer<'_, '_> {
+    fn read(mut self) -> Answer {
+        let data = answer_data(self.kind, &mut self.data, self.length, self.raw);
+        Answer { name: text_of(self.name), kind: mnemonic(self.kind), ttl: self.ttl, data }
+    }
 }
 
 fn answer_data(kind: u16, decoder: &mut BinDecoder<'_>, length: u16, raw: &[u8]) -> AnswerData {
@@ -251,6 +284,10 @@ fn text_of(name: &Name) -> String {
     for label in name {
         if !text.is_empty() {
             text.push('.');
+        }
+        if label.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'\\')) {
+            text.extend(label.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
+            continue;
         }
         for chunk in label.utf8_chunks() {
             for char in chunk.valid().chars() {

@@ -3,7 +3,6 @@
 //! [JA3](https://github.com/salesforce/ja3) and JA3S are MD5 over decimal lists; [JA4](https://github.com/FoxIO-LLC/ja4)
 //! is of the client alone: the other members of its family are not free. GREASE values (RFC 8701) never count.
 
-use data_encoding::HEXLOWER;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
@@ -146,7 +145,8 @@ impl List {
             if index > 0 {
                 self.text.push(',');
             }
-            HEXLOWER.encode_append(&value.to_be_bytes(), &mut self.text);
+            let digit = |shift: u16| char::from_digit(u32::from(value >> shift & 15), 16).unwrap_or('0');
+            self.text.extend([digit(12), digit(8), digit(4), digit(0)]);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Rule `weak-cipher-offered`.
 
+use std::borrow::Cow;
+
 use crate::observation::Flow;
 use crate::protocol::tls::CipherSuite;
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
@@ -39,7 +41,8 @@ impl Rule for WeakCipherOffered {
             suites.filter_map(|suite| Some((cx.tls.judge_offer(*suite)?, *suite))).collect();
         weak.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
         let Some((severity, _)) = weak.first().copied() else { return };
-        let names: Vec<String> = weak.into_iter().map(|(_, suite)| suite.to_string()).collect();
+        let name = |suite: CipherSuite| suite.name().map_or_else(|| suite.to_string().into(), Cow::Borrowed);
+        let names: Vec<Cow<'_, str>> = weak.into_iter().map(|(_, suite)| name(suite)).collect();
         let message = format!("the client offers {}", facts::list(&names));
         report(
             Finding::new(self.info(), flow, hello.frame, message)
