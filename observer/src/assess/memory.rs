@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{AppKey, Limits, app_key};
 use crate::attribution::Owner;
+use crate::decode::Transport;
 use crate::observation::{Flow, Protection};
 use crate::protocol::tls::{Role, Session, TlsVersion};
 use crate::requirements::Exercise;
@@ -99,9 +100,9 @@ pub(super) struct Memory {
     dropped_digests: u64,
     /// Bytes of all flows.
     pub(super) bytes: u64,
-    /// Bytes of flows without an owner.
+    /// Bytes of flows without an owner that an app could have.
     pub(super) unattributed_bytes: u64,
-    /// Flows without an owner.
+    /// Flows without an owner that an app could have.
     pub(super) unattributed_flows: u64,
 }
 
@@ -110,7 +111,8 @@ impl Memory {
     pub(super) fn remember(&mut self, flow: &Flow, cx: &RuleContext<'_>, limits: &Limits) {
         let bytes = flow.flow.counts.iter().fold(0u64, |sum, counts| sum.saturating_add(counts.bytes));
         self.bytes = self.bytes.saturating_add(bytes);
-        if flow.owner.is_none() {
+        // Errors, and the search for neighbours, are sent by kernels: no app could own them.
+        if flow.owner.is_none() && flow.flow.info.five_tuple.transport != Transport::Icmp {
             self.unattributed_bytes = self.unattributed_bytes.saturating_add(bytes);
             self.unattributed_flows = self.unattributed_flows.saturating_add(1);
         }

@@ -184,6 +184,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         pipeline::analyze(Box::new(running.source), &options, &mut outputs.sinks(), &mut |_, _| {});
     let notes = running.rest.join();
     let recorded = recording.map(Recording::finish);
+    for note in notes.iter().filter(|_| !quiet) {
+        anstream::eprintln!("observer: {}", plain(note));
+    }
     let mut run = analyzed?;
     run.assessment.notes.extend(attribution.notes);
     run.assessment.notes.extend(notes);
@@ -271,14 +274,18 @@ impl Arguments {
 /// What there is to say of a recording.
 fn notes_of(recorded: &RecorderSummary) -> Vec<String> {
     [
-        (recorded.left_out, "frames of other owners were not recorded"),
-        (recorded.early, "frames were recorded before their owners could be known"),
-        (recorded.markers_lost, "markers are not in the recording"),
-        (u64::from(recorded.full), "recording ended before the capture: it had all the files it may have"),
+        (recorded.left_out, "frames of other owners, which were not recorded"),
+        (recorded.early, "frames recorded before their owners could be known"),
+        (recorded.markers_lost, "markers that are not in the recording"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} {what}"))
+    .map(|(count, what)| format!("{what}: {count}"))
+    .chain(
+        recorded
+            .full
+            .then(|| "recording ended before the capture: it had all the files it may have".to_owned()),
+    )
     .collect()
 }
 

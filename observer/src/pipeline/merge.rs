@@ -11,7 +11,7 @@ use super::reader::ReaderCounts;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::{Assessor, Losses};
 use crate::attribution::{
-    AppDirectory, LiveOwners, Owner, Selection, Sidecar, SocketOwner, owners_of, settle,
+    AppDirectory, Confidence, LiveOwners, Owner, Selection, Sidecar, SocketOwner, owners_of, settle,
 };
 use crate::decode::FiveTuple;
 use crate::flow::{ClosedFlow, Direction};
@@ -220,14 +220,14 @@ impl Merge {
             *totals.dropped_by_limit.entry(name.clone()).or_default() += count;
         }
         for (count, what) in [
-            (source.filtered(), "frames were held back by the filter expression"),
-            (self.apps.bad_lines(), "lines of the package list could not be read"),
-            (self.sidecar.bad_lines(), "lines of the list of connections could not be read"),
-            (self.contradicted, "flows have owners that contradict each other: the first is shown"),
-            (totals.unselected_flows, "flows of other owners were not looked at"),
+            (source.filtered(), "frames held back by the filter expression"),
+            (self.apps.bad_lines(), "lines of the package list that could not be read"),
+            (self.sidecar.bad_lines(), "lines of the list of connections that could not be read"),
+            (self.contradicted, "flows whose owners contradict each other (the first is shown)"),
+            (totals.unselected_flows, "flows of other owners, which were not looked at"),
         ] {
             if count > 0 {
-                assessment.notes.push(format!("{count} {what}"));
+                assessment.notes.push(format!("{what}: {count}"));
             }
         }
         for (count, what) in [(self.apps.dropped(), "apps"), (self.sidecar.dropped(), "recorded connections")]
@@ -302,7 +302,9 @@ impl Merge {
             self.totals.unselected_flows = self.totals.unselected_flows.saturating_add(1);
             return None;
         }
-        self.contradicted = self.contradicted.saturating_add(u64::from(owners.len() > 0));
+        // The resolver itself does not contradict that it asked for somebody.
+        let direct = owner.as_ref().is_some_and(|owner| owner.confidence != Confidence::Inferred);
+        self.contradicted = self.contradicted.saturating_add(u64::from(direct && owners.len() > 0));
         self.count(&ended, owner.is_some());
         let domain = domain_of(&ended.flow, &ended.observations, ended.tls.as_deref(), &self.names);
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
