@@ -103,8 +103,11 @@ impl OwnerTable {
         let mut owners: Vec<Arc<SocketOwner>> = Vec::new();
         for (local, remote) in connected.chain(unconnected) {
             let Some(seen) = self.sockets.get(&(transport, local, remote)) else { continue };
+            // Kernel programs report what goes out with both its ends. Where they did not, because events were lost, the
+            // port may have been bound by somebody else since or before.
+            let goes_out = local.port == source.port && remote.is_none() && self.is_own(source.ip);
             for method in [Method::Ebpf, Method::SockDiag, Method::Procfs] {
-                if owners.iter().any(|known| known.method == method) {
+                if goes_out && method == Method::Ebpf || owners.iter().any(|known| known.method == method) {
                     continue;
                 }
                 owners.extend(best(seen, method, start, end));
@@ -283,6 +286,18 @@ mod tests {
             seen(Method::Ebpf, 8, local, remote, 1_000, 1_000),
         ]);
         assert_eq!(uids(&table, &flow("10.0.0.1:4000", "192.0.2.9:443"), 1_000, 1_200), [8, 7]);
+    }
+
+    #[test]
+    fn what_goes_out_is_nobodys_when_its_report_was_lost() {
+        let mut table = table([
+            seen(Method::Ebpf, 10_125, "10.0.0.1:1", Some("192.0.2.9:443"), 900, 900),
+            seen(Method::Ebpf, 10_126, "0.0.0.0:4000", None, 1_000, 1_000),
+        ]);
+        table.own.insert("10.0.0.1".parse().unwrap());
+        assert_eq!(uids(&table, &flow("10.0.0.1:4000", "192.0.2.9:443"), 1_300, 1_400), [] as [u32; 0]);
+        // What comes in may never be answered: whoever bound the port receives it.
+        assert_eq!(uids(&table, &flow("192.0.2.9:443", "10.0.0.1:4000"), 1_300, 1_400), [10_126]);
     }
 
     #[test]
