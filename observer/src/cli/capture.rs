@@ -52,9 +52,9 @@ pub(super) struct Arguments {
     /// Size of the kernel's buffer for each interface
     #[arg(short = 'B', long, value_name = "KIB", default_value_t = 64 << 10, value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
     buffer_size: u32,
-    /// Take frames from the kernel in blocks: less work, later news, worse attribution without eBPF
+    /// Take each frame from the kernel at once, not within 10 ms: the ring then holds few, and frames get lost
     #[arg(long)]
-    no_immediate_mode: bool,
+    immediate_mode: bool,
     /// Take frames that are for other hosts, too
     #[arg(long)]
     promiscuous: bool,
@@ -263,7 +263,7 @@ impl Arguments {
             interfaces: self.interface.clone(),
             snaplen: self.snapshot_length,
             buffer: self.buffer_size.saturating_mul(1024),
-            immediate: !self.no_immediate_mode,
+            immediate: self.immediate_mode,
             promiscuous: self.promiscuous,
             expression: self.expression.join(" "),
             count: self.count,

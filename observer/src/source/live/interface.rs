@@ -22,6 +22,8 @@ const BATCH: usize = 4096;
 const BLOCK: usize = 1 << 20;
 /// How long to wait for a frame before looking whether to end.
 const WAIT: Duration = Duration::from_millis(100);
+/// How long the kernel gathers frames into a block, at most, where it does not hand over each at once.
+const GATHER: Duration = Duration::from_millis(10);
 /// For how long frames are still read when the end has come and they keep coming, in nanoseconds.
 const DRAIN: i64 = 500_000_000;
 /// How often the kernel's counters are read, in nanoseconds.
@@ -133,7 +135,7 @@ impl Opened {
             .snaplen(size(options.snaplen))
             .buffer_size(size(options.buffer))
             .immediate_mode(options.immediate)
-            .timeout(size(u32::try_from(WAIT.as_millis()).unwrap_or(100)))
+            .timeout(size(u32::try_from(GATHER.as_millis()).unwrap_or(10)))
             .precision(Precision::Nano)
             .open()
             .map_err(failed)?;

@@ -35,7 +35,8 @@ pub struct LiveOptions {
     pub snaplen: u32,
     /// The size of the kernel's ring of each interface, in bytes.
     pub buffer: u32,
-    /// Hand frames over at once, not in blocks: attribution that asks the system while a flow is open depends on it.
+    /// Hand each frame over at once, not in blocks of at most 10 ms. Each then takes a slot of the snaplen in the kernel's
+    /// ring, which fills with a few hundred of them.
     pub immediate: bool,
     /// Take frames that are for other hosts, too.
     pub promiscuous: bool,
@@ -51,7 +52,7 @@ impl Default for LiveOptions {
             interfaces: vec!["any".to_owned()],
             snaplen: 262_144,
             buffer: 64 << 20,
-            immediate: true,
+            immediate: false,
             promiscuous: false,
             expression: String::new(),
             count: None,
