@@ -13,6 +13,9 @@ use observer_ebpf_common::{map, program};
 static OBJECT: &[u8] =
     include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../observer-ebpf/observer.bpf.o"));
 
+/// Bytes of the ring buffer: 140,000 events, more than two cores make in a second. Who reads them waits for a processor
+/// like everybody else.
+const RING_BYTES: u32 = 16 << 20;
 /// `BPF_MAP_TYPE_ARRAY`.
 const MAP_TYPE_ARRAY: u32 = 2;
 
@@ -53,6 +56,7 @@ pub(super) fn chain(error: &dyn Error) -> String {
 pub(super) fn load(ring_buffer: bool) -> Result<Ebpf, ObjectError> {
     let mut loader = EbpfLoader::new();
     if ring_buffer {
+        loader.map_max_entries(map::EVENTS, RING_BYTES);
         return loader.load(OBJECT).map_err(ObjectError::Maps);
     }
     loader.load(&without_ring_buffer(OBJECT)?).map_err(ObjectError::Maps)

@@ -69,6 +69,8 @@ pub(super) struct Processes {
     /// By process id and start, and by name, since a process that executes another program keeps the first two.
     processes: HashMap<(u32, u64, String), Arc<Process>>,
     progress: HashMap<u32, Progress>,
+    /// Start and name of the processes that were asked for in this round.
+    asked: HashMap<u32, Option<(u64, String)>>,
     /// Process ids and users as of `listed`, a round.
     listing: Vec<(u32, u32)>,
     listed: u64,
@@ -96,6 +98,7 @@ impl Processes {
             searches: HashMap::new(),
             processes: HashMap::new(),
             progress: HashMap::new(),
+            asked: HashMap::new(),
             listing: Vec::new(),
             listed: 0,
             round: 0,
@@ -116,6 +119,7 @@ impl Processes {
             self.budget = self.budget.saturating_add(earned).min(BURST);
         }
         self.round = self.round.saturating_add(1);
+        self.asked.clear();
     }
 
     /// Adds to `owner` what can be known of it: process, unit and user. What it says already stays, except that a
@@ -252,7 +256,15 @@ impl Processes {
 
     /// What `pid` is; `None` where there is no such process any more.
     fn identify(&mut self, pid: u32) -> Option<Arc<Process>> {
-        let (start, name) = self.status(pid)?;
+        let (start, name) = match self.asked.get(&pid) {
+            Some(known) => known.clone(),
+            None => {
+                let status = self.status(pid);
+                bound(&mut self.asked);
+                self.asked.insert(pid, status.clone());
+                status
+            }
+        }?;
         let key = (pid, start, name);
         if let Some(known) = self.processes.get(&key) {
             return Some(Arc::clone(known));
