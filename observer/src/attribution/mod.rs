@@ -8,10 +8,10 @@ mod app;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod ebpf;
 mod live;
-mod recorded;
 mod selection;
 mod sidecar;
 mod sighting;
+mod statement;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod system;
 mod table;
@@ -23,10 +23,10 @@ use serde::Serialize;
 pub(crate) use self::android::AndroidUid;
 pub use self::app::{AppDirectory, PackagesError};
 pub use self::live::{Listener, LiveOwners};
-pub use self::recorded::{owner_of, owner_of_socket, owners_of, settle};
 pub use self::selection::Selection;
 pub use self::sidecar::{Sidecar, SidecarError};
 pub use self::sighting::{Attributor, AttributorError, Sighting, SocketOwner};
+pub use self::statement::{owner_of, owner_of_socket, owners_of, settle};
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub use self::system::{Attributors, Choice, PACKAGES_LIST, PackageWatch, attributors};
 pub use self::table::OwnerTable;

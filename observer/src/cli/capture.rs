@@ -18,7 +18,7 @@ use crate::live::confinement::{self, Confinement};
 use crate::live::privileges::{self, Need, Target};
 use crate::live::{self, Recording, Session};
 use crate::pipeline;
-use crate::recording::{RecorderOptions, RecorderSummary, Rotation, SectionHeader};
+use crate::recording::{Precision, RecorderOptions, RecorderSummary, Rotation, SectionHeader};
 use crate::report::Run;
 use crate::report::json::{FlowLog, LiveLog};
 use crate::report::overview::Overview;
@@ -76,6 +76,9 @@ pub(super) struct Arguments {
     /// Keep this many files: with -C the oldest gives way, with -G alone the capture ends
     #[arg(short = 'W', long, value_name = "FILES", requires = "write", help_heading = "Recording")]
     file_count: Option<NonZeroU32>,
+    /// The unit of the timestamps in the file
+    #[arg(long, value_name = "UNIT", default_value = "nano", requires = "write", help_heading = "Recording")]
+    time_stamp_precision: Unit,
     /// Go on as this user once everything is open [default: whoever called sudo]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -87,6 +90,7 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Method {
+    /// Kernel programs and netlink's tables together, or what of them is allowed
     Auto,
     /// Kernel programs: every flow, from its first packet
     Ebpf,
@@ -97,7 +101,15 @@ enum Method {
     Procfs,
     /// What the frames themselves say
     Recorded,
+    /// Nothing: all flows stay unattributed
     None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Unit {
+    Nano,
+    /// What PCAPdroid takes all timestamps for
+    Micro,
 }
 
 impl From<Method> for Choice {
@@ -253,6 +265,10 @@ impl Arguments {
                 comment: None,
             },
             is_android,
+            precision: match self.time_stamp_precision {
+                Unit::Nano => Precision::Nano,
+                Unit::Micro => Precision::Micro,
+            },
             interfaces: (0..).zip(interfaces).collect(),
             ..RecorderOptions::new(path.clone(), now())
         }))

@@ -91,13 +91,14 @@ impl End<'_, '_> {
         let totals = &run.totals;
         connection.execute(
             "UPDATE runs_v1 SET status = 'finished', finished = ?, frames = ?, flows = ?, dropped_kernel = ?, \
-             dropped_limit = ?, unattributed_flows = ?, unattributed_bytes = ?, malformed = ?, skipped = ?, \
+             dropped_ring = ?, dropped_limit = ?, unattributed_flows = ?, unattributed_bytes = ?, malformed = ?, skipped = ?, \
              limits = ?, duplicates = ? WHERE id = ?",
             params![
                 finished.0,
                 int(totals.frames),
                 int(totals.flows),
                 int(totals.dropped_by_kernel),
+                totals.dropped_by_ring.map(int),
                 int(totals.dropped_by_limit.values().sum()),
                 int(totals.unattributed_flows),
                 int(totals.unattributed_bytes),

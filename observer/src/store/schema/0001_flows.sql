@@ -11,6 +11,7 @@ CREATE TABLE runs_v1 (
     frames             INTEGER,
     flows              INTEGER NOT NULL DEFAULT 0,
     dropped_kernel     INTEGER,
+    dropped_ring       INTEGER,
     dropped_limit      INTEGER,
     unattributed_flows INTEGER,
     unattributed_bytes INTEGER,
