@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{AppDirectory, Owner, OwnerTable, Sighting, SocketOwner, owner_of_socket};
+use super::{AppDirectory, Life, Owner, OwnerTable, Sighting, SocketOwner, owner_of_socket};
 use crate::decode::{Endpoint, FiveTuple, Transport};
 use crate::time::Timestamp;
 
@@ -120,10 +120,10 @@ impl LiveOwners {
         *self.apps.write().unwrap_or_else(PoisonError::into_inner) = apps;
     }
 
-    /// What is known of the sockets that a flow from `start` to `end` went through, the strongest method first.
+    /// What is known of the sockets that a flow went through in its `life`, the strongest method first.
     #[must_use]
-    pub fn sockets(&self, five_tuple: &FiveTuple, start: Timestamp, end: Timestamp) -> Vec<Arc<SocketOwner>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).owners(five_tuple, start, end)
+    pub fn sockets(&self, five_tuple: &FiveTuple, life: Life) -> Vec<Arc<SocketOwner>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).owners(five_tuple, life)
     }
 
     /// The owners behind `sockets`, in their order.

@@ -29,7 +29,7 @@ pub use self::sighting::{Attributor, AttributorError, Sighting, SocketOwner};
 pub use self::statement::{owner_of, owner_of_socket, owners_of, settle};
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub use self::system::{Attributors, Choice, PACKAGES_LIST, PackageWatch, attributors};
-pub use self::table::OwnerTable;
+pub use self::table::{Life, OwnerTable};
 pub use crate::source::Confidence;
 
 /// How an owner was found, strongest first.

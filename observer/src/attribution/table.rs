@@ -83,13 +83,13 @@ impl OwnerTable {
         }
     }
 
-    /// The owners of the flow between the ends of `five_tuple` from `start` to `end`: the best of each method, the strongest
+    /// The owners of the flow between the ends of `five_tuple` through its `life`: the best of each method, the strongest
     /// method first.
     ///
     /// Where the originator is of this system, only its socket counts: that of the responder receives what somebody else
     /// sends, and a socket that is bound to all addresses is not at the other end of what goes out.
     #[must_use]
-    pub fn owners(&self, five_tuple: &FiveTuple, start: Timestamp, end: Timestamp) -> Vec<Arc<SocketOwner>> {
+    pub fn owners(&self, five_tuple: &FiveTuple, life: Life) -> Vec<Arc<SocketOwner>> {
         let FiveTuple { transport, source, destination } = *five_tuple;
         let ends: &[_] = match (self.is_own(source.ip), self.is_own(destination.ip)) {
             (true, _) => &[(source, destination)],
@@ -110,7 +110,7 @@ impl OwnerTable {
                 if goes_out && method == Method::Ebpf || owners.iter().any(|known| known.method == method) {
                     continue;
                 }
-                owners.extend(best(seen, method, start, end));
+                owners.extend(best(seen, method, life));
             }
         }
         owners.sort_by_key(|owner| owner.method);
@@ -153,8 +153,28 @@ fn any(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Of the sockets that had the same ends one after the other, the one that a flow from `start` to `end` went through.
-fn best(seen: &[Seen], method: Method, start: Timestamp, end: Timestamp) -> Option<Arc<SocketOwner>> {
+/// From when to when a flow was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Its first packet.
+    pub start: Timestamp,
+    /// Its last packet.
+    pub end: Timestamp,
+    /// Whether its connection was closed then: who has the same ends before or after is somebody else.
+    pub is_over: bool,
+}
+
+impl Life {
+    /// Of a flow that goes on, as of now.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self { start: now, end: now, is_over: false }
+    }
+}
+
+/// Of the sockets that had the same ends one after the other, the one that a flow went through in its life.
+fn best(seen: &[Seen], method: Method, life: Life) -> Option<Arc<SocketOwner>> {
+    let Life { start, end, is_over } = life;
     let of_method = || seen.iter().filter(|seen| seen.owner.method == method);
     let distance = |seen: &Seen| seen.first.0.saturating_sub(start.0).saturating_abs();
     let within = |from: i64, until: i64, at: i64| from <= at && at <= until;
@@ -167,8 +187,9 @@ fn best(seen: &[Seen], method: Method, start: Timestamp, end: Timestamp) -> Opti
             .or_else(|| of_method().filter(|seen| seen.first < start).max_by_key(|seen| seen.first))
     } else {
         let overlap = |seen: &Seen| seen.last.0.min(end.0).saturating_sub(seen.first.0.max(start.0));
+        let linger = if is_over { 0 } else { LINGER };
         of_method()
-            .filter(|seen| overlap(seen) >= -LINGER && seen.first.0 <= end.0.saturating_add(LINGER))
+            .filter(|seen| overlap(seen) >= -linger && seen.first.0 <= end.0.saturating_add(linger))
             .max_by_key(|seen| overlap(seen))
     };
     found.map(|seen| Arc::clone(&seen.owner))
@@ -221,7 +242,8 @@ mod tests {
     }
 
     fn uids(table: &OwnerTable, flow: &FiveTuple, start: i64, end: i64) -> Vec<u32> {
-        table.owners(flow, at(start), at(end)).iter().filter_map(|owner| owner.uid).collect()
+        let life = Life { start: at(start), end: at(end), is_over: false };
+        table.owners(flow, life).iter().filter_map(|owner| owner.uid).collect()
     }
 
     #[test]
@@ -248,6 +270,20 @@ mod tests {
             seen(Method::Ebpf, 33, local, remote, 1_000, 1_005),
         ]);
         assert_eq!(uids(&table, &flow("192.0.2.9:5000", "10.0.0.1:80"), 1_000, 1_100), [33]);
+    }
+
+    #[test]
+    fn what_is_read_after_a_connection_was_closed_may_be_of_the_next_one() {
+        let (local, remote) = ("10.0.0.1:4000", Some("192.0.2.9:443"));
+        let table = table([seen(Method::SockDiag, 10_124, local, remote, 1_300, 1_300)]);
+        let flow = flow("10.0.0.1:4000", "192.0.2.9:443");
+        let uids = |start, end, is_over| {
+            let owners = table.owners(&flow, Life { start: at(start), end: at(end), is_over });
+            owners.iter().filter_map(|owner| owner.uid).collect::<Vec<_>>()
+        };
+        assert_eq!(uids(1_000, 1_200, true), [] as [u32; 0]);
+        assert_eq!(uids(1_000, 1_200, false), [10_124]);
+        assert_eq!(uids(1_250, 1_400, true), [10_124]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Running;
-use crate::attribution::{LiveOwners, Selection, SocketOwner, settle};
+use crate::attribution::{Life, LiveOwners, Selection, SocketOwner, settle};
 use crate::decode::FiveTuple;
 use crate::recording::{Answer, RecorderHandle, RecorderOptions, RecorderSummary, RecordingError};
 use crate::time::Timestamp;
@@ -54,7 +54,7 @@ impl Recording {
 }
 
 fn answer(owners: &LiveOwners, selection: &Selection, tuple: &FiveTuple, at: Timestamp) -> Answer {
-    let sockets = owners.sockets(tuple, at, at);
+    let sockets = owners.sockets(tuple, Life::at(at));
     let owner = settle(owners.owners(&sockets)).into_iter().next();
     let of_sockets = sockets.iter().map(AsRef::<SocketOwner>::as_ref);
     let wanted = selection.wants(owner.as_ref(), of_sockets) != Some(false);

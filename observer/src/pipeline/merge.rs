@@ -11,10 +11,10 @@ use super::reader::ReaderCounts;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::{Assessor, Losses};
 use crate::attribution::{
-    AppDirectory, Confidence, LiveOwners, Owner, Selection, Sidecar, SocketOwner, owners_of, settle,
+    AppDirectory, Confidence, Life, LiveOwners, Owner, Selection, Sidecar, SocketOwner, owners_of, settle,
 };
-use crate::decode::FiveTuple;
-use crate::flow::{ClosedFlow, Direction};
+use crate::decode::{FiveTuple, Transport};
+use crate::flow::{CloseReason, ClosedFlow, Direction};
 use crate::observation::{Flow, FlowSink, Observations, Protection};
 use crate::protocol::{Fact, dns, tls};
 use crate::report::{Marker, Run, Totals};
@@ -328,7 +328,9 @@ impl Merge {
         flow.owners.extend(self.sidecar.owner(&tuple, start, end));
         let recorded = owners_of(&flow.owners, &self.apps);
         let Some(live) = &self.live else { return (recorded, Vec::new()) };
-        let sockets = live.sockets(&tuple, start, end);
+        let is_over = tuple.transport == Transport::Tcp
+            && matches!(flow.reason, CloseReason::Finished | CloseReason::Reused);
+        let sockets = live.sockets(&tuple, Life { start, end, is_over });
         let mut owners = settle(recorded.into_iter().chain(live.owners(&sockets)));
         // The system's resolver asks for others: whoever connects to the answer next is who wanted it.
         if owners.first().is_none_or(Owner::is_resolver) {

@@ -13,7 +13,7 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use observer_ebpf_common::{Counter, FlowKey, FlowState, map};
 
 use super::*;
-use crate::attribution::{Confidence, OwnerTable};
+use crate::attribution::{Confidence, Life, OwnerTable};
 use crate::decode::{Endpoint, Transport};
 
 /// What the kernel here is expected to have, and what older ones have.
@@ -286,7 +286,7 @@ s.bind(('10.81.0.1', 45000)); s.connect(('10.81.0.2', 8001)); s.sendall(b'x'); s
         let (first, second) = (found[0].first, found[1].first);
         let mut table = OwnerTable::default();
         sightings.iter().cloned().for_each(|sighting| table.add(sighting));
-        let owner = |at| table.owners(&five_tuple, at, at)[0].uid;
+        let owner = |at| table.owners(&five_tuple, Life::at(at))[0].uid;
         assert_eq!((owner(first), owner(second)), (Some(10_123), Some(10_124)));
     });
 }
@@ -423,7 +423,10 @@ while s.recv(10): pass
         sightings.iter().cloned().for_each(|sighting| table.add(sighting));
         let source = end(THERE, 46_001);
         let flow = FiveTuple { transport: Transport::Tcp, source, destination: end(HERE, 8081) };
-        assert_eq!(table.owners(&flow, last.first, last.last)[0].uid, Some(10_126));
+        assert_eq!(
+            table.owners(&flow, Life { start: last.first, end: last.last, is_over: false })[0].uid,
+            Some(10_126)
+        );
         let listening: Vec<_> = sightings.iter().filter(|one| one.listening).collect();
         if attributor.notes().iter().any(|note| note.starts_with("no tracepoint")) {
             eprintln!("SKIPPED, the listener was not tested: {:?}", attributor.notes());

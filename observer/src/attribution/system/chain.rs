@@ -116,7 +116,7 @@ fn tables(
 mod tests {
     use super::*;
     use crate::attribution::system::namespace::{CLIENTS, Program, SERVERS, within};
-    use crate::attribution::{Method, OwnerTable};
+    use crate::attribution::{Life, Method, OwnerTable};
 
     fn methods(choice: Choice) -> Vec<Method> {
         attributors(choice).unwrap().allowed.iter().map(|attributor| attributor.method()).collect()
@@ -176,7 +176,7 @@ mod tests {
                 if matches!(name.as_str(), "udp4" | "udp6" | "udp-mapped") {
                     continue;
                 }
-                let owners = table.owners(flow, now, now);
+                let owners = table.owners(flow, Life::at(now));
                 let found: Vec<_> = owners.iter().map(|owner| (owner.method, owner.uid)).collect();
                 assert_eq!(found, [(Method::Ebpf, Some(10_123))], "{name}");
                 let owner = &owners[0];

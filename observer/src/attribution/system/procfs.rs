@@ -231,8 +231,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::attribution::OwnerTable;
     use crate::attribution::system::namespace::{CLIENTS, Program, SERVERS, within};
+    use crate::attribution::{Life, OwnerTable};
 
     const TCP6: &str = "  sl  local_address remote_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
    0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 10200        0 9001 1 0 100 0 0 10 0
@@ -313,7 +313,7 @@ mod tests {
             sightings.into_iter().for_each(|sighting| table.add(sighting));
             let now = now();
             for (name, flow) in &clients.flows {
-                let owners = table.owners(flow, now, now);
+                let owners = table.owners(flow, Life::at(now));
                 let found: Vec<_> = owners.iter().map(|owner| (owner.uid, owner.pid)).collect();
                 assert_eq!(found, [(Some(10_123), Some(clients.pid()))], "{name}");
             }
@@ -340,7 +340,7 @@ show('ping', sock, ('127.0.0.1', sock.getsockname()[1]))
             let mut table = OwnerTable::default();
             sightings.into_iter().for_each(|sighting| table.add(sighting));
             let now = now();
-            let owners = table.owners(&flow, now, now);
+            let owners = table.owners(&flow, Life::at(now));
             assert_eq!(owners.first().and_then(|owner| owner.pid), Some(ping.pid()));
         });
     }

@@ -245,8 +245,8 @@ fn canonical(end: Endpoint) -> Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attribution::OwnerTable;
     use crate::attribution::system::namespace::{CLIENTS, Host, Program, SERVERS, within};
+    use crate::attribution::{Life, OwnerTable};
 
     const CLIENT: u32 = 10_123;
     const SERVER: u32 = 10_200;
@@ -261,7 +261,7 @@ mod tests {
         let mut table = OwnerTable::default();
         sightings.into_iter().for_each(|sighting| table.add(sighting));
         let now = now();
-        table.owners(flow, now, now).iter().map(|owner| (owner.uid, owner.pid)).collect()
+        table.owners(flow, Life::at(now)).iter().map(|owner| (owner.uid, owner.pid)).collect()
     }
 
     #[test]
