@@ -9,7 +9,7 @@ use crate::decode::{Endpoint, FiveTuple, Transport};
 use crate::time::Timestamp;
 
 /// Sockets that are remembered; the oldest give way.
-const MAX_SIGHTINGS: usize = 256 << 10;
+const MAX_SIGHTINGS: usize = 512 << 10;
 
 /// Addresses of this system that are remembered; it has some dozen.
 const MAX_ADDRESSES: usize = 4096;

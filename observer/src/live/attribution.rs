@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// For how long flows that begin at once are gathered, to be asked for together.
 const GATHER: usize = 4096;
 /// How long the end of a capture waits for the last owners.
-const FINISH: Duration = Duration::from_secs(2);
+const FINISH: Duration = Duration::from_secs(10);
 /// Askings in which nothing more is learned after which all is known.
 const QUIET: u32 = 3;
 

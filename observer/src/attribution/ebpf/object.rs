@@ -13,9 +13,13 @@ use observer_ebpf_common::{map, program};
 static OBJECT: &[u8] =
     include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../observer-ebpf/observer.bpf.o"));
 
-/// Bytes of the ring buffer: 140,000 events, more than two cores make in a second. Who reads them waits for a processor
-/// like everybody else.
+/// Bytes of the ring buffer where memory is scarce: 140,000 events, more than two cores make in a second. Who reads them waits
+/// for a processor like everybody else.
 const RING_BYTES: u32 = 16 << 20;
+/// Bytes of the ring buffer elsewhere, as many as libpcap's ring has: bursts of some seconds.
+const LARGE_RING_BYTES: u32 = 64 << 20;
+/// Bytes of memory from which on it is not scarce.
+const PLENTY: u64 = 4 << 30;
 /// `BPF_MAP_TYPE_ARRAY`.
 const MAP_TYPE_ARRAY: u32 = 2;
 
@@ -56,10 +60,18 @@ pub(super) fn chain(error: &dyn Error) -> String {
 pub(super) fn load(ring_buffer: bool) -> Result<Ebpf, ObjectError> {
     let mut loader = EbpfLoader::new();
     if ring_buffer {
-        loader.map_max_entries(map::EVENTS, RING_BYTES);
+        loader.map_max_entries(map::EVENTS, ring_bytes());
         return loader.load(OBJECT).map_err(ObjectError::Maps);
     }
     loader.load(&without_ring_buffer(OBJECT)?).map_err(ObjectError::Maps)
+}
+
+/// The size of the ring buffer on this system.
+#[allow(clippy::useless_conversion, reason = "a processor of 32 bits counts memory in 32 bits")]
+fn ring_bytes() -> u32 {
+    let system = rustix::system::sysinfo();
+    let memory = u64::from(system.mem_unit).saturating_mul(system.totalram.into());
+    if memory < PLENTY { RING_BYTES } else { LARGE_RING_BYTES }
 }
 
 /// Whether the kernel has ring buffers.
