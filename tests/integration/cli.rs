@@ -385,6 +385,26 @@ fn words_after_the_files_filter_frames() {
 }
 
 #[test]
+fn selectors_choose_among_owners() {
+    let demo = demo();
+    let of = |words: &[&str]| {
+        let mut all = vec![demo.as_str(), "--format", "jsonl", "--fail-on", "never"];
+        all.extend(words);
+        let (code, stdout, stderr) = analyze(&all);
+        (code, records(&stdout, "flow"), stderr)
+    };
+    let (_, every, _) = of(&[]);
+    let (_, shop, _) = of(&["--package", "com.example.shop"]);
+    let is_shops = |flow: &Value| flow["owner"]["package"] == "com.example.shop";
+    assert_eq!(shop.len(), every.iter().filter(|flow| is_shops(flow)).count());
+    assert!(!shop.is_empty() && shop.iter().all(is_shops));
+    assert_eq!(of(&["--uid", "10123"]).1, shop);
+    let (code, none, stderr) = of(&["--package", "com.nobody"]);
+    assert_eq!((code, none.len()), (Some(4), 0));
+    assert!(stderr.contains("asked for"), "{stderr}");
+}
+
+#[test]
 fn requests_are_paired_with_their_responses() {
     let of =
         |name: &str| records(&analyze(&[&path(name).display().to_string(), "--format", "jsonl"]).1, "flow");

@@ -45,6 +45,9 @@ impl Run {
             (0, _) => return Some(format!("none of {read} frames matches the filter expression")),
             _ => {}
         }
+        if totals.flows == 0 && totals.unselected_flows > 0 {
+            return Some(format!("none of {} flows is of what was asked for", totals.unselected_flows));
+        }
         if totals.flows == 0 {
             let kinds: Vec<_> =
                 totals.skipped.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -90,6 +93,9 @@ mod tests {
         let mut arp = run(9, 0);
         arp.totals.skipped.insert("ARP".to_owned(), 9);
         assert_eq!(doubt(&arp), "none of 9 frames carries IP traffic (9 ARP)");
+        let mut others = run(9, 0);
+        others.totals.unselected_flows = 4;
+        assert_eq!(doubt(&others), "none of 4 flows is of what was asked for");
         assert_eq!(run(9, 1).outcome(Some(Severity::High)), Outcome::Clean);
     }
 
