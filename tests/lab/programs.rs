@@ -214,6 +214,43 @@ fn the_clients_of_real_servers_are_told_apart() {
 }
 
 #[test]
+fn whoever_a_resolver_asks_for_connects_next() {
+    const TEST: &str = "whoever_a_resolver_asks_for_connects_next";
+    let Some(network) = Network::or_skip(TEST) else { return };
+    if !find(TEST, "dig") {
+        return;
+    }
+    let _servers = Servers::start(&network);
+    let [four, _] = PEERS;
+    let mut resolver = network.app("dnsmasq");
+    resolver.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"]);
+    resolver.args(["--listen-address=127.0.0.1", "--bind-interfaces", &format!("--server={four}")]);
+    let resolver = resolver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("dnsmasq");
+    let _resolver = Servers(vec![resolver]);
+    let begun = Instant::now();
+    let listens = "exec 3<>/dev/tcp/127.0.0.1/53";
+    while !network.app("bash").args(["-c", listens]).stderr(Stdio::null()).status().expect("bash").success() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the resolver does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let capture = Capture::start(&network, &["-i", INTERFACE]);
+    let script = "curl -s -o /dev/null --local-port 46030 http://$(dig @127.0.0.1 +short lab.example)/";
+    let asked = network.app_as(10_207, "bash").args(["-c", script]).status().expect("bash");
+    assert!(asked.success());
+    let ended = capture.interrupt();
+    let flows = ended.of_type("flow");
+    let question =
+        flows.iter().find(|flow| flow["network"]["protocol"] == "dns").expect("the resolver's own");
+    let (owner, others) = (&question["owner"], &question["other_owners"]);
+    assert_eq!(
+        (&owner["uid"], &owner["confidence"]),
+        (&Value::from(10_207), &Value::from("inferred")),
+        "{owner}"
+    );
+    assert!(others[0]["process"].as_str().is_some_and(|process| process.ends_with("dnsmasq")), "{others}");
+}
+
+#[test]
 fn a_process_is_chosen_by_its_name() {
     const TEST: &str = "a_process_is_chosen_by_its_name";
     let Some(network) = Network::or_skip(TEST) else { return };

@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(1);
 /// How long somebody who sets a marker may take to say it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Signals that come within this time are one.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// The exit code of a process that a second signal ends, as a shell tells it: 128 and SIGINT.
 const INTERRUPTED: i32 = 130;
 
@@ -87,7 +89,12 @@ async fn listen(
     control.stop();
     drop(socket);
     let _ = said.send(notes);
-    // The second signal ends everything: what was stored stays stored.
+    // The second signal ends everything: what was stored stays stored. timeout(1) sends the first one twice, to the process and
+    // to its group.
+    tokio::time::sleep(TOGETHER).await;
+    for signal in [&mut interrupt, &mut terminate] {
+        let _ = tokio::time::timeout(Duration::ZERO, signal.recv()).await;
+    }
     hear(&mut interrupt, &mut terminate).await;
     std::process::exit(INTERRUPTED);
 }
