@@ -1,6 +1,6 @@
 //! One capture on a running system: what goes on beside the pipeline while frames come in.
 //!
-//! Three threads stand beside those of the pipeline: the [`attribution`] thread asks the system whose sockets are
+//! Three threads stand beside those of the pipeline: the attribution thread asks the system whose sockets are
 //! behind the flows, the control thread hears signals, markers and the end of a command under observation, and the
 //! source's own threads take frames from the kernel.
 

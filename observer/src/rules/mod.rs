@@ -4,7 +4,7 @@
 //! facts, never bytes. A rule's doc comment is its help text. Which app is to blame, what the policy excuses and what a
 //! requirement's verdict is, they do not decide: that is [`crate::assess`].
 //!
-//! To add a rule: a file with [`declare_rule!`], and a line in [`RULES`].
+//! To add a rule: a file with `declare_rule!`, and a line in [`RULES`].
 
 mod certificates;
 mod consistency;
