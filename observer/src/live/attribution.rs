@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-use crate::attribution::{AppDirectory, Attributor, LiveOwners};
+use crate::attribution::{AppDirectory, Attributor, LiveOwners, Sighting};
 use crate::decode::FiveTuple;
+use crate::source::live::now;
+use crate::time::Timestamp;
 
 /// How often the system is asked when no flow begins.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -76,7 +78,7 @@ impl Watcher {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             opened.extend(self.begun.try_iter().take(GATHER));
-            self.ask(&opened);
+            self.ask(&opened, None);
             if let Some(apps) = self.apps.as_mut().and_then(|changed| changed()) {
                 self.owners.set_apps(apps);
             }
@@ -94,19 +96,21 @@ impl Watcher {
         self.notes
     }
 
-    /// The last frames may still be on their way through the pipeline.
+    /// The last frames may still be on their way through the pipeline. What the system does after them does not matter: it
+    /// goes on for ever.
     fn ask_for_the_last(&mut self) {
+        let end = now();
         let mut quiet = 0;
-        while quiet < QUIET {
+        while quiet < QUIET && now().since(end) < FINISH {
             std::thread::sleep(INTERVAL);
             let opened: Vec<_> = self.begun.try_iter().take(GATHER).collect();
-            let learned = self.ask(&opened);
+            let learned = self.ask(&opened, Some(end));
             quiet = if opened.is_empty() && learned == 0 { quiet + 1 } else { 0 };
         }
     }
 
-    /// Asks every attributor; how many sockets they saw. One that cannot go on is let go.
-    fn ask(&mut self, opened: &[FiveTuple]) -> usize {
+    /// Asks every attributor; how many sockets they saw that were there before `end`. One that cannot go on is let go.
+    fn ask(&mut self, opened: &[FiveTuple], end: Option<Timestamp>) -> usize {
         let mut sightings = Vec::new();
         self.attributors.retain_mut(|attributor| match attributor.poll(opened, &mut sightings) {
             Ok(()) => true,
@@ -117,10 +121,52 @@ impl Watcher {
             }
         });
         self.owners.set_lost(self.attributors.iter().map(|attributor| attributor.lost()).sum());
-        let seen = sightings.len();
-        if seen > 0 {
-            self.owners.add(sightings);
-        }
+        let before = |sighting: &&Sighting| end.is_none_or(|end| sighting.first <= end);
+        let seen = sightings.iter().filter(before).count();
+        self.owners.add(sightings);
         seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::attribution::{AttributorError, Confidence, Method, SocketOwner};
+    use crate::decode::{Endpoint, Transport};
+
+    /// A system on which sockets come without end.
+    struct Busy;
+
+    impl Attributor for Busy {
+        fn method(&self) -> Method {
+            Method::Ebpf
+        }
+
+        fn poll(&mut self, _: &[FiveTuple], sightings: &mut Vec<Sighting>) -> Result<(), AttributorError> {
+            sightings.push(Sighting {
+                transport: Transport::Tcp,
+                local: Endpoint { ip: Ipv4Addr::LOCALHOST.into(), port: 1 },
+                remote: None,
+                listening: false,
+                first: now(),
+                last: now(),
+                owner: SocketOwner::new(Method::Ebpf, Confidence::Exact),
+            });
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_busy_system_does_not_keep_a_capture_from_ending() {
+        let (owners, begun) = LiveOwners::new(AppDirectory::default());
+        let (finish, finished) = finish_line();
+        let watcher = Watcher::new(vec![Box::new(Busy)], Arc::new(owners), begun, None, finished);
+        let thread = std::thread::spawn(move || watcher.run());
+        let begun = now();
+        finish.wait();
+        assert!(now().since(begun) < FINISH / 2);
+        assert_eq!(thread.join().unwrap(), [] as [String; 0]);
     }
 }

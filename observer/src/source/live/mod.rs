@@ -231,9 +231,10 @@ impl Source for LiveSource {
                 }
                 // A marker may have come with the last frames; the next call ends.
                 let marks: Vec<_> = self.marks.try_iter().collect();
-                let batch = (!marks.is_empty())
-                    .then(|| FrameBatch { metadata: at_end(marks, 0), ..FrameBatch::default() });
-                return Ok(batch);
+                if marks.is_empty() {
+                    return Ok(None);
+                }
+                FrameBatch { metadata: at_end(marks, 0), ..FrameBatch::default() }
             }
         };
         batch.metadata.extend(at_end(self.marks.try_iter(), batch.frames.len()));
