@@ -4,8 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::attribution::Owner;
+use crate::decode::Endpoint;
 use crate::flow::ClosedFlow;
-use crate::protocol::{Fact, UNKNOWN_LAYER, dns, http1, tls, unrecognised};
+use crate::protocol::{
+    Fact, UNKNOWN_LAYER, Worth, dns, http1, login, property, proxy, tls, unrecognised, upgrade, worth,
+};
 use crate::source::FrameNumber;
 use crate::time::{Tick, Timestamp};
 
@@ -80,8 +83,9 @@ impl Protection {
     ///
     /// TLS protects by what it is: a handshake that was refused, or of which only the ClientHello was captured, is
     /// `Encrypted` like an established one, because nothing was readable. Only a negotiated cipher without encryption
-    /// makes it `Cleartext`. Within an HTTP tunnel (`CONNECT`) TLS is `Encrypted`, although the request for the tunnel
-    /// was readable; behind any other readable protocol it is `Opportunistic`.
+    /// makes it `Cleartext`. Within a proxy's tunnel (HTTP `CONNECT`, SOCKS) TLS is `Encrypted`, although the request
+    /// for the tunnel was readable; behind any other readable protocol it is `Opportunistic`. Encryption that is not
+    /// TLS is `Opaque`.
     #[must_use]
     pub fn of(
         layers: &[&'static str],
@@ -89,16 +93,19 @@ impl Protection {
         observations: &Observations,
         payload: bool,
     ) -> Self {
-        let protected = layers.iter().position(|layer| *layer == tls::PROTOCOL.name);
+        let protected = layers.iter().position(|layer| worth(layer) == Worth::Tls);
         match (protected, layers.last()) {
             _ if !payload => Self::Empty,
             (Some(_), _) if session.is_some_and(without_encryption) => Self::Cleartext,
             (Some(outside), _) => {
-                let outer = layers.iter().take(outside);
-                let tunnels = outer.into_iter().all(|layer| *layer == http1::PROTOCOL.name);
+                let mut outer = layers.iter().take(outside);
+                let carries =
+                    |layer: &&str| **layer == *http1::PROTOCOL.name || worth(layer) == Worth::Carrier;
+                let tunnels = outer.all(carries);
                 if tunnels { Self::Encrypted } else { Self::Opportunistic }
             }
             (None, Some(&UNKNOWN_LAYER)) => Self::of_unrecognised(observations),
+            (None, Some(layer)) if worth(layer) == Worth::Opaque => Self::Opaque,
             (None, Some(_)) => Self::Cleartext,
             (None, None) => Self::Opaque,
         }
@@ -132,6 +139,8 @@ pub enum DomainBasis {
     Sni,
     /// The request's Host or authority.
     HttpHost,
+    /// What a proxy was asked to connect to.
+    Proxy,
     /// A DNS answer that the capture holds. An inference where names share an address.
     Dns,
     /// The server certificate's first name.
@@ -147,6 +156,34 @@ pub struct Domain {
     pub basis: DomainBasis,
     /// Of a DNS answer: whether other names share the address, so that the flow may belong to one of them.
     pub ambiguous: bool,
+}
+
+/// The way that a proxy was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Where to.
+    pub target: proxy::Target,
+    /// Whether the proxy agreed; `None` where its answer was not captured.
+    pub granted: Option<bool>,
+}
+
+impl Tunnel {
+    /// The innermost tunnel among `observations`.
+    #[must_use]
+    pub fn of(observations: &Observations) -> Option<Self> {
+        let mut tunnel: Option<Self> = None;
+        for observation in observations.iter() {
+            let Fact::Proxy(fact) = &observation.fact else { continue };
+            match (fact.as_ref(), &mut tunnel) {
+                (proxy::Fact::Asked(target), _) => {
+                    tunnel = Some(Self { target: target.clone(), granted: None });
+                }
+                (proxy::Fact::Answered { granted }, Some(tunnel)) => tunnel.granted = Some(*granted),
+                (proxy::Fact::Answered { .. }, None) => {}
+            }
+        }
+        tunnel
+    }
 }
 
 /// A flow that has ended, with everything known of it. What rules see.
@@ -166,6 +203,8 @@ pub struct Flow {
     pub tls: Option<Box<tls::Session>>,
     /// The responder's name.
     pub domain: Option<Domain>,
+    /// Where the responder, a proxy, was asked to lead.
+    pub proxy: Option<Tunnel>,
     /// Whose it is.
     pub owner: Option<Arc<Owner>>,
     /// Whose it is according to methods that disagree with that.
@@ -178,8 +217,28 @@ impl Flow {
     pub fn host(&self) -> Cow<'_, str> {
         match &self.domain {
             Some(domain) => Cow::Borrowed(&domain.name),
-            None => Cow::Owned(self.flow.info.five_tuple.destination.ip.to_string()),
+            None => Cow::Owned(self.destination().ip.to_string()),
         }
+    }
+
+    /// With whom the flow is: the responder, or the destination behind it where that is a proxy that leads on. Where the
+    /// client gave the proxy a name, the address remains the proxy's.
+    #[must_use]
+    pub fn destination(&self) -> Endpoint {
+        let responder = self.flow.info.five_tuple.destination;
+        match self.tunnelled() {
+            Some(target) => Endpoint { ip: target.address().unwrap_or(responder.ip), port: target.port },
+            None => responder,
+        }
+    }
+
+    /// Where the flow leads through a proxy that did not refuse: something follows the request for the way.
+    #[must_use]
+    pub fn tunnelled(&self) -> Option<&proxy::Target> {
+        let Tunnel { target, granted } = self.proxy.as_ref()?;
+        let outside = self.layers.iter().position(|layer| *layer == target.protocol)?;
+        let inside = outside.saturating_add(1) < self.layers.len();
+        (inside && *granted != Some(false)).then_some(target)
     }
 
     /// The HTTP/1 message heads, with their frames.
@@ -194,6 +253,30 @@ impl Flow {
     pub fn dns(&self) -> impl Iterator<Item = (&Observation, &dns::Fact)> {
         self.observations.iter().filter_map(|observation| match &observation.fact {
             Fact::Dns(fact) => Some((observation, fact.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// The credentials in the clear that are not HTTP's, with their frames.
+    pub fn logins(&self) -> impl Iterator<Item = (&Observation, &login::Fact)> {
+        self.observations.iter().filter_map(|observation| match &observation.fact {
+            Fact::Login(fact) => Some((observation, fact.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// The steps towards TLS of protocols that begin without it, with their frames.
+    pub fn upgrades(&self) -> impl Iterator<Item = (&Observation, &upgrade::Fact)> {
+        self.observations.iter().filter_map(|observation| match &observation.fact {
+            Fact::Upgrade(fact) => Some((observation, fact)),
+            _ => None,
+        })
+    }
+
+    /// Values that protocols show, with their frames.
+    pub fn properties(&self) -> impl Iterator<Item = (&Observation, &property::Fact)> {
+        self.observations.iter().filter_map(|observation| match &observation.fact {
+            Fact::Property(fact) => Some((observation, fact.as_ref())),
             _ => None,
         })
     }

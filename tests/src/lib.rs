@@ -159,6 +159,35 @@ fn flow(record: &Value, out: &mut String) {
             ));
         }
     }
+    if let Some(proxy) = record.get("proxy") {
+        line(format!(
+            "  proxy {} {}:{} granted={}\n",
+            text(proxy, "/protocol"),
+            text(proxy, "/host"),
+            text(proxy, "/port"),
+            text(proxy, "/granted")
+        ));
+    }
+    for upgrade in record.get("upgrades").and_then(Value::as_array).into_iter().flatten() {
+        line(format!(
+            "  upgrade {} {} {}\n",
+            text(upgrade, "/protocol"),
+            text(upgrade, "/step"),
+            text(upgrade, "/frame")
+        ));
+    }
+    for login in record.get("logins").and_then(Value::as_array).into_iter().flatten() {
+        line(format!(
+            "  login {} {} {} {}\n",
+            text(login, "/protocol"),
+            text(login, "/mechanism"),
+            text(login, "/exposure"),
+            text(login, "/frame")
+        ));
+    }
+    for (protocol, values) in record.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        line(format!("  {protocol} {values}\n"));
+    }
     for http in record.get("http").and_then(Value::as_array).into_iter().flatten() {
         line(format!(
             "  http {} {} {} {}\n",

@@ -62,7 +62,7 @@ impl Hosts {
                 Some((self.named.get_mut(&domain.name)?, new))
             }
             None => {
-                let address = flow.flow.info.five_tuple.destination.ip;
+                let address = flow.destination().ip;
                 let new = !self.unnamed.contains_key(&address);
                 if new && room {
                     self.unnamed.insert(address, EndpointMemory::default());

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::flow::ClosedFlow;
-use crate::observation::{Domain, DomainBasis, Observations};
+use crate::observation::{Domain, DomainBasis, Observations, Tunnel};
 use crate::protocol::{Fact, dns, http1, tls};
 
 /// The name of the responder of `flow`, from the best source that has one.
@@ -11,16 +11,20 @@ pub(super) fn domain_of(
     flow: &ClosedFlow,
     observations: &Observations,
     session: Option<&tls::Session>,
+    proxy: Option<&Tunnel>,
     names: &dns::NameMemory,
 ) -> Option<Domain> {
     let said = |name: Option<String>, basis| Some(Domain { name: name?, basis, ambiguous: false });
     let resolved = || {
-        let known = names.lookup(flow.info.five_tuple.destination.ip, flow.info.first_frame)?;
+        let responder = flow.info.five_tuple.destination.ip;
+        let address = proxy.map_or(Some(responder), |tunnel| tunnel.target.address())?;
+        let known = names.lookup(address, flow.info.first_frame)?;
         let (name, ambiguous) = (normal(known.name)?, known.ambiguous);
         Some(Domain { name, basis: DomainBasis::Dns, ambiguous })
     };
     said(session.and_then(server_name), DomainBasis::Sni)
         .or_else(|| said(http_host(observations), DomainBasis::HttpHost))
+        .or_else(|| said(proxy.and_then(|tunnel| normal(tunnel.target.name()?)), DomainBasis::Proxy))
         .or_else(resolved)
         .or_else(|| said(session.and_then(certificate_name), DomainBasis::Certificate))
 }
@@ -33,6 +37,7 @@ fn server_name(session: &tls::Session) -> Option<String> {
 fn http_host(observations: &Observations) -> Option<String> {
     observations.iter().find_map(|observation| match &observation.fact {
         Fact::Http1(fact) => match fact.as_ref() {
+            http1::Fact::Request(request) if request.method == "CONNECT" => None,
             http1::Fact::Request(request) => normal(without_port(request.host.as_deref()?)),
             http1::Fact::Response(_) => None,
         },

@@ -15,7 +15,7 @@ use crate::attribution::{
 };
 use crate::decode::{FiveTuple, Transport};
 use crate::flow::{CloseReason, ClosedFlow, Direction};
-use crate::observation::{Flow, FlowSink, Observations, Protection};
+use crate::observation::{Flow, FlowSink, Observations, Protection, Tunnel};
 use crate::protocol::{Fact, dns, tls};
 use crate::report::{Marker, Run, Totals};
 use crate::source::{FrameNumber, Metadata, Source};
@@ -306,7 +306,9 @@ impl Merge {
         let direct = owner.as_ref().is_some_and(|owner| owner.confidence != Confidence::Inferred);
         self.contradicted = self.contradicted.saturating_add(u64::from(direct && owners.len() > 0));
         self.count(&ended, owner.is_some());
-        let domain = domain_of(&ended.flow, &ended.observations, ended.tls.as_deref(), &self.names);
+        let proxy = Tunnel::of(&ended.observations);
+        let session = ended.tls.as_deref();
+        let domain = domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names);
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
         Some(Flow {
             id: self.totals.flows,
@@ -316,6 +318,7 @@ impl Merge {
             observations: ended.observations,
             tls: ended.tls,
             domain,
+            proxy,
             owner,
             contradicting: owners.collect(),
         })

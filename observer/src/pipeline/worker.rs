@@ -158,6 +158,7 @@ impl Handler {
         let mut cx = Context {
             observations: &mut state.observations,
             inner: &mut self.inner,
+            entered: Vec::new(),
             resolutions: &mut self.resolutions,
             certificates: &mut self.certificates,
             limits: &self.limits,

@@ -6,7 +6,7 @@
 
 use super::inner::{Event, Step};
 use super::probing::{Outcome, Probing, Refuted};
-use super::{Analyzer, Context, Fact, Progress, Protocol, UNKNOWN_LAYER};
+use super::{Analyzer, Context, Fact, Progress, Protocol, UNKNOWN_LAYER, find};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, FlowInfo, Gap, Interest};
 
@@ -36,6 +36,8 @@ struct Analyzing {
     analyzer: Box<dyn Analyzer>,
     /// Observations made before it began: it has said something once there are more.
     before: u64,
+    /// How many layers there were before it.
+    outside: usize,
     refuted: Refuted,
 }
 
@@ -149,14 +151,8 @@ impl Conversation {
         data: Data<'_>,
         cx: &mut Context<'_>,
     ) {
-        self.enter(protocol.name);
+        self.begin(protocol, probing.refuted(), cx);
         let depth = self.layers.len();
-        self.stage = Stage::Analyzing(Box::new(Analyzing {
-            protocol,
-            analyzer: (protocol.analyzer)(),
-            before: cx.observations.made(),
-            refuted: probing.refuted(),
-        }));
         let mut refutation = None;
         for event in probing.replay(protocol).chain([Event::Data(data)]) {
             match &mut self.stage {
@@ -173,7 +169,7 @@ impl Conversation {
         }
         if let Some((direction, error)) = refutation {
             (cx.frame, cx.at) = (data.frame, data.at);
-            self.retract(direction, error, cx);
+            self.retract(depth.saturating_sub(1), direction, error, cx);
             probing.refute(protocol);
             let outcome = probing.ask_again(flow, data, cx.limits.probe_bytes);
             self.stage = Stage::Probing(probing);
@@ -181,18 +177,37 @@ impl Conversation {
         }
     }
 
+    /// Makes `protocol` the layer that is read.
+    fn begin(&mut self, protocol: &'static Protocol, refuted: Refuted, cx: &Context<'_>) {
+        let outside = self.layers.len();
+        self.enter(protocol.name);
+        let (analyzer, before) = ((protocol.analyzer)(), cx.observations.made());
+        self.stage = Stage::Analyzing(Box::new(Analyzing { protocol, analyzer, before, outside, refuted }));
+    }
+
     fn follow(&mut self, flow: &FlowInfo, progress: Progress, event: Event<'_>, cx: &mut Context<'_>) {
+        for layer in cx.entered.drain(..) {
+            if self.layers.len() < MAX_LAYERS && !self.layers.contains(&layer) {
+                self.enter(layer);
+            }
+        }
         match progress {
             Progress::NeedMore => return,
             Progress::Done => self.stage = Stage::Counting,
-            Progress::Agreed(name) => {
-                self.enter(name);
-                self.stage = Stage::Counting;
-            }
+            Progress::Agreed(name) => match find(name, flow.five_tuple.transport) {
+                Some(protocol) if self.layers.len() < MAX_LAYERS => {
+                    self.begin(protocol, Refuted::default(), cx);
+                    self.hand_over(flow, cx);
+                }
+                _ => {
+                    self.enter(name);
+                    self.stage = Stage::Counting;
+                }
+            },
             Progress::Malformed(error) => {
                 let Stage::Analyzing(analyzing) = std::mem::take(&mut self.stage) else { return };
                 if analyzing.refutation(progress, cx).is_some() {
-                    self.retract(event.direction(), error, cx);
+                    self.retract(analyzing.outside, event.direction(), error, cx);
                     let mut probing = Box::new(Probing::after(analyzing.refuted));
                     probing.refute(analyzing.protocol);
                     self.stage = Stage::Probing(probing);
@@ -205,19 +220,26 @@ impl Conversation {
             }
             Progress::Inner => {
                 self.stage = if self.layers.len() < MAX_LAYERS { Stage::Fresh } else { Stage::Counting };
-                let steps: Vec<Step> = cx.inner.drain().collect();
-                for step in &steps {
-                    self.event(flow, step.event(), cx);
-                }
+                self.hand_over(flow, cx);
             }
         }
         cx.inner.clear();
     }
 
-    /// Takes back a layer that was no layer, and says so.
-    fn retract(&mut self, direction: Direction, error: ParseError, cx: &mut Context<'_>) {
-        let protocol = self.layers.pop().unwrap_or(UNKNOWN_LAYER);
+    /// Gives the next layer what the last one did not consume.
+    fn hand_over(&mut self, flow: &FlowInfo, cx: &mut Context<'_>) {
+        let steps: Vec<Step> = cx.inner.drain().collect();
+        for step in &steps {
+            self.event(flow, step.event(), cx);
+        }
+    }
+
+    /// Takes back the layers behind the first `outside`, which were none, and says so.
+    fn retract(&mut self, outside: usize, direction: Direction, error: ParseError, cx: &mut Context<'_>) {
+        let protocol = self.layers.get(outside).copied().unwrap_or(UNKNOWN_LAYER);
+        self.layers.truncate(outside);
         cx.say(Fact::Malformed { protocol, direction, error: Box::new(error) });
+        cx.entered.clear();
         cx.inner.clear();
     }
 

@@ -10,11 +10,15 @@ mod conversation;
 pub mod dns;
 pub mod http1;
 mod inner;
+pub mod login;
 mod probing;
+pub mod property;
+pub mod proxy;
 #[cfg(test)]
 mod script;
 pub mod tls;
 pub mod unrecognised;
+pub mod upgrade;
 
 use crate::bytes::ParseError;
 use crate::decode::Transport;
@@ -45,8 +49,8 @@ pub enum Progress {
     /// From here on the flow carries another protocol, recognised by its bytes. What this analyzer has not consumed
     /// was handed to [`Context::inner`].
     Inner,
-    /// From here on the flow carries the protocol of this name: the peers agreed on it in so many words, and nothing
-    /// here reads it.
+    /// From here on the flow carries the protocol of this name: the peers agreed on it in so many words. If the
+    /// registry has it, it is read without being probed; otherwise it is only named.
     Agreed(&'static str),
     /// The bytes are not the protocol's any more. The fact is recorded; if the analyzer said nothing before it, the
     /// recognition was an error and the flow is probed again, otherwise it is only counted from here on.
@@ -59,6 +63,9 @@ pub struct ProbeInput<'a> {
     /// The bytes from the start of this direction; never empty, at most [`FlowLimits::probe_bytes`] of a stream or
     /// a whole datagram.
     pub bytes: &'a [u8],
+    /// The first bytes of the other direction, as far as they have come; empty for datagrams. What a server greets with
+    /// tells more of a client's first command than the command.
+    pub other: &'a [u8],
     /// Which way they go.
     pub direction: Direction,
     /// Whether the start of the flow, or of this direction, was not captured.
@@ -73,6 +80,8 @@ pub struct Protocol {
     pub name: &'static str,
     /// What it runs over.
     pub transports: &'static [Transport],
+    /// What its bytes are worth against somebody who listens.
+    pub worth: Worth,
     /// Recognises it by the first bytes of either direction.
     pub probe: fn(&ProbeInput<'_>) -> Probe,
     /// A fresh analyzer.
@@ -81,12 +90,37 @@ pub struct Protocol {
     pub views: &'static str,
 }
 
+/// What the bytes of a layer are worth against somebody who listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// They can be read.
+    Cleartext,
+    /// They are TLS, or keyed by it.
+    Tls,
+    /// They cannot be read, and are not TLS.
+    Opaque,
+    /// What they carry decides.
+    Carrier,
+}
+
 /// Every protocol, in the order in which they are probed.
 pub static PROTOCOLS: &[&Protocol] =
     &[&tls::PROTOCOL, &http1::PROTOCOL, &dns::PROTOCOL, &dns::STREAM_PROTOCOL];
 
 /// The layer of bytes that no protocol claims.
 pub const UNKNOWN_LAYER: &str = "unknown";
+
+/// The protocol of the registry that is called `name` and runs over `transport`.
+#[must_use]
+pub fn find(name: &str, transport: Transport) -> Option<&'static Protocol> {
+    PROTOCOLS.iter().copied().find(|one| one.name == name && one.transports.contains(&transport))
+}
+
+/// What a layer is worth; layers that are only named can be read.
+#[must_use]
+pub fn worth(layer: &str) -> Worth {
+    PROTOCOLS.iter().find(|one| one.name == layer).map_or(Worth::Cleartext, |one| one.worth)
+}
 
 /// Reads one protocol within one flow.
 pub trait Analyzer: Send {
@@ -108,6 +142,8 @@ pub struct Context<'a> {
     pub observations: &'a mut Observations,
     /// Bytes that belong to the next layer, in order.
     pub inner: &'a mut Inner,
+    /// Layers that were found beside or within the one that is being read; see [`Self::enter`].
+    pub entered: Vec<&'static str>,
     /// Addresses that DNS answers gave names to, in the order of the answers.
     pub resolutions: &'a mut Vec<dns::Resolution>,
     /// Certificates parsed before.
@@ -126,6 +162,11 @@ impl Context<'_> {
         self.inner.push(data, self.limits.message_bytes);
     }
 
+    /// Names a layer that the flow has, too, while its analyzer goes on: protocols that share a flow's datagrams.
+    pub fn enter(&mut self, layer: &'static str) {
+        self.entered.push(layer);
+    }
+
     /// Says a fact, seen in the frame that is being read.
     pub fn say(&mut self, fact: Fact) {
         let observation = Observation { frame: self.frame, at: self.at, fact };
@@ -139,8 +180,10 @@ impl Context<'_> {
 pub enum Fact {
     /// A DNS message.
     Dns(Box<dns::Fact>),
-    /// An HTTP/1 message head.
+    /// The head of an HTTP message, of any version.
     Http1(Box<http1::Fact>),
+    /// A credential in the clear.
+    Login(Box<login::Fact>),
     /// Bytes that contradict the protocol they began as.
     Malformed {
         /// The protocol.
@@ -150,8 +193,14 @@ pub enum Fact {
         /// What is wrong and where.
         error: Box<ParseError>,
     },
+    /// A value that is worth showing.
+    Property(Box<property::Fact>),
+    /// What a proxy was asked for, and its answer.
+    Proxy(Box<proxy::Fact>),
     /// A part of a TLS session.
     Tls(tls::Fact),
     /// What bytes look like that no protocol claims.
     Unrecognised(Box<unrecognised::Fact>),
+    /// A step towards TLS within a protocol that began without it.
+    Upgrade(upgrade::Fact),
 }

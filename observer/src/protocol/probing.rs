@@ -179,7 +179,12 @@ impl Probing {
     fn ask(&mut self, flow: &FlowInfo, data: Data<'_>, probe_bytes: usize) -> Option<&'static Protocol> {
         let datagram = is_datagram(flow);
         let Data { direction, .. } = data;
-        let head = self.heads.get_mut(direction.index())?;
+        let [to_responder, to_originator] = &mut self.heads;
+        let (head, other) = match direction {
+            Direction::ToResponder => (to_responder, to_originator),
+            Direction::ToOriginator => (to_originator, to_responder),
+        };
+        let other = if datagram { &[] } else { other.bytes.get(other.start..).unwrap_or_default() };
         let bytes = if datagram {
             data.bytes
         } else if head.piecewise {
@@ -194,6 +199,7 @@ impl Probing {
         let mut undecided = false;
         let input = ProbeInput {
             bytes,
+            other,
             direction,
             midstream: flow.midstream || head.midstream,
             port: flow.five_tuple.destination.port,

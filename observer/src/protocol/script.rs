@@ -63,6 +63,7 @@ pub(super) fn play(transport: Transport, port: u16, acts: &[Act]) -> Played {
     let mut cx = Context {
         observations: &mut observations,
         inner: &mut inner,
+        entered: Vec::new(),
         resolutions: &mut resolutions,
         certificates: &mut certificates,
         limits: &limits,

@@ -169,8 +169,23 @@ words! {
     domain_basis: crate::observation::DomainBasis {
         Sni => "sni",
         HttpHost => "http_host",
+        Proxy => "proxy",
         Dns => "dns",
         Certificate => "certificate",
+    }
+    /// A step towards TLS as `upgrades.step` names it.
+    upgrade_step: crate::protocol::upgrade::Step {
+        Offered => "offered",
+        NotOffered => "not_offered",
+        Requested => "requested",
+        Accepted => "accepted",
+        Refused => "refused",
+    }
+    /// What a login shows as `logins.exposure` names it.
+    exposure: crate::protocol::login::Exposure {
+        Identity => "identity",
+        Response => "response",
+        Secret => "secret",
     }
     /// An owner's origin as `owner.method` names it.
     method: crate::attribution::Method {

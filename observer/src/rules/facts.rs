@@ -15,9 +15,13 @@ const HOUSEKEEPING_PORTS: &[u16] = &[67, 68, 123, 137, 138, 546, 547, 1900, 3702
 
 /// Whether the flow left the device: not for loopback, multicast and broadcast.
 ///
-/// Private and link-local addresses are other devices, and count.
+/// Private and link-local addresses are other devices, and count. What goes to a proxy goes where that leads.
 pub(crate) fn leaves_device(flow: &Flow) -> bool {
     let tuple = &flow.flow.info.five_tuple;
+    if let Some(target) = flow.tunnelled() {
+        let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+        return target.name() != Some("localhost") && !target.address().is_some_and(local);
+    }
     let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
     let group = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),

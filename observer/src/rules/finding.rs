@@ -54,7 +54,7 @@ impl EndpointName {
     /// The responder of `flow`.
     #[must_use]
     pub fn of(flow: &Flow) -> Self {
-        let responder = flow.flow.info.five_tuple.destination;
+        let responder = flow.destination();
         Self {
             host: flow.domain.as_ref().map(|domain| domain.name.clone()),
             ip: responder.ip,

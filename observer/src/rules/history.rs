@@ -99,7 +99,7 @@ impl Digest {
                 http1::Fact::Response(_) => {}
             }
         }
-        let responder = flow.flow.info.five_tuple.destination;
+        let responder = flow.destination();
         Self {
             flow: flow.id,
             first_frame: flow.flow.info.first_frame,

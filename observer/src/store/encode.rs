@@ -11,7 +11,8 @@ use foldhash::fast::RandomState;
 use super::rows::{Cell, Known, Rows, Table};
 use crate::attribution::{Method, Owner};
 use crate::decode::Transport;
-use crate::observation::Flow;
+use crate::observation::{Flow, Tunnel};
+use crate::protocol::Fact;
 use crate::protocol::tls::{Certificate, ClientHello, Role, Seen, Session};
 use crate::report::community_id::CommunityId;
 use crate::report::names::VersionName;
@@ -74,6 +75,7 @@ impl Encoder {
         }
         self.http_rows(rows, flow)?;
         dns_rows(rows, flow)?;
+        word_rows(rows, flow);
         if flow.flow.owners.len() > 1 || !flow.contradicting.is_empty() {
             owner_rows(rows, flow);
         }
@@ -344,6 +346,43 @@ fn dns_rows(rows: &mut Rows, flow: &Flow) -> serde_json::Result<()> {
             .end(Table::Dns);
     }
     Ok(())
+}
+
+/// What protocols say in words that they share.
+fn word_rows(rows: &mut Rows, flow: &Flow) {
+    if let Some(Tunnel { target, granted }) = &flow.proxy {
+        rows.cell(Cell::Flow(flow.id))
+            .word(target.protocol)
+            .text(target.host.as_str())
+            .int(u64::from(target.port))
+            .flag(*granted)
+            .end(Table::Proxies);
+    }
+    for observation in flow.observations.iter() {
+        match &observation.fact {
+            Fact::Upgrade(fact) => rows
+                .cell(Cell::Flow(flow.id))
+                .int(observation.frame)
+                .word(fact.protocol)
+                .word(names::upgrade_step(fact.step))
+                .end(Table::Upgrades),
+            Fact::Login(fact) => rows
+                .cell(Cell::Flow(flow.id))
+                .int(observation.frame)
+                .word(fact.protocol)
+                .text(fact.mechanism.as_str())
+                .word(names::exposure(fact.exposure))
+                .end(Table::Logins),
+            Fact::Property(fact) => rows
+                .cell(Cell::Flow(flow.id))
+                .int(observation.frame)
+                .word(fact.protocol)
+                .word(fact.name)
+                .text(fact.value.as_str())
+                .end(Table::Properties),
+            _ => {}
+        }
+    }
 }
 
 fn owner_rows(rows: &mut Rows, flow: &Flow) {

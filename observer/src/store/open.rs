@@ -14,7 +14,8 @@ use crate::protocol::PROTOCOLS;
 const APPLICATION: i64 = 0x6f62_7376;
 
 /// The changes that lead to today's schema, in order. `PRAGMA user_version` says how many of them a database has seen.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_flows.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema/0001_flows.sql"), include_str!("schema/0002_protocols.sql")];
 
 /// The views that questions use, besides each protocol's.
 const VIEWS: &str = include_str!("schema/views.sql");

@@ -20,6 +20,10 @@ pub(super) enum Table {
     Http,
     Dns,
     OwnerObservations,
+    Proxies,
+    Upgrades,
+    Logins,
+    Properties,
     Known(Known),
 }
 

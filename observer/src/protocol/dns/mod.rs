@@ -9,7 +9,7 @@ mod fact;
 mod names;
 mod wire;
 
-use super::{Analyzer, Probe, ProbeInput, Protocol};
+use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
 use crate::decode::Transport;
 
 pub use self::fact::{Answer, AnswerData, Fact, Question, Service};
@@ -19,6 +19,7 @@ pub use self::names::{Known, NameMemory, Resolution};
 pub static PROTOCOL: Protocol = Protocol {
     name: "dns",
     transports: &[Transport::Udp],
+    worth: Worth::Cleartext,
     probe: probe_datagram,
     analyzer: datagrams,
     views: include_str!("views.sql"),
@@ -28,6 +29,7 @@ pub static PROTOCOL: Protocol = Protocol {
 pub static STREAM_PROTOCOL: Protocol = Protocol {
     name: "dns",
     transports: &[Transport::Tcp],
+    worth: Worth::Cleartext,
     probe: probe_stream,
     analyzer: streams,
     views: "",

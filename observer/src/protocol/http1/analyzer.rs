@@ -7,7 +7,7 @@ use super::wire::{self, Head, Start};
 use super::{Fact, Request, Response, credential};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
-use crate::protocol::{self, Analyzer, Context, Probe, Progress};
+use crate::protocol::{self, Analyzer, Context, Probe, Progress, proxy};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
 
@@ -269,8 +269,10 @@ impl Http1Analyzer {
         if kind != Method::Other && self.special.len() < MAX_SPECIAL {
             self.special.push_back((index, kind));
         }
-        let request = Request { index, version, method, target, host, headers, credentials };
         let seen = self.side(direction).last;
+        let tunnel =
+            (kind == Method::Connect).then(|| proxy::Target::of_authority(super::PROTOCOL.name, &target));
+        let request = Request { index, version, method, target, host, headers, credentials };
         self.side(direction).state = match Body::begin(framing) {
             _ if kind == Method::Connect => State::Held,
             Some(body) => State::Body(body),
@@ -279,6 +281,9 @@ impl Http1Analyzer {
         self.form = Some(Form { direction, request, seen, sample: Vec::new(), interim: Vec::new() });
         if !form {
             self.flush_form(cx);
+        }
+        if let Some(target) = tunnel {
+            say_of_proxy(proxy::Fact::Asked(target), seen, cx);
         }
     }
 
@@ -310,8 +315,12 @@ impl Http1Analyzer {
                 say(Fact::Response(response), seen, cx);
             }
         }
-        if method == Method::Connect && (200..300).contains(&status) {
-            return Then::Stop(Progress::Inner);
+        if method == Method::Connect && !interim {
+            let granted = (200..300).contains(&status);
+            say_of_proxy(proxy::Fact::Answered { granted }, seen, cx);
+            if granted {
+                return Then::Stop(Progress::Inner);
+            }
         }
         if status == 101 {
             let upgrade = head.field("upgrade").unwrap_or_default().trim().to_ascii_lowercase();
@@ -467,9 +476,17 @@ fn authority(target: &str, method: Method) -> Option<String> {
 
 /// Says a head in the frame that completed it, which may not be the one that is being read.
 fn say(fact: Fact, seen: Seen, cx: &mut Context<'_>) {
+    say_in(protocol::Fact::Http1(Box::new(fact)), seen, cx);
+}
+
+fn say_of_proxy(fact: proxy::Fact, seen: Seen, cx: &mut Context<'_>) {
+    say_in(protocol::Fact::Proxy(Box::new(fact)), seen, cx);
+}
+
+fn say_in(fact: protocol::Fact, seen: Seen, cx: &mut Context<'_>) {
     let (frame, at) = (cx.frame, cx.at);
     (cx.frame, cx.at) = (seen.frame, seen.at);
-    cx.say(protocol::Fact::Http1(Box::new(fact)));
+    cx.say(fact);
     (cx.frame, cx.at) = (frame, at);
 }
 
@@ -487,23 +504,33 @@ mod tests {
 
     /// Requests as `index method target host`, responses as `index status`, the rest by its kind.
     fn heads(played: &Played) -> Vec<String> {
-        let heads = played.facts().into_iter().map(|fact| match fact {
+        let heads = played.facts().into_iter().filter_map(|fact| match fact {
             Fact::Http1(fact) => match fact.as_ref() {
                 http1::Fact::Request(request) => {
                     let host = request.host.as_deref().unwrap_or("-");
-                    format!("{} {} {} {host}", request.index, request.method, request.target)
+                    Some(format!("{} {} {} {host}", request.index, request.method, request.target))
                 }
-                http1::Fact::Response(response) => match response.index {
+                http1::Fact::Response(response) => Some(match response.index {
                     Some(index) => format!("{index} {}", response.status),
                     None => format!("? {}", response.status),
-                },
+                }),
             },
-            Fact::Malformed { protocol, error, .. } => format!("malformed {protocol} {}", error.field()),
-            Fact::Tls(_) => "tls".to_owned(),
-            Fact::Dns(_) => "dns".to_owned(),
-            Fact::Unrecognised(fact) => format!("{:?}", fact.likeness),
+            Fact::Malformed { protocol, error, .. } => {
+                Some(format!("malformed {protocol} {}", error.field()))
+            }
+            Fact::Proxy(_) => None,
+            Fact::Unrecognised(fact) => Some(format!("{:?}", fact.likeness)),
+            other => Some(format!("{other:?}")),
         });
         heads.collect()
+    }
+
+    fn tunnels(played: &Played) -> Vec<String> {
+        let facts = played.facts().into_iter().filter_map(|fact| match fact {
+            Fact::Proxy(fact) => Some(format!("{fact:?}")),
+            _ => None,
+        });
+        facts.collect()
     }
 
     fn pipelined() -> Vec<Act> {
@@ -579,6 +606,13 @@ mod tests {
             send(REQUEST, "CONNECT a.test:443 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
             send(RESPONSE, "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
         ]);
+        assert_eq!(
+            tunnels(&played),
+            [
+                "Asked(Target { protocol: \"http\", host: \"a.test\", port: 443 })",
+                "Answered { granted: false }"
+            ]
+        );
         assert_eq!(heads(&played), ["0 CONNECT a.test:443 a.test:443", "0 407", "1 GET / -", "1 200"]);
         assert_eq!(played.layers, ["http"]);
     }

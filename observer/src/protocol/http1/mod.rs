@@ -11,7 +11,7 @@ mod fact;
 mod framing;
 mod wire;
 
-use super::{Analyzer, Probe, ProbeInput, Protocol};
+use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
 use crate::decode::Transport;
 
 pub(crate) use self::credential::{announces_secret, is_secret_field, plain_name};
@@ -21,6 +21,7 @@ pub use self::fact::{Credential, CredentialKind, Fact, Header, Request, Response
 pub static PROTOCOL: Protocol = Protocol {
     name: "http",
     transports: &[Transport::Tcp],
+    worth: Worth::Cleartext,
     probe,
     analyzer,
     views: include_str!("views.sql"),

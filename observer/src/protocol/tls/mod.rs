@@ -24,7 +24,7 @@ mod tls13;
 mod wire;
 mod x509;
 
-use super::{Analyzer, Protocol};
+use super::{Analyzer, Protocol, Worth};
 use crate::decode::Transport;
 
 pub use self::certificate::{Certificate, CertificateCache, ParsedCertificate, PublicKey};
@@ -42,6 +42,7 @@ pub use self::suite::{
 pub static PROTOCOL: Protocol = Protocol {
     name: "tls",
     transports: &[Transport::Tcp],
+    worth: Worth::Tls,
     probe: probe::probe,
     analyzer,
     views: include_str!("views.sql"),

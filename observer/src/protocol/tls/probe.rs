@@ -151,7 +151,13 @@ mod tests {
     use crate::flow::Direction;
 
     fn look(bytes: &[u8]) -> Probe {
-        probe(&ProbeInput { bytes, direction: Direction::ToResponder, midstream: false, port: 443 })
+        probe(&ProbeInput {
+            bytes,
+            other: &[],
+            direction: Direction::ToResponder,
+            midstream: false,
+            port: 443,
+        })
     }
 
     #[test]

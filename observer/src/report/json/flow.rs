@@ -1,5 +1,6 @@
 //! The `flow` record: its field order is part of the format.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -9,7 +10,9 @@ use super::shown;
 use super::tls::TlsRecord;
 use crate::attribution::Owner;
 use crate::decode::Transport;
-use crate::observation::{DomainBasis, Flow, Protection};
+use crate::observation::{DomainBasis, Flow, Protection, Tunnel};
+use crate::protocol::login::Exposure;
+use crate::protocol::upgrade::Step;
 use crate::report::community_id::CommunityId;
 use crate::report::exchange;
 use crate::report::names;
@@ -34,11 +37,43 @@ pub(super) struct FlowRecord<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     other_owners: &'a [Owner],
     #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<ProxyRecord<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    upgrades: Vec<UpgradeRecord>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logins: Vec<LoginRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsRecord<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     http: Vec<HttpRecord<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dns: Vec<DnsRecord<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    properties: BTreeMap<&'static str, BTreeMap<&'static str, &'a str>>,
+}
+
+#[derive(Serialize)]
+struct ProxyRecord<'a> {
+    protocol: &'static str,
+    host: &'a str,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    granted: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct UpgradeRecord {
+    frame: FrameNumber,
+    protocol: &'static str,
+    step: Step,
+}
+
+#[derive(Serialize)]
+struct LoginRecord<'a> {
+    frame: FrameNumber,
+    protocol: &'static str,
+    mechanism: &'a str,
+    exposure: Exposure,
 }
 
 #[derive(Serialize)]
@@ -141,12 +176,45 @@ impl<'a> FlowRecord<'a> {
             }),
             owner: flow.owner.as_deref(),
             other_owners: &flow.contradicting,
+            proxy: flow.proxy.as_ref().map(|Tunnel { target, granted }| ProxyRecord {
+                protocol: target.protocol,
+                host: &target.host,
+                port: target.port,
+                granted: *granted,
+            }),
+            upgrades: flow
+                .upgrades()
+                .map(|(seen, fact)| UpgradeRecord {
+                    frame: seen.frame,
+                    protocol: fact.protocol,
+                    step: fact.step,
+                })
+                .collect(),
+            logins: flow
+                .logins()
+                .map(|(seen, fact)| LoginRecord {
+                    frame: seen.frame,
+                    protocol: fact.protocol,
+                    mechanism: &fact.mechanism,
+                    exposure: fact.exposure,
+                })
+                .collect(),
             tls: flow.tls.as_deref().map(|session| TlsRecord::new(session, &flow.layers)),
             http: exchange::http(flow)
                 .iter()
                 .map(|exchange| HttpRecord::new(flow, exchange, secrets))
                 .collect(),
             dns: exchange::dns(flow).iter().map(DnsRecord::new).collect(),
+            properties: properties(flow),
         }
     }
+}
+
+/// By protocol and name; what was said first counts.
+fn properties(flow: &Flow) -> BTreeMap<&'static str, BTreeMap<&'static str, &str>> {
+    let mut all = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for (_, fact) in flow.properties() {
+        all.entry(fact.protocol).or_default().entry(fact.name).or_insert(fact.value.as_str());
+    }
+    all
 }

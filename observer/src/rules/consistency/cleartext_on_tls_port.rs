@@ -30,7 +30,7 @@ impl Rule for CleartextOnTlsPort {
     }
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let port = flow.flow.info.five_tuple.destination.port;
+        let port = flow.destination().port;
         let clear = flow.protection == Protection::Cleartext && !flow.layers.contains(&"tls");
         if !clear || flow.flow.tcp.is_none() || !TLS_PORTS.contains(&port) || !facts::leaves_device(flow) {
             return;

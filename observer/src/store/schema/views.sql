@@ -74,3 +74,24 @@ CREATE VIEW listeners AS SELECT
 FROM listeners_v1 LEFT JOIN owners_v1 ON owners_v1.id = listeners_v1.owner;
 
 CREATE VIEW owner_observations AS SELECT flow, position, method, uid, pid, process, label FROM owner_observations_v1;
+
+-- Where proxies were asked to lead.
+CREATE VIEW proxies AS SELECT
+    proxy.flow, flow.run, flow.app, proxy.protocol, proxy.host, proxy.port, proxy.granted,
+    flow.destination_ip, flow.destination_port
+FROM proxies_v1 AS proxy JOIN flows AS flow ON flow.id = proxy.flow;
+
+-- Steps towards TLS within protocols that begin without it, in order.
+CREATE VIEW upgrades AS SELECT
+    upgrade.flow, flow.run, flow.app, flow.host, upgrade.frame, upgrade.protocol, upgrade.step
+FROM upgrades_v1 AS upgrade JOIN flows AS flow ON flow.id = upgrade.flow;
+
+-- Credentials in the clear that are not HTTP's.
+CREATE VIEW logins AS SELECT
+    login.flow, flow.run, flow.app, flow.host, login.frame, login.protocol, login.mechanism, login.exposure
+FROM logins_v1 AS login JOIN flows AS flow ON flow.id = login.flow;
+
+-- Single values that protocols show.
+CREATE VIEW properties AS SELECT
+    property.flow, flow.run, flow.app, flow.host, property.frame, property.protocol, property.name, property.value
+FROM properties_v1 AS property JOIN flows AS flow ON flow.id = property.flow;

@@ -1,0 +1,28 @@
+//! How protocols agree to go on under TLS (STARTTLS and its like, RFC 2595, RFC 3207): words that all of them share.
+//!
+//! The order of the steps tells what happened: an offer that nobody takes, a request that is refused, an upgrade.
+
+/// What was said of an upgrade to TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The protocol that is to be upgraded, as in `network.layers`.
+    pub protocol: &'static str,
+    /// What was said.
+    pub step: Step,
+}
+
+/// A step on the way to TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The server says that it can.
+    Offered,
+    /// The server says what it can, and this is not among it.
+    NotOffered,
+    /// The client asks for it.
+    Requested,
+    /// The server agrees: TLS follows.
+    Accepted,
+    /// The server does not: what follows is readable.
+    Refused,
+}
