@@ -16,8 +16,10 @@ const PATIENCE: u64 = 16;
 /// The same, in bytes, where the flow's start was not captured: the next message may be behind a long body.
 const MIDSTREAM_PATIENCE: u64 = 1 << 20;
 
-/// A set of protocols: one bit for each entry of [`PROTOCOLS`].
-pub(super) type Refuted = u64;
+/// A set of protocols: one bit for each entry of [`PROTOCOLS`], which may have as many.
+pub(super) type Refuted = u128;
+
+const _: () = assert!(PROTOCOLS.len() <= Refuted::BITS as usize);
 
 /// The first bytes of both directions and who has declined them.
 #[derive(Debug, Default)]
@@ -231,5 +233,7 @@ fn is_datagram(flow: &FlowInfo) -> bool {
 
 fn bit_of(protocol: &'static Protocol) -> Refuted {
     let index = PROTOCOLS.iter().position(|one| std::ptr::eq(*one, protocol));
-    index.and_then(|index| u32::try_from(index).ok()).map_or(0, |index| 1_u64.checked_shl(index).unwrap_or(0))
+    index
+        .and_then(|index| u32::try_from(index).ok())
+        .map_or(0, |index| 1_u128.checked_shl(index).unwrap_or(0))
 }
