@@ -23,6 +23,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     containers,
     demo,
     dns,
+    headers,
     http,
     ip,
     link_types,

@@ -290,6 +290,60 @@ impl Flow {
     }
 }
 
+#[cfg(test)]
+impl Flow {
+    /// A TCP flow of 2 × 5 packets with payload, of which nothing else is known: for tests of what judges flows.
+    pub(crate) fn made(source: ([u8; 4], u16), destination: ([u8; 4], u16)) -> Self {
+        use crate::decode::{Endpoint, FiveTuple, Transport, TunnelPath};
+        use crate::flow::{CloseReason, Counts, FlowInfo, TcpState, TcpSummary};
+
+        let end = |(ip, port): ([u8; 4], u16)| Endpoint { ip: std::net::IpAddr::from(ip), port };
+        let counts = Counts { packets: 5, bytes: 500, payload: 200 };
+        let tcp = TcpSummary {
+            state: TcpState::Closed,
+            gaps: 0,
+            gap_bytes: 0,
+            retransmissions: 0,
+            out_of_order: 0,
+            conflicts: 0,
+        };
+        let info = FlowInfo {
+            five_tuple: FiveTuple {
+                transport: Transport::Tcp,
+                source: end(source),
+                destination: end(destination),
+            },
+            tunnels: TunnelPath::default(),
+            first_frame: 1,
+            start: Timestamp(0),
+            midstream: false,
+        };
+        let flow = ClosedFlow {
+            info,
+            last_frame: 10,
+            end: Timestamp(0),
+            closed_at: Tick(0),
+            reason: CloseReason::Finished,
+            counts: [counts; 2],
+            tcp: Some(tcp),
+            duplicates: 0,
+            owners: Vec::new(),
+        };
+        Self {
+            id: 1,
+            flow,
+            layers: Vec::new(),
+            protection: Protection::Opaque,
+            observations: Observations::default(),
+            tls: None,
+            domain: None,
+            proxy: None,
+            owner: None,
+            contradicting: Vec::new(),
+        }
+    }
+}
+
 /// Why a finished flow could not be handed on: the database, the disk.
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 

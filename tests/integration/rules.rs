@@ -21,6 +21,9 @@ const BY_POLICY: &[&str] = &[
     "undeclared-endpoint",
 ];
 
+/// Rules on what is inside TLS: a capture shows it only with its keys. Their unit tests make such flows.
+const INSIDE_TLS: &[&str] = &["http-to-https-redirect-without-hsts", "missing-hsts", "weak-hsts"];
+
 fn assess(capture: &Capture, policy: &str) -> Option<Assessment> {
     let mut trust = TrustStore::default();
     trust.add_file(&observer_captures::roots()).expect("the lab's roots");
@@ -77,7 +80,7 @@ fn every_rule_has_a_capture_and_a_near_miss() {
     let silent: BTreeSet<&str> = captures.iter().flat_map(|capture| capture.silent.iter().copied()).collect();
     let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.info().id).collect();
     for rule in known.iter().filter(|rule| !BY_POLICY.contains(rule)) {
-        assert!(fires.contains(rule), "no capture on which {rule} fires");
+        assert!(fires.contains(rule) || INSIDE_TLS.contains(rule), "no capture on which {rule} fires");
         assert!(silent.contains(rule), "no near miss for {rule}");
     }
 }
@@ -123,6 +126,9 @@ fn cleartext_alone_is_no_mutual_tls() {
     assert!(!under("consistency/mixed-host.pcap", &expects("shop.test")).contains_key(only));
 }
 
+/// What the lab's plain pages lack besides TLS.
+const HEADERS: &[&str] = &["missing-csp", "missing-nosniff"];
+
 #[test]
 fn an_exception_excuses_until_its_last_day_and_is_a_finding_afterwards() {
     let until = |day: &str| {
@@ -131,7 +137,7 @@ fn an_exception_excuses_until_its_last_day_and_is_a_finding_afterwards() {
         )
     };
     let holds = assess(capture("http/cleartext-get.pcap"), &until("2100-01-01")).unwrap();
-    assert!(spoken(&holds).is_empty());
+    assert_eq!(spoken(&holds).into_keys().collect::<Vec<_>>(), HEADERS);
     assert_eq!(holds.suppressed.len(), 1);
     assert!(holds.suppressed[0].reason.contains("it is news"));
     let verdict = holds.verdicts.iter().find(|verdict| verdict.requirement == "cl-mss:5.1").unwrap();
@@ -140,8 +146,8 @@ fn an_exception_excuses_until_its_last_day_and_is_a_finding_afterwards() {
     let over = assess(capture("http/cleartext-get.pcap"), &until("2000-01-01")).unwrap();
     assert!(over.suppressed.is_empty());
     assert_eq!(
-        spoken(&over),
-        BTreeMap::from([("cleartext-http", Severity::High), ("policy-expired-exception", Severity::Medium)])
+        spoken(&over).into_iter().filter(|(rule, _)| !HEADERS.contains(rule)).collect::<Vec<_>>(),
+        [("cleartext-http", Severity::High), ("policy-expired-exception", Severity::Medium)]
     );
 }
 

@@ -242,6 +242,9 @@ fn exercises(flow: &Flow, cx: &RuleContext<'_>) -> Vec<Exercise> {
     if facts::clear_requests(flow).next().is_some() {
         found.push(Exercise::Request);
     }
+    if facts::has_responses(flow) {
+        found.push(Exercise::Response);
+    }
     let mutual = cx.policy.expects_client_certificate(&host);
     let Some(session) = flow.tls.as_deref() else {
         if mutual {

@@ -187,6 +187,7 @@ fn unexercised(policy: &Policy, exercise: Exercise) -> &'static str {
         Exercise::Pin if policy.pins.is_empty() => "The policy names no pins.",
         Exercise::Pin => "No chain of a host with a pin can be read in this traffic.",
         Exercise::Request => "No HTTP request can be read in this traffic.",
+        Exercise::Response => "No HTTP response can be read in this traffic.",
     }
 }
 
@@ -200,6 +201,7 @@ fn observed(app: &AppMemory, requirement: &Requirement, noted: usize) -> String 
         Exercise::Pin => ("chain of a pinned host", "chains of pinned hosts"),
         Exercise::ClientCertificate => ("handshake for mutual TLS", "handshakes for mutual TLS"),
         Exercise::Request => ("flow with readable requests", "flows with readable requests"),
+        Exercise::Response => ("flow with readable responses", "flows with readable responses"),
         Exercise::Endpoint | Exercise::None => ("flow", "flows"),
     };
     let endpoints = plural(covered.endpoints, "endpoint", "endpoints");

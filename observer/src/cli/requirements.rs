@@ -87,6 +87,7 @@ fn shown(exercise: Exercise) -> Option<&'static str> {
         Exercise::Pin => "certificates of hosts with pins in the policy",
         Exercise::ClientCertificate => "handshakes with mutual TLS, or where the policy expects it",
         Exercise::Request => "HTTP requests that can be read",
+        Exercise::Response => "HTTP responses that can be read",
         Exercise::Endpoint => "far ends, where the policy lists endpoints",
         Exercise::None => return None,
     })

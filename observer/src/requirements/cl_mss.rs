@@ -29,8 +29,8 @@ pub(super) static ROWS: &[Requirement] = &[
         standard: &STANDARD,
         level: "L1",
         gist: "the backend sends the appropriate HTTP security headers",
-        exercise: Exercise::Request,
-        bearing: "Headers show only in responses that can be read; inside TLS they cannot.",
+        exercise: Exercise::Response,
+        bearing: "Headers show in responses that can be read: in the clear, or inside TLS with the tester's keys.",
         instead: "Ask the backend directly, or read the responses through an interception proxy.",
     },
     Requirement {

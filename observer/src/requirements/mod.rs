@@ -40,6 +40,8 @@ pub enum Exercise {
     ClientCertificate,
     /// An HTTP request that can be read.
     Request,
+    /// An HTTP response that can be read, in the clear or decrypted.
+    Response,
     /// Any flow, where the policy lists the allowed endpoints.
     Endpoint,
     /// Nothing: traffic cannot show it.

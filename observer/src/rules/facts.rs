@@ -65,6 +65,11 @@ pub(crate) fn response_to(flow: &Flow, index: u64) -> Option<(&Observation, &htt
     })
 }
 
+/// Whether the flow has an HTTP response that can be read, in the clear or decrypted.
+pub(crate) fn has_responses(flow: &Flow) -> bool {
+    leaves_device(flow) && super::responses::responses(flow).next().is_some()
+}
+
 /// `GET http://shop.test/cart`, without the query, which may hold secrets.
 pub(crate) fn request_line(request: &http1::Request) -> String {
     let target = request.target.split('?').next().unwrap_or_default();

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{EndpointName, Finding, Place, RuleInfo};
+use super::{EndpointName, Finding, Place, Protected, RuleInfo};
 use crate::attribution::Owner;
 use crate::flow::{CloseReason, TcpState};
 use crate::observation::{Flow, Protection};
@@ -45,6 +45,8 @@ pub struct Digest {
     pub connectivity_check: bool,
     /// Redirects in readable HTTP responses; bounded.
     pub redirects: Vec<Redirect>,
+    /// Its readable responses inside TLS.
+    pub protected: Option<Box<Protected>>,
 }
 
 /// What is remembered of a TLS session.
@@ -113,6 +115,7 @@ impl Digest {
             requests,
             connectivity_check: requests > 0 && checks == requests,
             redirects,
+            protected: Protected::of(flow).map(Box::new),
         }
     }
 

@@ -94,6 +94,7 @@ fn ground(verdict: &Verdict) -> String {
             Exercise::Pin => "no pins to compare with",
             Exercise::ClientCertificate => "no server asked for it",
             Exercise::Request => "no request to read",
+            Exercise::Response => "no response to read",
             Exercise::Endpoint | Exercise::None => "nothing to compare with",
         }
         .to_owned(),
