@@ -159,6 +159,22 @@ fn flow(record: &Value, out: &mut String) {
             ));
         }
     }
+    if let Some(quic) = record.get("quic") {
+        let mut flags = String::new();
+        for flag in ["retry", "token", "zero_rtt"].iter().filter(|flag| quic[**flag] == true) {
+            flags.push(' ');
+            flags.push_str(flag);
+        }
+        let [version, first] = [text(quic, "/version"), text(quic, "/first_version")];
+        line(format!(
+            "  quic {version} first={first} server={}{flags}\n",
+            list(quic, "/server_versions").join(",")
+        ));
+        if let Some(close) = quic.get("close") {
+            let [by, from, name] = ["/by", "/from", "/name"].map(|key| text(close, key));
+            line(format!("  close {by} {from} {} {name} {}\n", text(close, "/code"), text(close, "/reason")));
+        }
+    }
     if let Some(proxy) = record.get("proxy") {
         line(format!(
             "  proxy {} {}:{} granted={}\n",

@@ -14,6 +14,7 @@ pub mod login;
 mod probing;
 pub mod property;
 pub mod proxy;
+pub mod quic;
 #[cfg(test)]
 mod script;
 pub mod tls;
@@ -105,7 +106,7 @@ pub enum Worth {
 
 /// Every protocol, in the order in which they are probed.
 pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http1::PROTOCOL, &dns::PROTOCOL, &dns::STREAM_PROTOCOL];
+    &[&tls::PROTOCOL, &quic::PROTOCOL, &http1::PROTOCOL, &dns::PROTOCOL, &dns::STREAM_PROTOCOL];
 
 /// The layer of bytes that no protocol claims.
 pub const UNKNOWN_LAYER: &str = "unknown";
@@ -197,6 +198,8 @@ pub enum Fact {
     Property(Box<property::Fact>),
     /// What a proxy was asked for, and its answer.
     Proxy(Box<proxy::Fact>),
+    /// What QUIC shows beside its handshake.
+    Quic(Box<quic::Fact>),
     /// A part of a TLS session.
     Tls(tls::Fact),
     /// What bytes look like that no protocol claims.

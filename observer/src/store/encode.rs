@@ -12,8 +12,8 @@ use super::rows::{Cell, Known, Rows, Table};
 use crate::attribution::{Method, Owner};
 use crate::decode::Transport;
 use crate::observation::{Flow, Tunnel};
-use crate::protocol::Fact;
 use crate::protocol::tls::{Certificate, ClientHello, Role, Seen, Session};
+use crate::protocol::{Fact, quic};
 use crate::report::community_id::CommunityId;
 use crate::report::names::VersionName;
 use crate::report::secrets::Secrets;
@@ -76,6 +76,9 @@ impl Encoder {
         self.http_rows(rows, flow)?;
         dns_rows(rows, flow)?;
         word_rows(rows, flow);
+        if let Some(connection) = quic::Connection::fold(&flow.observations) {
+            quic_row(rows, flow, &connection)?;
+        }
         if flow.flow.owners.len() > 1 || !flow.contradicting.is_empty() {
             owner_rows(rows, flow);
         }
@@ -383,6 +386,24 @@ fn word_rows(rows: &mut Rows, flow: &Flow) {
             _ => {}
         }
     }
+}
+
+/// What QUIC shows beside its handshake.
+fn quic_row(rows: &mut Rows, flow: &Flow, connection: &quic::Connection) -> serde_json::Result<()> {
+    let google = connection.google.as_ref();
+    let versions: Vec<_> = connection.offered_versions.iter().map(ToString::to_string).collect();
+    rows.cell(Cell::Flow(flow.id))
+        .shown(connection.version)
+        .shown(connection.first_version)
+        .json(filled(&versions))?
+        .flag(connection.retry)
+        .flag(connection.token)
+        .flag(connection.zero_rtt)
+        .json(connection.close.as_ref().map(|(frame, close)| json::CloseRecord::new(*frame, close)))?
+        .text(google.and_then(|hello| hello.server_name.as_deref()))
+        .text(google.and_then(|hello| hello.user_agent.as_deref()))
+        .end(Table::Quic);
+    Ok(())
 }
 
 fn owner_rows(rows: &mut Rows, flow: &Flow) {

@@ -14,8 +14,11 @@ use crate::protocol::PROTOCOLS;
 const APPLICATION: i64 = 0x6f62_7376;
 
 /// The changes that lead to today's schema, in order. `PRAGMA user_version` says how many of them a database has seen.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/0001_flows.sql"), include_str!("schema/0002_protocols.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_flows.sql"),
+    include_str!("schema/0002_protocols.sql"),
+    include_str!("schema/0003_quic.sql"),
+];
 
 /// The views that questions use, besides each protocol's.
 const VIEWS: &str = include_str!("schema/views.sql");

@@ -24,6 +24,7 @@ pub(super) enum Table {
     Upgrades,
     Logins,
     Properties,
+    Quic,
     Known(Known),
 }
 

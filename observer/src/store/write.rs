@@ -74,6 +74,7 @@ pub(super) struct Writer<'a> {
     upgrades: Insert<'a>,
     logins: Insert<'a>,
     properties: Insert<'a>,
+    quic: Insert<'a>,
     owners: Find<'a>,
     certificates: Find<'a>,
     lists: Find<'a>,
@@ -95,6 +96,7 @@ impl<'a> Writer<'a> {
             upgrades: Insert::new(connection, "upgrades_v1", 4)?,
             logins: Insert::new(connection, "logins_v1", 5)?,
             properties: Insert::new(connection, "properties_v1", 5)?,
+            quic: Insert::new(connection, "quic_v1", 10)?,
             owners: Find::new(connection, "owners_v1", 11, ("fields", 10))?,
             certificates: Find::new(connection, "certificates_v1", 15, ("hash_sha256", 0))?,
             lists: Find::new(connection, "lists_v1", 1, ("text", 0))?,
@@ -167,6 +169,7 @@ impl<'a> Writer<'a> {
             Table::Upgrades => &mut self.upgrades,
             Table::Logins => &mut self.logins,
             Table::Properties => &mut self.properties,
+            Table::Quic => &mut self.quic,
             Table::Known(known) => {
                 let find = match known {
                     Known::Owner => &mut self.owners,

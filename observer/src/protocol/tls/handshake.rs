@@ -16,8 +16,10 @@ use crate::time::Timestamp;
 const OVER_TCP: char = 't';
 
 /// The state that both directions share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Handshake {
+    /// JA4's letter for what carries it.
+    transport: char,
     client: Option<Direction>,
     /// A hello was seen, or that there is none to come.
     begun: bool,
@@ -41,7 +43,30 @@ struct Unclaimed {
     at: Timestamp,
 }
 
+impl Default for Handshake {
+    fn default() -> Self {
+        Self::over(OVER_TCP)
+    }
+}
+
 impl Handshake {
+    /// A handshake that has not begun; `transport` is JA4's letter.
+    pub(super) fn over(transport: char) -> Self {
+        Self {
+            transport,
+            client: None,
+            begun: false,
+            offers_tls13: false,
+            early_data: false,
+            retry: false,
+            version: None,
+            suite: None,
+            client_key_exchange: false,
+            renegotiated: false,
+            unclaimed: None,
+        }
+    }
+
     /// Who sends in `direction`: the client is the originator until a message says otherwise.
     pub(super) fn role(&self, direction: Direction) -> Role {
         if self.client.unwrap_or(Direction::ToResponder) == direction { Role::Client } else { Role::Server }
@@ -204,7 +229,7 @@ impl Handshake {
     ) -> Result<bool, ParseError> {
         match kind {
             message::CLIENT_HELLO => {
-                let hello = hello::client_hello(body, OVER_TCP)?;
+                let hello = hello::client_hello(body, self.transport)?;
                 self.client_hello(direction, hello, cx);
             }
             message::SERVER_HELLO => match hello::server_hello(body)? {

@@ -9,6 +9,7 @@ mod analyzer;
 mod certificate;
 mod client_flight;
 mod code_point;
+mod crypto_stream;
 mod fact;
 mod fingerprint;
 mod handshake;
@@ -29,6 +30,7 @@ use crate::decode::Transport;
 
 pub use self::certificate::{Certificate, CertificateCache, ParsedCertificate, PublicKey};
 pub use self::code_point::{NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name};
+pub(super) use self::crypto_stream::CryptoStream;
 pub use self::fact::{
     Alert, CertificateRequest, ClientEch, ClientHello, Fact, Role, ServerHello, ServerKeyExchange,
     Ssl2ServerHello,

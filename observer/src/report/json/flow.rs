@@ -6,12 +6,14 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::http::{DnsRecord, HttpRecord};
+use super::quic::QuicRecord;
 use super::shown;
 use super::tls::TlsRecord;
 use crate::attribution::Owner;
 use crate::decode::Transport;
 use crate::observation::{DomainBasis, Flow, Protection, Tunnel};
 use crate::protocol::login::Exposure;
+use crate::protocol::quic;
 use crate::protocol::upgrade::Step;
 use crate::report::community_id::CommunityId;
 use crate::report::exchange;
@@ -44,6 +46,8 @@ pub(super) struct FlowRecord<'a> {
     logins: Vec<LoginRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quic: Option<QuicRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     http: Vec<HttpRecord<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -200,6 +204,7 @@ impl<'a> FlowRecord<'a> {
                 })
                 .collect(),
             tls: flow.tls.as_deref().map(|session| TlsRecord::new(session, &flow.layers)),
+            quic: quic::Connection::fold(&flow.observations).map(QuicRecord::new),
             http: exchange::http(flow)
                 .iter()
                 .map(|exchange| HttpRecord::new(flow, exchange, secrets))

@@ -6,6 +6,7 @@
 
 mod flow;
 mod http;
+mod quic;
 mod run;
 mod tls;
 
@@ -27,6 +28,7 @@ use crate::observation::{Flow, FlowSink, SinkError};
 use crate::time::Tick;
 
 pub(crate) use self::http::{answers, full_url, headers};
+pub(crate) use self::quic::CloseRecord;
 pub(crate) use self::tls::{
     List, alerts, certificate_basis, certificate_requested, curve, ech, offered_versions, version_protocol,
 };

@@ -15,7 +15,7 @@ use crate::source::FrameNumber;
 use crate::time::Timestamp;
 
 /// Prints as its `Display`.
-pub(crate) struct Shown<T>(T);
+pub(crate) struct Shown<T>(pub(super) T);
 
 impl<T: Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

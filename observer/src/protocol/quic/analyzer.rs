@@ -1,0 +1,451 @@
+//! One QUIC connection, from the datagrams of both sides to facts.
+//!
+//! Keys are derived once a connection, and again after Retry or when the version changes; every Initial packet is
+//! opened, nothing else is. The analyzer is done when both sides have sent 1-RTT packets, or after
+//! [`MAX_DATAGRAMS`]: the bulk of a connection costs nothing.
+//!
+//! Which side is the client is told by whose keys open the packets, not by who opened the flow.
+
+use std::ops::Range;
+
+use super::fact::{Close, Fact};
+use super::frame::{self, Frame, Frames};
+use super::keys::{self, Keys};
+use super::packet::{self, FIXED_BIT, Kind, MAX_CID, Numbered, Packet};
+use super::version::Version;
+use crate::bytes::ParseError;
+use crate::flow::assembler::{Assembler, Output, Piece};
+use crate::flow::{Data, Direction, Gap};
+use crate::protocol::tls::{self, Alert, CryptoStream, Role};
+use crate::protocol::{self, Analyzer, Context, Progress};
+use crate::source::FrameNumber;
+use crate::time::Timestamp;
+
+/// JA4's letter for TLS over QUIC.
+const OVER_QUIC: char = 'q';
+
+/// Datagrams after which nothing new is expected: many times those of a handshake with losses.
+const MAX_DATAGRAMS: u32 = 128;
+
+/// 1-RTT packets of one side after which the other's are not waited for any longer.
+const MAX_ONE_RTT: u32 = 32;
+
+/// Keys derived in a flow: those of a Retry, a negotiation and guesses at an unknown version, with room.
+const MAX_DERIVATIONS: u32 = 12;
+
+/// Bytes of CRYPTO data of a direction that are read.
+const MAX_CRYPTO: u64 = 64 << 10;
+
+/// Bytes of Initial packets that came before there were keys.
+const MAX_WAITING: usize = 8 << 10;
+
+/// Versions of a Version Negotiation packet that are kept.
+const MAX_VERSIONS: usize = 32;
+
+/// Bytes of the reason of a close that are kept.
+const MAX_REASON: usize = 256;
+
+/// AlertLevel `fatal`.
+const FATAL: u8 = 2;
+
+/// Handshake packets whose lengths are kept.
+const MAX_FLIGHT: usize = 16;
+
+/// Reads a QUIC connection.
+pub(super) struct QuicAnalyzer {
+    version: Option<Version>,
+    keys: Option<Box<Keys>>,
+    derivations: u32,
+    /// The connection id that the keys follow from.
+    destination: Cid,
+    client: Option<Direction>,
+    sides: [Side; 2],
+    handshake: CryptoStream,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+    /// The lengths of the client's Handshake packets.
+    flight: Vec<u16>,
+    datagrams: u32,
+    retried: bool,
+    token: bool,
+    zero_rtt: bool,
+    closed: bool,
+    /// What a packet is opened in.
+    buffer: Vec<u8>,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Side {
+    /// The connection id that the sender chose for itself: the other side's packets begin with it.
+    source: Option<Cid>,
+    crypto: Assembler,
+    lost: bool,
+    one_rtt: u32,
+}
+
+/// An Initial packet for which there are no keys yet.
+struct Waiting {
+    direction: Direction,
+    packet: Vec<u8>,
+    frame: FrameNumber,
+    at: Timestamp,
+}
+
+/// A connection id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cid {
+    bytes: [u8; MAX_CID],
+    len: u8,
+}
+
+impl Cid {
+    fn new(bytes: &[u8]) -> Self {
+        let mut cid = Self::default();
+        for (slot, byte) in cid.bytes.iter_mut().zip(bytes) {
+            *slot = *byte;
+            cid.len = cid.len.saturating_add(1);
+        }
+        cid
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl Default for QuicAnalyzer {
+    fn default() -> Self {
+        Self {
+            version: None,
+            keys: None,
+            derivations: 0,
+            destination: Cid::default(),
+            client: None,
+            sides: Default::default(),
+            handshake: CryptoStream::new(OVER_QUIC),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            flight: Vec::new(),
+            datagrams: 0,
+            retried: false,
+            token: false,
+            zero_rtt: false,
+            closed: false,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Analyzer for QuicAnalyzer {
+    fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
+        self.datagrams = self.datagrams.saturating_add(1);
+        if let Err(error) = self.datagram(data.direction, data.bytes, cx)
+            && self.version.is_none()
+        {
+            return Progress::Malformed(error);
+        }
+        if self.is_done() {
+            self.finish(cx);
+            return Progress::Done;
+        }
+        Progress::NeedMore
+    }
+
+    /// A datagram of which a part was not captured cannot be opened, and says nothing of the next.
+    fn gap(&mut self, _gap: Gap, _cx: &mut Context<'_>) -> Progress {
+        Progress::NeedMore
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        let lengths = std::mem::take(&mut self.flight);
+        if !lengths.is_empty() {
+            say(cx, Fact::ClientFlight { lengths });
+        }
+    }
+}
+
+impl QuicAnalyzer {
+    fn is_done(&self) -> bool {
+        let [a, b] = &self.sides;
+        (a.one_rtt > 0 && b.one_rtt > 0)
+            || a.one_rtt.max(b.one_rtt) > MAX_ONE_RTT
+            || self.datagrams > MAX_DATAGRAMS
+    }
+
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        let [to_responder, to_originator] = &mut self.sides;
+        match direction {
+            Direction::ToResponder => to_responder,
+            Direction::ToOriginator => to_originator,
+        }
+    }
+
+    fn role(&self, direction: Direction) -> Role {
+        if self.client.unwrap_or(Direction::ToResponder) == direction { Role::Client } else { Role::Server }
+    }
+
+    /// Reads the packets of a datagram. An error is that of the first; what follows a packet may be padding.
+    fn datagram(
+        &mut self,
+        direction: Direction,
+        datagram: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), ParseError> {
+        let mut rest = datagram;
+        let mut first = true;
+        loop {
+            match packet::next(&mut rest) {
+                Ok(Some(packet)) => self.packet(direction, packet, cx),
+                Err(error) if first => return Err(error),
+                Ok(None) | Err(_) => return Ok(()),
+            }
+            first = false;
+        }
+    }
+
+    fn packet(&mut self, direction: Direction, packet: Packet<'_>, cx: &mut Context<'_>) {
+        match packet {
+            Packet::VersionNegotiation { versions } => self.negotiation(versions, cx),
+            Packet::Retry { header, whole } => {
+                self.speaks(header.version, cx);
+                self.retry(whole, cx);
+            }
+            Packet::Numbered(packet) => {
+                self.speaks(packet.header.version, cx);
+                match packet.kind {
+                    Kind::Initial => {
+                        self.initial(direction, &packet, cx);
+                    }
+                    Kind::ZeroRtt => {
+                        if !std::mem::replace(&mut self.zero_rtt, true) {
+                            say(cx, Fact::ZeroRtt);
+                        }
+                    }
+                    Kind::Handshake => self.handshake_packet(direction, &packet),
+                }
+            }
+            Packet::Short { bytes } => self.short(direction, bytes, cx),
+        }
+    }
+
+    /// Notes the version of a packet.
+    fn speaks(&mut self, version: Version, cx: &mut Context<'_>) {
+        if self.version != Some(version) {
+            self.version = Some(version);
+            say(cx, Fact::Version(version));
+        }
+    }
+
+    /// The client begins anew with another version, as if it had said nothing.
+    fn negotiation(&mut self, versions: &[u8], cx: &mut Context<'_>) {
+        let (versions, _odd) = versions.as_chunks::<4>();
+        let versions = versions.iter().map(|version| Version(u32::from_be_bytes(*version)));
+        say(cx, Fact::VersionNegotiation { versions: versions.take(MAX_VERSIONS).collect() });
+        if !self.handshake.is_answered() {
+            self.restart();
+        }
+    }
+
+    fn restart(&mut self) {
+        self.keys = None;
+        self.handshake.restart();
+        for side in &mut self.sides {
+            side.crypto = Assembler::default();
+        }
+    }
+
+    /// The client goes on with its hello, under keys that follow from the server's connection id.
+    fn retry(&mut self, whole: &[u8], cx: &mut Context<'_>) {
+        let known = self.keys.as_ref().map(|keys| keys.scheme);
+        let valid = known.and_then(|scheme| keys::retry_is_valid(scheme, self.destination.as_bytes(), whole));
+        if !std::mem::replace(&mut self.retried, true) {
+            say(cx, Fact::Retry { valid });
+        }
+    }
+
+    /// Takes an Initial packet; one that cannot be opened waits for those that tell the keys.
+    fn initial(&mut self, direction: Direction, packet: &Numbered<'_>, cx: &mut Context<'_>) {
+        let source = Cid::new(packet.header.source);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let fresh = self.keys.is_none();
+        if let Some(payload) = self.open(direction, packet, &mut buffer, cx) {
+            self.side(direction).source = Some(source);
+            if !packet.token.is_empty() && !std::mem::replace(&mut self.token, true) {
+                say(cx, Fact::Token { len: packet.token.len() });
+            }
+            let google = packet.header.version.has_google_frames();
+            self.frames(direction, buffer.get(payload).unwrap_or_default(), google, cx);
+            self.buffer = buffer;
+            if fresh {
+                self.wake(cx);
+            }
+        } else {
+            self.buffer = buffer;
+            self.side(direction).source.get_or_insert(source);
+            if self.keys.is_none() {
+                self.wait(direction, packet, cx);
+            }
+        }
+    }
+
+    /// Opens an Initial packet with the keys that there are, else with those that follow from itself: where its frames
+    /// lie in `buffer`.
+    fn open(
+        &mut self,
+        direction: Direction,
+        packet: &Numbered<'_>,
+        buffer: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Option<Range<usize>> {
+        let version = packet.header.version;
+        if let Some(keys) = &mut self.keys {
+            let from = if self.client == Some(direction) { Role::Client } else { Role::Server };
+            if let Some(payload) = keys.open(from, packet, buffer) {
+                return Some(payload);
+            }
+            // The server may answer in another version than it was asked in (RFC 9368 §2.3).
+            let other = version.scheme().filter(|scheme| !std::ptr::eq(*scheme, keys.scheme));
+            if let Some(scheme) = other.filter(|_| self.derivations < MAX_DERIVATIONS) {
+                self.derivations = self.derivations.saturating_add(1);
+                let mut fresh = Keys::derive(scheme, self.destination.as_bytes())?;
+                if let Some(payload) = fresh.open(from, packet, buffer) {
+                    **keys = fresh;
+                    return Some(payload);
+                }
+            }
+            if from == Role::Server || self.handshake.is_answered() {
+                return None;
+            }
+        }
+        for scheme in version.schemes() {
+            if self.derivations >= MAX_DERIVATIONS {
+                return None;
+            }
+            self.derivations = self.derivations.saturating_add(1);
+            let mut keys = Keys::derive(scheme, packet.header.destination)?;
+            let Some(payload) = keys.open(Role::Client, packet, buffer) else { continue };
+            if self.keys.is_some() && !self.retried {
+                // Another connection between the same ends, before the first was answered.
+                self.restart();
+            }
+            self.keys = Some(Box::new(keys));
+            self.destination = Cid::new(packet.header.destination);
+            self.client = Some(direction);
+            self.handshake.client_is(direction, cx);
+            return Some(payload);
+        }
+        None
+    }
+
+    fn frames(&mut self, direction: Direction, payload: &[u8], google: bool, cx: &mut Context<'_>) {
+        for frame in Frames::new(payload, google) {
+            match frame {
+                Frame::Crypto { offset, bytes } => self.crypto(direction, offset, bytes, cx),
+                Frame::Close(close) => self.close(direction, close, cx),
+            }
+        }
+    }
+
+    fn crypto(&mut self, direction: Direction, offset: u64, bytes: &[u8], cx: &mut Context<'_>) {
+        let from = self.role(direction);
+        let side = self.side(direction);
+        if offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > MAX_CRYPTO {
+            if !std::mem::replace(&mut side.lost, true) {
+                cx.say(protocol::Fact::Tls(tls::Fact::HandshakeGap { from }));
+            }
+            return;
+        }
+        let mut ready = Vec::new();
+        let piece = Piece { offset, bytes, missing: 0, frame: cx.frame, at: cx.at };
+        side.crypto.insert(piece, &mut |output| {
+            if let Output::Data { bytes, .. } = output {
+                ready.extend_from_slice(bytes);
+            }
+        });
+        self.handshake.data(direction, &ready, cx);
+    }
+
+    fn close(&mut self, direction: Direction, close: frame::Close<'_>, cx: &mut Context<'_>) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let from = self.role(direction);
+        let frame::Close { application, error_code, reason } = close;
+        let reason = String::from_utf8_lossy(reason.get(..MAX_REASON).unwrap_or(reason)).into_owned();
+        let close = Close { from, application, error_code, reason };
+        let alert = close.alert();
+        say(cx, Fact::Close(close));
+        if let Some(description) = alert {
+            // QUIC knows no warnings (RFC 9001 §4.8).
+            let alert = Alert { from, level: Some(FATAL), description: Some(description) };
+            cx.say(protocol::Fact::Tls(tls::Fact::Alert(alert)));
+        }
+    }
+
+    /// Keeps an Initial packet until there are keys: the server's overtook the client's, or the client's first are
+    /// not in the capture.
+    fn wait(&mut self, direction: Direction, packet: &Numbered<'_>, cx: &mut Context<'_>) {
+        let bytes = self.waiting_bytes.saturating_add(packet.whole.len());
+        if bytes <= MAX_WAITING {
+            self.waiting_bytes = bytes;
+            let (packet, frame, at) = (packet.whole.to_vec(), cx.frame, cx.at);
+            self.waiting.push(Waiting { direction, packet, frame, at });
+        }
+    }
+
+    /// Reads what has waited.
+    fn wake(&mut self, cx: &mut Context<'_>) {
+        let now = (cx.frame, cx.at);
+        self.waiting_bytes = 0;
+        for Waiting { direction, packet, frame, at } in std::mem::take(&mut self.waiting) {
+            (cx.frame, cx.at) = (frame, at);
+            if let Ok(Some(Packet::Numbered(packet))) = packet::next(&mut packet.as_slice()) {
+                self.initial(direction, &packet, cx);
+            }
+        }
+        (cx.frame, cx.at) = now;
+    }
+
+    fn handshake_packet(&mut self, direction: Direction, packet: &Numbered<'_>) {
+        let source = Cid::new(packet.header.source);
+        let is_client = self.client == Some(direction);
+        let side = self.side(direction);
+        side.source.get_or_insert(source);
+        if is_client && side.one_rtt == 0 && self.flight.len() < MAX_FLIGHT {
+            self.flight.push(u16::try_from(packet.payload_len()).unwrap_or(u16::MAX));
+        }
+    }
+
+    /// A packet with a short header: where it bears the connection id that the other side chose, a side has the keys
+    /// of 1-RTT. The server has them once it sent its Finished, the client once it has read that, and sent its own.
+    fn short(&mut self, direction: Direction, bytes: &[u8], cx: &mut Context<'_>) {
+        let expected = self.side(direction.reverse()).source;
+        let Some((first, rest)) = bytes.split_first() else { return };
+        let known = match expected {
+            None => false,
+            Some(cid) if cid.len == 0 => first & FIXED_BIT != 0,
+            Some(cid) => rest.starts_with(cid.as_bytes()),
+        };
+        if !known || self.client.is_none() {
+            return;
+        }
+        let from = self.role(direction);
+        let side = self.side(direction);
+        side.one_rtt = side.one_rtt.saturating_add(1);
+        if side.one_rtt > 1 {
+            return;
+        }
+        if from == Role::Client && self.side(direction.reverse()).one_rtt == 0 {
+            cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from: Role::Server }));
+        }
+        if from == Role::Client || self.side(direction.reverse()).one_rtt == 0 {
+            cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from }));
+        }
+        cx.say(protocol::Fact::Tls(tls::Fact::ApplicationData { from }));
+    }
+}
+
+fn say(cx: &mut Context<'_>, fact: Fact) {
+    cx.say(protocol::Fact::Quic(Box::new(fact)));
+}

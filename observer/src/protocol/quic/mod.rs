@@ -1,0 +1,40 @@
+//! QUIC: version 1 (RFC 9000, RFC 9001), version 2 (RFC 9369), the drafts from 22 on, Facebook's and Google's versions.
+//!
+//! Initial packets are protected with keys that follow from the version and the client's first connection id, so
+//! that they can be read: the ClientHello and the ServerHello in them, which are said as [`tls`](super::tls)'s facts,
+//! and why a side closed. Handshake and 1-RTT packets stay encrypted; of them only headers are looked at. Google's
+//! versions up to Q050 have a handshake of their own (`google`), which is not TLS.
+//!
+//! A connection that goes on from another address is another flow, and nothing in its short headers says for certain
+//! which connection it was: connection ids in use after the handshake were issued under encryption. Such a flow is
+//! not recognised.
+
+mod analyzer;
+mod fact;
+mod frame;
+mod keys;
+mod packet;
+mod probe;
+#[cfg(test)]
+mod tests;
+mod version;
+
+use super::{Analyzer, Protocol, Worth};
+use crate::decode::Transport;
+
+pub use self::fact::{Close, Connection, Fact, GoogleHello};
+pub use self::version::Version;
+
+/// QUIC with TLS, in the registry.
+pub static PROTOCOL: Protocol = Protocol {
+    name: "quic",
+    transports: &[Transport::Udp],
+    worth: Worth::Tls,
+    probe: probe::probe,
+    analyzer,
+    views: include_str!("views.sql"),
+};
+
+fn analyzer() -> Box<dyn Analyzer> {
+    Box::new(analyzer::QuicAnalyzer::default())
+}

@@ -1,0 +1,62 @@
+//! Recognises QUIC by the first packet of a datagram.
+//!
+//! A short header looks like anything: only long headers are recognised. A version that is known is four bytes that
+//! no other protocol has in that place, and the lengths behind it have to agree with the datagram. A version that is
+//! not known takes a datagram of the least size of a client's first (RFC 9000 §14.1) that its packets fill.
+
+use super::packet::{self, Kind, Packet};
+use super::version::Version;
+use crate::protocol::{Probe, ProbeInput};
+
+/// Bytes of the least datagram that carries a client's Initial packet.
+const LEAST_DATAGRAM: usize = 1200;
+
+/// Bytes of the least connection id that a client may first write to (RFC 9000 §7.2).
+const LEAST_CID: usize = 8;
+
+/// Bytes of the least protected payload: packet number and sample.
+const LEAST_PAYLOAD: usize = 20;
+
+pub(super) fn probe(input: &ProbeInput<'_>) -> Probe {
+    if is_quic(input.bytes) { Probe::Match } else { Probe::NoMatch }
+}
+
+fn is_quic(datagram: &[u8]) -> bool {
+    let [first, version @ ..] = datagram else { return false };
+    let Some(version) = version.first_chunk().map(|bytes| Version(u32::from_be_bytes(*bytes))) else {
+        return false;
+    };
+    if first & packet::LONG_HEADER == 0 || version.is_google_crypto() {
+        return false;
+    }
+    let mut rest = datagram;
+    match packet::next(&mut rest) {
+        Ok(Some(Packet::VersionNegotiation { versions })) => is_negotiation(versions),
+        // Peers that agreed to clear it did so after a packet that had it.
+        _ if first & packet::FIXED_BIT == 0 => false,
+        Ok(Some(Packet::Retry { header, .. })) => {
+            version.is_known() && header.source.len() <= packet::MAX_CID
+        }
+        Ok(Some(Packet::Numbered(packet))) if packet.payload_len() >= LEAST_PAYLOAD => {
+            version.is_known()
+                || (packet.kind == Kind::Initial
+                    && datagram.len() >= LEAST_DATAGRAM
+                    && packet.header.destination.len() >= LEAST_CID
+                    && fills(rest, version))
+        }
+        _ => false,
+    }
+}
+
+/// Whether what follows the first packet is of the same connection, or padding.
+fn fills(rest: &[u8], version: Version) -> bool {
+    let [first, after @ ..] = rest else { return true };
+    let same = after.first_chunk() == Some(&version.0.to_be_bytes());
+    (first & packet::LONG_HEADER != 0 && same) || rest.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a list of versions holds one that is known.
+fn is_negotiation(versions: &[u8]) -> bool {
+    let (versions, odd) = versions.as_chunks::<4>();
+    odd.is_empty() && versions.iter().any(|version| Version(u32::from_be_bytes(*version)).is_known())
+}

@@ -1,0 +1,72 @@
+//! The `quic` part of a flow record.
+
+use serde::Serialize;
+
+use super::tls::Shown;
+use crate::protocol::quic::{Close, Connection, Version};
+use crate::protocol::tls::{Role, alert_description_name};
+use crate::source::FrameNumber;
+
+#[derive(Serialize)]
+pub(super) struct QuicRecord {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Shown<Version>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_version: Option<Shown<Version>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_versions: Option<Vec<Shown<Version>>>,
+    retry: bool,
+    token: bool,
+    zero_rtt: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    close: Option<CloseRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+}
+
+/// CONNECTION_CLOSE in the clear.
+#[derive(Serialize)]
+pub(crate) struct CloseRecord {
+    from: Role,
+    frame: FrameNumber,
+    by: &'static str,
+    code: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'static str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+}
+
+impl QuicRecord {
+    pub(super) fn new(connection: Connection) -> Self {
+        let google = connection.google.unwrap_or_default();
+        Self {
+            version: connection.version.map(Shown),
+            first_version: connection.first_version.map(Shown),
+            server_versions: Some(connection.offered_versions)
+                .filter(|versions| !versions.is_empty())
+                .map(|versions| versions.into_iter().map(Shown).collect()),
+            retry: connection.retry,
+            token: connection.token,
+            zero_rtt: connection.zero_rtt,
+            close: connection.close.map(|(frame, close)| CloseRecord::new(frame, &close)),
+            server_name: google.server_name,
+            user_agent: google.user_agent,
+        }
+    }
+}
+
+impl CloseRecord {
+    pub(crate) fn new(frame: FrameNumber, close: &Close) -> Self {
+        Self {
+            from: close.from,
+            frame,
+            by: if close.application { "application" } else { "transport" },
+            code: close.error_code,
+            name: close.alert().map_or_else(|| close.name(), alert_description_name),
+            reason: close.reason.clone(),
+        }
+    }
+}
