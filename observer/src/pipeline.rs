@@ -18,7 +18,7 @@ use std::thread;
 use crate::attribution::{AppDirectory, LiveOwners, Selection, Sidecar};
 use crate::flow::FlowLimits;
 use crate::observation::{FlowSink, SinkError};
-use crate::policy::Policy;
+use crate::policy::{Policy, TlsPolicy};
 use crate::report::Run;
 use crate::source::{Source, SourceError};
 use crate::trust::TrustStore;
@@ -39,6 +39,8 @@ pub struct Options {
     pub limits: FlowLimits,
     /// What the tester declares.
     pub policy: Policy,
+    /// What counts as weak in TLS.
+    pub tls: &'static TlsPolicy,
     /// The authorities that server chains may lead to.
     pub trust: Arc<TrustStore>,
     /// The device's apps, as far as known before the capture.
@@ -60,6 +62,7 @@ impl Default for Options {
             threads: thread::available_parallelism().map_or(1, usize::from),
             limits: FlowLimits::default(),
             policy: Policy::default(),
+            tls: TlsPolicy::recommended(),
             trust: Arc::default(),
             apps: AppDirectory::default(),
             sidecar: Arc::default(),

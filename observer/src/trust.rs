@@ -334,8 +334,8 @@ fn weaknesses(chain: &[Arc<Certificate>], used: &[usize], policy: &TlsPolicy) ->
             |weakness: String| found.push(WeakCertificate { subject: parsed.subject.clone(), weakness });
         if let Some(bits) = parsed.public_key.bits {
             let least = match parsed.public_key.algorithm.as_str() {
-                "RSA" | "DSA" => policy.min_rsa_bits,
-                "EC" => policy.min_ec_bits,
+                "RSA" | "DSA" => policy.keys.min_rsa_bits,
+                "EC" => policy.keys.min_ec_bits,
                 _ => 0,
             };
             if bits < least {
@@ -344,8 +344,11 @@ fn weaknesses(chain: &[Arc<Certificate>], used: &[usize], policy: &TlsPolicy) ->
         }
         let algorithm = parsed.signature_algorithm.to_ascii_lowercase();
         let hash = ["md5", "md2", "sha1"].into_iter().find(|hash| algorithm.contains(hash));
-        if let Some(hash) = hash.filter(|_| index == 0 || !parsed.self_issued) {
-            say(format!("{} signature", hash.to_ascii_uppercase().replace("SHA1", "SHA-1")));
+        let hash = hash.map(|hash| hash.to_ascii_uppercase().replace("SHA1", "SHA-1"));
+        // MD2 left use before anybody wrote down which hashes are weak.
+        let weak = |hash: &String| policy.discourages_hash(if hash == "MD2" { "MD5" } else { hash });
+        if let Some(hash) = hash.filter(|hash| weak(hash) && (index == 0 || !parsed.self_issued)) {
+            say(format!("{hash} signature"));
         }
     }
     found

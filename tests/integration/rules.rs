@@ -297,3 +297,21 @@ fn authorities_of_the_tester_are_trusted() {
     assert_eq!(observer(&["analyze", &file, "--ca", &roots]).0, Some(0));
     assert_eq!(observer(&["analyze", &file, "--ca", &file]).0, Some(3));
 }
+
+#[test]
+fn the_tester_chooses_what_counts_as_weak() {
+    let said = |policy: &str| {
+        let file = capture("tls/cipher-static-rsa.pcap").path().display().to_string();
+        let (_, text, _) = observer(&["analyze", &file, "--format", "jsonl", "--tls-policy", policy]);
+        let findings = text.lines().filter(|line| line.contains("\"weak-cipher-negotiated\""));
+        findings.map(|line| line.contains("\"severity\":\"medium\"")).collect::<Vec<_>>()
+    };
+    assert_eq!(said("rfc9325+rfc10015"), [true]);
+    assert_eq!(said("rfc9325"), [false]);
+    assert_eq!(said("mozilla-6.0-intermediate"), [true]);
+    assert_eq!(said("nist-sp800-52r2"), [true]);
+    assert_eq!(said("mastg-0218"), [] as [bool; 0]);
+    let (code, _, stderr) = observer(&["analyze", "x.pcap", "--tls-policy", "sslyze"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("nist-sp800-52r2"), "{stderr}");
+}

@@ -122,10 +122,10 @@ pub struct Assessor {
 impl Assessor {
     /// An assessor that has seen nothing.
     #[must_use]
-    pub fn new(policy: Policy, trust: Arc<TrustStore>) -> Self {
+    pub fn new(policy: Policy, tls: &'static TlsPolicy, trust: Arc<TrustStore>) -> Self {
         Self {
             policy,
-            tls: TlsPolicy::recommended(),
+            tls,
             trust,
             limits: Limits::default(),
             findings: Findings::default(),
@@ -184,6 +184,10 @@ impl Assessor {
         findings::sort(&mut assessment.findings);
         assessment.suppressed.sort_by(|a, b| findings::order(&a.finding, &b.finding));
         verdict::conclude(&self.policy, &self.memory, &judge, losses, &mut assessment);
+        if !std::ptr::eq(self.tls, TlsPolicy::recommended()) {
+            let TlsPolicy { title, version, date, .. } = self.tls;
+            assessment.notes.push(format!("TLS is judged by {title}, version {version}, {date}"));
+        }
         assessment.dropped_by_limit = self.memory.dropped();
         self.findings.dropped(&mut assessment.dropped_by_limit);
         assessment

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use crate::pipeline::Options;
-use crate::policy::Policy;
+use crate::policy::{Policy, TlsPolicy};
 use crate::report::secrets::Secrets;
 use crate::rules::Severity;
 use crate::store;
@@ -29,6 +29,9 @@ pub(super) struct Judging {
     /// What you declare of apps and endpoints (TOML)
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// The recommendation that says what is weak in TLS
+    #[arg(long, value_name = "NAME", default_value = TlsPolicy::recommended().name.as_str(), value_parser = recommendations(), hide_default_value = true)]
+    tls_policy: String,
     /// Trust the certificates of this PEM file, too; can be repeated
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
@@ -70,6 +73,11 @@ impl FailOn {
     }
 }
 
+/// The names of the recommendations, the one that holds when nobody chooses first.
+fn recommendations() -> clap::builder::PossibleValuesParser {
+    TlsPolicy::all().iter().map(|policy| policy.name.as_str()).into()
+}
+
 impl Judging {
     /// What a run does, as far as the arguments say.
     pub(super) fn options(&self) -> anyhow::Result<Options> {
@@ -79,6 +87,7 @@ impl Judging {
             trust.add_file(path)?;
         }
         let mut options = Options { policy, trust: Arc::new(trust), ..Options::default() };
+        options.tls = TlsPolicy::find(&self.tls_policy).unwrap_or_else(TlsPolicy::recommended);
         if let Some(packages) = &self.packages {
             if store::is_database(packages) {
                 options.apps = store::packages(packages)?;

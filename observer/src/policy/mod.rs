@@ -5,7 +5,6 @@
 //! without it every app is in scope and nothing is excused. Whether an exception has expired is decided by the time of
 //! the capture's last frame, not by a clock.
 
-mod rfc10015;
 mod severity;
 mod tls;
 
@@ -18,7 +17,7 @@ use crate::attribution::Owner;
 use crate::time::Timestamp;
 
 pub use self::severity::Severity;
-pub use self::tls::{CipherWeakness, Grade, TlsPolicy};
+pub use self::tls::{CipherWeakness, Grade, Keys, NamedSuites, TlsPolicy};
 
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]

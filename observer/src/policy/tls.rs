@@ -2,10 +2,12 @@
 //!
 //! A suite, a group or a signature is first described (what is wrong with it, if anything: [`CipherWeakness`]), then a
 //! [`TlsPolicy`] says how bad that is. The description is a fact of the registry, the grade is an opinion with a
-//! version and a date. Another recommendation is another file with another `TlsPolicy`.
+//! version, a date and a source. Another recommendation is another file in `recommendations/`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
+
+use serde::{Deserialize, Deserializer};
 
 use super::Severity;
 use crate::protocol::tls::{
@@ -14,7 +16,7 @@ use crate::protocol::tls::{
 };
 
 /// What is wrong with a cipher suite; the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CipherWeakness {
     /// No encryption.
@@ -49,6 +51,8 @@ pub enum CipherWeakness {
     Cbc,
     /// A tag of 8 bytes.
     ShortTag,
+    /// Nothing of the above, but a recommendation that lists suites does not list it. Never found by [`Self::of`].
+    Unlisted,
 }
 
 impl CipherWeakness {
@@ -72,6 +76,7 @@ impl CipherWeakness {
             Self::Seed => "SEED",
             Self::Cbc => "CBC with MAC-then-encrypt",
             Self::ShortTag => "an authentication tag of 8 bytes",
+            Self::Unlisted => "not among the suites that the recommendation lists",
         }
     }
 
@@ -137,67 +142,149 @@ impl CipherWeakness {
 }
 
 /// How a recommendation grades something that it discourages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Grade {
     /// When it was negotiated.
     pub negotiated: Severity,
     /// When the client offered it and the server chose something else; `None`: not worth a word.
+    #[serde(default)]
     pub offered: Option<Severity>,
     /// Where the recommendation says so.
-    pub reference: &'static str,
+    pub reference: String,
 }
 
-/// A published recommendation: what is weak, how bad, and who says so.
-#[derive(Debug)]
+/// A published recommendation: what is weak, how bad, and who says so. Each is a file in `policy/recommendations/`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TlsPolicy {
-    /// Its identifier.
-    pub name: &'static str,
+    /// Its identifier: what `--tls-policy` takes.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
     /// The version of the publication.
-    pub version: &'static str,
-    /// When that was published, as `YYYY-MM`.
-    pub date: &'static str,
+    pub version: String,
+    /// When that was published, as `YYYY-MM` or `YYYY-MM-DD`; `undated` where it does not say.
+    pub date: String,
+    /// Where it can be read.
+    pub source: String,
     /// Versions below it are discouraged.
+    #[serde(deserialize_with = "version")]
     pub min_version: TlsVersion,
     /// Grades of the weaknesses of suites; what is absent is accepted.
-    pub ciphers: &'static [(CipherWeakness, Grade)],
-    /// Groups that are too weak.
-    pub weak_groups: &'static [NamedGroup],
+    pub ciphers: BTreeMap<CipherWeakness, Grade>,
+    /// The suites that it names, where it has such a list.
+    #[serde(default)]
+    pub suites: Option<NamedSuites>,
+    /// What it says of keys and groups.
+    pub keys: Keys,
+}
+
+/// The suites that a recommendation names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedSuites {
+    /// Those.
+    #[serde(deserialize_with = "suites")]
+    pub accepted: HashSet<u16, foldhash::fast::RandomState>,
+    /// The grade of all others against which it has nothing else.
+    pub other: Grade,
+}
+
+/// What a recommendation says of keys and groups.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
     /// Bits of a finite-field group below which it is too small.
     pub min_dh_bits: u32,
     /// Bits of an RSA key below which it is too short.
     pub min_rsa_bits: u32,
     /// Bits of an elliptic-curve key below which it is too short.
     pub min_ec_bits: u32,
-    /// Where the recommendation speaks of keys and groups.
-    pub keys_reference: &'static str,
+    /// Hashes that a signature must not rest on.
+    pub weak_hashes: Vec<String>,
+    /// Groups that are too weak, by their code points.
+    pub weak_groups: Vec<u16>,
+    /// Where it says so.
+    pub reference: String,
+}
+
+/// The files, the one that holds when nobody chooses first.
+const FILES: &[&str] = &[
+    include_str!("recommendations/rfc9325-rfc10015.toml"),
+    include_str!("recommendations/rfc9325.toml"),
+    include_str!("recommendations/mozilla-6.0-intermediate.toml"),
+    include_str!("recommendations/nist-sp800-52r2.toml"),
+    include_str!("recommendations/mastg-0218.toml"),
+];
+
+fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TlsVersion, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "1.2" => Ok(TlsVersion::TLS_1_2),
+        "1.3" => Ok(TlsVersion::TLS_1_3),
+        other => Err(serde::de::Error::custom(format!("{other} is no version that anybody asks for"))),
+    }
+}
+
+fn suites<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<HashSet<u16, foldhash::fast::RandomState>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let known: HashMap<&str, u16> =
+        (0..=u16::MAX).filter_map(|id| Some((CipherSuite(id).name()?, id))).collect();
+    let id = |name: &String| known.get(name.as_str()).copied().ok_or_else(|| name.clone());
+    names
+        .iter()
+        .map(id)
+        .collect::<Result<_, _>>()
+        .map_err(|name| serde::de::Error::custom(format!("no suite {name}")))
 }
 
 impl TlsPolicy {
-    /// The policy that holds when nobody chooses another: RFC 9325 as RFC 10015 updates it.
+    /// Every recommendation, the one that holds when nobody chooses first.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        static ALL: LazyLock<Vec<TlsPolicy>> = LazyLock::new(|| {
+            let read =
+                |text: &&str| toml::from_str(text).expect("a file of this program, which a test reads");
+            FILES.iter().map(read).collect()
+        });
+        &ALL
+    }
+
+    /// The recommendation called `name`.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        Self::all().iter().find(|policy| policy.name == name)
+    }
+
+    /// The recommendation that holds when nobody chooses another: RFC 9325 as RFC 10015 updates it.
     #[must_use]
     pub fn recommended() -> &'static Self {
-        &super::rfc10015::RFC_10015
+        Self::all().first().expect("the list is not empty")
     }
 
     /// What this recommendation has against `suite`, the gravest first.
     #[must_use]
-    pub fn judge_cipher(&self, suite: CipherSuite) -> Vec<(CipherWeakness, Grade)> {
-        let mut graded: Vec<(CipherWeakness, Grade)> = CipherWeakness::of(suite)
+    pub fn judge_cipher(&self, suite: CipherSuite) -> Vec<(CipherWeakness, &Grade)> {
+        let mut graded: Vec<(CipherWeakness, &Grade)> = CipherWeakness::of(suite)
             .iter()
-            .filter_map(|weakness| {
-                let (_, grade) = self.ciphers.iter().find(|(known, _)| known == weakness)?;
-                Some((*weakness, *grade))
-            })
+            .filter_map(|weakness| Some((*weakness, self.ciphers.get(weakness)?)))
             .collect();
         graded.sort_by_key(|(weakness, grade)| (std::cmp::Reverse(grade.negotiated), *weakness));
+        let unnamed = |named: &&NamedSuites| suite.name().is_some() && !named.accepted.contains(&suite.0);
+        if let Some(named) = self.suites.as_ref().filter(unnamed)
+            && graded.is_empty()
+        {
+            graded.push((CipherWeakness::Unlisted, &named.other));
+        }
         graded
     }
 
     /// How bad it is that a client offers `suite`, the gravest of it; `None`: not worth a word.
     #[must_use]
     pub fn judge_offer(&self, suite: CipherSuite) -> Option<Severity> {
-        let grade = |weakness: &CipherWeakness| self.ciphers.iter().find(|(known, _)| known == weakness);
-        CipherWeakness::of(suite).iter().filter_map(|weakness| grade(weakness)?.1.offered).max()
+        CipherWeakness::of(suite).iter().filter_map(|weakness| self.ciphers.get(weakness)?.offered).max()
     }
 
     /// Whether `version` is one that this recommendation discourages; DTLS and unknown versions are not judged here.
@@ -210,17 +297,24 @@ impl TlsPolicy {
     /// Whether `group` is too weak.
     #[must_use]
     pub fn discourages_group(&self, group: NamedGroup) -> bool {
-        self.weak_groups.contains(&group)
+        self.keys.weak_groups.contains(&group.0)
     }
 
     /// The hash that makes `scheme` weak, if one does: `MD5` or `SHA-1` (RFC 9155).
     #[must_use]
     pub fn weak_hash(&self, scheme: SignatureScheme) -> Option<&'static str> {
-        match scheme.hash()? {
-            SignatureHash::Md5 => Some("MD5"),
-            SignatureHash::Sha1 => Some("SHA-1"),
-            _ => None,
-        }
+        let hash = match scheme.hash()? {
+            SignatureHash::Md5 => "MD5",
+            SignatureHash::Sha1 => "SHA-1",
+            _ => return None,
+        };
+        self.discourages_hash(hash).then_some(hash)
+    }
+
+    /// Whether a signature must not rest on `hash`.
+    #[must_use]
+    pub fn discourages_hash(&self, hash: &str) -> bool {
+        self.keys.weak_hashes.iter().any(|weak| weak == hash)
     }
 }
 
@@ -230,20 +324,51 @@ mod tests {
 
     use super::*;
 
-    /// How the recommendation judges every suite that IANA has assigned, to be read by people.
+    /// How each recommendation judges every suite that IANA has assigned, to be read by people.
     #[test]
     fn every_suite_is_judged() {
-        let policy = TlsPolicy::recommended();
-        let mut table = String::new();
-        for id in 0..=u16::MAX {
-            let Some(name) = CipherSuite(id).name() else { continue };
-            let judged = policy.judge_cipher(CipherSuite(id));
-            let words: Vec<String> =
-                judged.iter().map(|(weakness, grade)| format!("{weakness:?} {}", grade.negotiated)).collect();
-            let words = if words.is_empty() { "accepted".to_owned() } else { words.join(", ") };
-            writeln!(table, "{id:04x} {name}: {words}").unwrap();
+        for policy in TlsPolicy::all() {
+            let mut table = String::new();
+            for id in 0..=u16::MAX {
+                let Some(name) = CipherSuite(id).name() else { continue };
+                let judged = policy.judge_cipher(CipherSuite(id));
+                let words: Vec<String> = judged
+                    .iter()
+                    .map(|(weakness, grade)| format!("{weakness:?} {}", grade.negotiated))
+                    .collect();
+                let words = if words.is_empty() { "accepted".to_owned() } else { words.join(", ") };
+                writeln!(table, "{id:04x} {name}: {words}").unwrap();
+            }
+            insta::assert_snapshot!(policy.name.as_str(), table);
         }
-        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn every_file_says_what_it_is() {
+        let names: Vec<&str> = TlsPolicy::all().iter().map(|policy| policy.name.as_str()).collect();
+        let expected =
+            ["rfc9325+rfc10015", "rfc9325", "mozilla-6.0-intermediate", "nist-sp800-52r2", "mastg-0218"];
+        assert_eq!(names, expected);
+        for policy in TlsPolicy::all() {
+            assert!(policy.source.starts_with("https://"), "{}", policy.name);
+            let digits = policy.date.starts_with("20") && policy.date.len() >= 7;
+            assert!(digits || policy.date == "undated", "{}", policy.name);
+        }
+    }
+
+    #[test]
+    fn a_list_of_suites_leaves_the_others_out() {
+        let judged = |policy: &str, suite: u16| {
+            let policy = TlsPolicy::find(policy).unwrap();
+            policy.judge_cipher(CipherSuite(suite)).first().map(|(weakness, _)| *weakness)
+        };
+        // TLS_CHACHA20_POLY1305_SHA256 and TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA.
+        assert_eq!(judged("nist-sp800-52r2", 0x1303), Some(CipherWeakness::Unlisted));
+        assert_eq!(judged("mozilla-6.0-intermediate", 0x1303), None);
+        assert_eq!(judged("nist-sp800-52r2", 0xc013), None);
+        assert_eq!(judged("mozilla-6.0-intermediate", 0xc013), Some(CipherWeakness::Cbc));
+        // What nobody has assigned is no suite that a list could name.
+        assert_eq!(judged("nist-sp800-52r2", 0xeeee), None);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Rule for AcceptedWeakCertificate {
                     .finding(self.info(), flow, message)
                     .kind(format!("{}: {}", weak.subject, weak.weakness))
                     .detail("weakness", weak.weakness.as_str())
-                    .detail("policy", cx.tls.version),
+                    .detail("policy", cx.tls.version.as_str()),
             );
         }
     }

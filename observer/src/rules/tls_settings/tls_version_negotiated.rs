@@ -47,7 +47,7 @@ impl Rule for TlsVersionNegotiated {
             Finding::new(self.info(), flow, frame, format!("the server chose {name}"))
                 .kind(name.as_str())
                 .detail("version", name.as_str())
-                .detail("policy", cx.tls.version),
+                .detail("policy", cx.tls.version.as_str()),
         );
     }
 }

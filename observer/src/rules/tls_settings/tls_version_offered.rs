@@ -55,7 +55,7 @@ impl Rule for TlsVersionOffered {
                 .severity(severity)
                 .kind(old.join("+"))
                 .detail("versions", old)
-                .detail("policy", cx.tls.version),
+                .detail("policy", cx.tls.version.as_str()),
         );
     }
 }

@@ -52,8 +52,8 @@ impl Rule for WeakCipherNegotiated {
             .kind(suite.to_string())
             .detail("cipher", suite.to_string())
             .detail("weaknesses", why)
-            .detail("reference", gravest.reference)
-            .detail("policy", cx.tls.version),
+            .detail("reference", gravest.reference.as_str())
+            .detail("policy", cx.tls.version.as_str()),
         );
     }
 }

@@ -48,7 +48,7 @@ impl Rule for WeakCipherOffered {
             Finding::new(self.info(), flow, hello.frame, message)
                 .severity(severity)
                 .detail("ciphers", names)
-                .detail("policy", cx.tls.version),
+                .detail("policy", cx.tls.version.as_str()),
         );
     }
 }

@@ -35,7 +35,7 @@ impl Rule for WeakGroup {
         let Some(session) = flow.tls.as_deref() else { return };
         let exchange = session.server_key_exchange.as_ref();
         if let Some((frame, bits)) = exchange.and_then(|seen| Some((seen.frame, seen.value.dh_bits?)))
-            && bits < cx.tls.min_dh_bits
+            && bits < cx.tls.keys.min_dh_bits
         {
             let severity = if bits <= 1024 { Severity::High } else { self.info().severity };
             report(
@@ -43,7 +43,7 @@ impl Rule for WeakGroup {
                     .severity(severity)
                     .kind(format!("dh {bits}"))
                     .detail("bits", bits)
-                    .detail("policy", cx.tls.version),
+                    .detail("policy", cx.tls.version.as_str()),
             );
         }
         let in_exchange = exchange.and_then(|seen| Some((seen.frame, seen.value.group?)));
@@ -55,7 +55,7 @@ impl Rule for WeakGroup {
                 Finding::new(self.info(), flow, frame, format!("key exchange over {group}"))
                     .kind(group.to_string())
                     .detail("curve", group.to_string())
-                    .detail("policy", cx.tls.version),
+                    .detail("policy", cx.tls.version.as_str()),
             );
         }
     }
