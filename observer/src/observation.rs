@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::attribution::Owner;
 use crate::decode::Endpoint;
-use crate::flow::ClosedFlow;
+use crate::flow::{ClosedFlow, Direction};
 use crate::protocol::{
     Fact, UNKNOWN_LAYER, Worth, dns, http1, login, property, proxy, tls, unrecognised, upgrade, worth,
 };
@@ -241,6 +241,18 @@ impl Flow {
         (inside && *granted != Some(false)).then_some(target)
     }
 
+    /// Whether the client turned the server away, and how that looks on the wire.
+    #[must_use]
+    pub fn rejection(&self) -> Option<tls::Rejection> {
+        let session = self.tls.as_deref()?;
+        let client = session.client_direction.unwrap_or(Direction::ToResponder);
+        let ended_by = self.flow.tcp.and_then(|summary| summary.ended_by);
+        session.rejection(ended_by.map(|direction| match direction == client {
+            true => tls::Role::Client,
+            false => tls::Role::Server,
+        }))
+    }
+
     /// The HTTP/1 message heads, with their frames.
     pub fn http(&self) -> impl Iterator<Item = (&Observation, &http1::Fact)> {
         self.observations.iter().filter_map(|observation| match &observation.fact {
@@ -306,6 +318,7 @@ impl Flow {
             retransmissions: 0,
             out_of_order: 0,
             conflicts: 0,
+            ended_by: None,
         };
         let info = FlowInfo {
             five_tuple: FiveTuple {

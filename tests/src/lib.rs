@@ -132,6 +132,22 @@ fn flow(record: &Value, out: &mut String) {
             text(tls, "/client/certificate"),
             text(tls, "/server/certificate_requested"),
         ));
+        let reading = text(tls, "/client/certificate_evidence/reading");
+        if !reading.is_empty() {
+            line(format!(
+                "  records {} > {} {reading} ({})\n",
+                list(tls, "/client/certificate_evidence/client_records").join(","),
+                list(tls, "/client/certificate_evidence/server_records").join(","),
+                text(tls, "/client/certificate_confidence"),
+            ));
+        }
+        for (name, pointer) in
+            [("accepted", "/client/accepted_server"), ("rejected", "/client/rejected_server/shape")]
+        {
+            if !text(tls, pointer).is_empty() {
+                line(format!("  {name}={}\n", text(tls, pointer)));
+            }
+        }
         line(format!(
             "  client {} ja3={} ja4={} ech={}\n",
             list(tls, "/client/supported_versions").join(","),

@@ -189,6 +189,8 @@ pub struct TcpSummary {
     pub out_of_order: u64,
     /// Segments that overlap others with different bytes: the first bytes win.
     pub conflicts: u64,
+    /// Which way the first FIN or RST went.
+    pub ended_by: Option<Direction>,
 }
 
 /// Why a flow ended.
@@ -234,5 +236,8 @@ impl ClosedFlow {
     pub fn turn_round(&mut self) {
         self.info.five_tuple = self.info.five_tuple.reverse();
         self.counts.reverse();
+        if let Some(summary) = &mut self.tcp {
+            summary.ended_by = summary.ended_by.map(Direction::reverse);
+        }
     }
 }

@@ -75,6 +75,7 @@ pub(super) struct Tcp {
     sides: [Side; 2],
     streams: Option<[Stream; 2]>,
     reset: bool,
+    ended_by: Option<Direction>,
     gaps: u64,
     gap_bytes: u64,
     retransmissions: u64,
@@ -88,6 +89,7 @@ impl Tcp {
             sides: [Side::default(); 2],
             streams: Some([Stream::default(), Stream::default()]),
             reset: false,
+            ended_by: None,
             gaps: 0,
             gap_bytes: 0,
             retransmissions: 0,
@@ -254,6 +256,7 @@ impl Tcp {
             retransmissions: self.retransmissions,
             out_of_order: self.out_of_order,
             conflicts: self.conflicts,
+            ended_by: self.ended_by,
         }
     }
 
@@ -265,13 +268,19 @@ impl Tcp {
             Direction::ToResponder => forward,
             Direction::ToOriginator => backward,
         };
-        side.fin |= segment.flags.fin && !segment.flags.rst;
+        if segment.flags.fin && !segment.flags.rst {
+            side.fin = true;
+            self.ended_by.get_or_insert(direction);
+        }
         if segment.flags.syn && side.initial.is_none() {
             side.initial = Some(segment.sequence);
         }
         if segment.flags.rst {
             let distance = |highest| segment.sequence.wrapping_sub(highest).cast_signed().unsigned_abs();
-            self.reset |= side.highest.is_none_or(|highest| distance(highest) <= WINDOW);
+            if side.highest.is_none_or(|highest| distance(highest) <= WINDOW) {
+                self.reset = true;
+                self.ended_by.get_or_insert(direction);
+            }
             return false;
         }
         let end = segment.end();

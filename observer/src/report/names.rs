@@ -209,6 +209,19 @@ words! {
         ResumedUnknown => "resumed_unknown",
         Unknown => "unknown",
     }
+    /// How sure a conclusion is, as `tls.client.certificate_confidence` names it.
+    certainty: crate::protocol::tls::Certainty {
+        Tentative => "tentative",
+        Firm => "firm",
+        Certain => "certain",
+    }
+    /// The shape of a refusal as `tls.client.rejected_server.shape` names it.
+    shape: crate::protocol::tls::Shape {
+        PlaintextAlert => "plaintext_alert",
+        EncryptedAlert => "encrypted_alert",
+        Silence => "silence",
+        AfterHandshake => "after_handshake",
+    }
     /// A severity as `rule.severity` names it.
     severity: crate::rules::Severity {
         Info => "info",

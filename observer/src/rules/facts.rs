@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::{Confidence, Finding};
 use crate::observation::{Flow, Observation, Protection};
 use crate::protocol::http1;
 use crate::protocol::tls;
@@ -134,6 +135,18 @@ pub(crate) fn server_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc
 pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc<tls::ClientHello>>)> {
     let session = flow.tls.as_deref()?;
     Some((session, session.client_hello.as_ref()?))
+}
+
+/// The finding as a conclusion from the lengths of TLS 1.3's records, which are its evidence.
+pub(crate) fn by_record_lengths(finding: Finding, session: &tls::Session) -> Finding {
+    let finding = finding.inferred("record lengths");
+    let lengths: Vec<u16> = session.client_records.to_vec();
+    let finding = finding.detail("client_records", lengths);
+    let Some(flight) = session.client_flight() else { return finding };
+    let weak = flight.certainty < Some(tls::Certainty::Firm)
+        || (flight.state == tls::ClientCertificate::NotSent && session.offers_later_certificate());
+    let finding = finding.detail("reading", flight.reading);
+    if weak { finding.confidence(Confidence::Tentative) } else { finding }
 }
 
 /// Names of suites, at most [`MAX_LISTED`], then how many more.

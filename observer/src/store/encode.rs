@@ -165,6 +165,7 @@ impl Encoder {
             None => [const { Cell::Null }; 5],
         };
         let certificate = session.client_certificate();
+        let rejection = flow.rejection();
         rows.cell(Cell::Flow(flow.id))
             .word(json::version_protocol(session, &flow.layers))
             .shown(session.version().map(VersionName))
@@ -184,6 +185,11 @@ impl Encoder {
             .flag(hello.map(|hello| hello.fallback_scsv))
             .word(names::client_certificate(certificate))
             .word(json::certificate_basis(session, certificate))
+            .word(json::certificate_confidence(session).map(names::certainty))
+            .json(json::certificate_evidence(session))?
+            .flag(session.accepted_server().then_some(true))
+            .word(rejection.map(|rejection| names::shape(rejection.shape)))
+            .word(rejection.map(|rejection| names::certainty(rejection.certainty)))
             .int(server.map(|hello| hello.frame))
             .flag(json::certificate_requested(session))
             .text(server.map(|hello| hello.value.ja3s.as_str()))

@@ -16,6 +16,7 @@ mod handshake;
 mod hello;
 mod probe;
 mod record;
+mod rejection;
 mod session;
 mod ssl2;
 mod suite;
@@ -29,12 +30,14 @@ use super::{Analyzer, Protocol, Worth};
 use crate::decode::Transport;
 
 pub use self::certificate::{Certificate, CertificateCache, ParsedCertificate, PublicKey};
+pub use self::client_flight::{Certainty, ClientFlight};
 pub use self::code_point::{NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name};
 pub(super) use self::crypto_stream::CryptoStream;
 pub use self::fact::{
     Alert, CertificateRequest, ClientEch, ClientHello, Fact, Role, ServerHello, ServerKeyExchange,
     Ssl2ServerHello,
 };
+pub use self::rejection::{Rejection, Shape};
 pub use self::session::{ClientCertificate, Resumption, Seen, Session};
 pub use self::suite::{
     Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, Mac, Ssl2CipherKind, SuiteProperties,

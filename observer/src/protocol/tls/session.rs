@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::client_flight;
+use super::client_flight::{self, ClientFlight};
 use super::{
     Alert, Certificate, CertificateRequest, ClientHello, Fact, NamedGroup, Role, ServerHello,
     ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
@@ -218,12 +218,7 @@ impl Session {
             return ClientCertificate::Unknown;
         };
         if server.version.is_tls13() {
-            // 0-RTT data comes in records of the same kind before the flight.
-            let early = self.client_hello.as_ref().is_none_or(|hello| hello.value.early_data);
-            return match early || self.handshake_gap {
-                true => ClientCertificate::Unknown,
-                false => client_flight::infer(&self.client_records, server.cipher_suite),
-            };
+            return self.client_flight().map_or(ClientCertificate::Unknown, |flight| flight.state);
         }
         if self.handshake_gap || self.server_hello_done.is_none() {
             return ClientCertificate::Unknown;
@@ -244,6 +239,37 @@ impl Session {
         } else {
             ClientCertificate::Unknown
         }
+    }
+
+    /// What the lengths of records say of the client's flight; `None` where no ServerHello of TLS 1.3 was seen.
+    ///
+    /// Of a resumed session, too: its flight has no certificate.
+    #[must_use]
+    pub fn client_flight(&self) -> Option<ClientFlight> {
+        let server = &self.server_hello.as_ref().filter(|hello| hello.value.version.is_tls13())?.value;
+        let Some(client) = self.client_hello.as_ref().map(|hello| &hello.value) else {
+            return Some(client_flight::unknown("the ClientHello was not captured"));
+        };
+        if client.early_data {
+            // Records of the same kind come before the flight.
+            return Some(client_flight::unknown("0-RTT data before the flight"));
+        }
+        if self.handshake_gap {
+            return Some(client_flight::unknown("parts of the handshake are missing from the capture"));
+        }
+        Some(client_flight::read(client_flight::Records {
+            client: &self.client_records,
+            server: &self.server_records,
+            suite: server.cipher_suite,
+            application_settings: client.extensions.iter().any(|kind| APPLICATION_SETTINGS.contains(kind)),
+        }))
+    }
+
+    /// Whether the client offers to send a certificate after the handshake (RFC 9846 §4.2.6): then that it sent none
+    /// within is not the last word.
+    #[must_use]
+    pub fn offers_later_certificate(&self) -> bool {
+        self.client_hello.as_ref().is_some_and(|hello| hello.value.extensions.contains(&POST_HANDSHAKE_AUTH))
     }
 
     /// Reads the resumption off the course of the handshake: up to TLS 1.2 the server that resumes sends Finished right
@@ -268,6 +294,12 @@ impl Session {
         echoed.then_some(Resumption::SessionId)
     }
 }
+
+/// ExtensionType `post_handshake_auth`.
+const POST_HANDSHAKE_AUTH: u16 = 49;
+
+/// ExtensionTypes `application_settings`, before and after it was renumbered.
+const APPLICATION_SETTINGS: [u16; 2] = [17_513, 17_613];
 
 /// AlertDescription `no_certificate`, of SSL 3.0 alone.
 const NO_CERTIFICATE: u8 = 41;

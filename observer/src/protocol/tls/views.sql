@@ -9,7 +9,8 @@ CREATE VIEW tls AS SELECT
     (SELECT text FROM lists_v1 WHERE id = tls.client_supported_groups) AS client_supported_groups,
     (SELECT text FROM lists_v1 WHERE id = tls.client_signature_algorithms) AS client_signature_algorithms,
     tls.client_ja3, tls.client_ja4, tls.client_ech, tls.client_fallback_scsv, tls.client_certificate,
-    tls.client_certificate_basis,
+    tls.client_certificate_basis, tls.client_certificate_confidence, tls.client_certificate_evidence,
+    tls.client_accepted_server, tls.client_rejected_server, tls.client_rejected_server_confidence,
     tls.server_hello_frame, tls.server_certificate_requested, tls.server_ja3s, tls.alerts
 FROM tls_v1 AS tls JOIN flows AS flow ON flow.id = tls.flow;
 

@@ -203,7 +203,7 @@ impl<'a> FlowRecord<'a> {
                     exposure: fact.exposure,
                 })
                 .collect(),
-            tls: flow.tls.as_deref().map(|session| TlsRecord::new(session, &flow.layers)),
+            tls: flow.tls.as_deref().map(|session| TlsRecord::new(session, flow)),
             quic: quic::Connection::fold(&flow.observations).map(QuicRecord::new),
             http: exchange::http(flow)
                 .iter()

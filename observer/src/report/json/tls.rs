@@ -6,9 +6,10 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use serde::{Serialize, Serializer};
 
+use crate::observation::Flow;
 use crate::protocol::tls::{
-    Alert, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, NamedGroup,
-    ParsedCertificate, PublicKey, Role, Seen, Session, SignatureScheme, TlsVersion,
+    Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, NamedGroup,
+    ParsedCertificate, PublicKey, Role, Seen, Session, Shape, SignatureScheme, TlsVersion,
 };
 use crate::report::names::VersionName;
 use crate::source::FrameNumber;
@@ -78,8 +79,39 @@ struct Client<'a> {
     certificate: ClientCertificate,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_basis: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_confidence: Option<Certainty>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_evidence: Option<FlightRecord<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     certificate_chain: Vec<CertificateRecord<'a>>,
+    #[serde(skip_serializing_if = "is_false")]
+    accepted_server: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_server: Option<RejectionRecord>,
+}
+
+/// What the state of the client's certificate is concluded from.
+#[derive(Serialize)]
+pub(crate) struct FlightRecord<'a> {
+    /// The messages that the records hold, or why nothing can be said.
+    reading: &'static str,
+    #[serde(skip_serializing_if = "<[u16]>::is_empty")]
+    client_records: &'a [u16],
+    #[serde(skip_serializing_if = "<[u16]>::is_empty")]
+    server_records: &'a [u16],
+    #[serde(skip_serializing_if = "is_zero")]
+    padding: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_asked: Option<bool>,
+    #[serde(skip_serializing_if = "is_false")]
+    may_follow_later: bool,
+}
+
+#[derive(Serialize)]
+struct RejectionRecord {
+    shape: Shape,
+    confidence: Certainty,
 }
 
 #[derive(Serialize)]
@@ -131,18 +163,28 @@ struct Hash {
     sha256: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u16) -> bool {
+    *number == 0
+}
+
 impl<'a> TlsRecord<'a> {
-    pub(super) fn new(session: &'a Session, layers: &[&'static str]) -> Self {
+    pub(super) fn new(session: &'a Session, flow: &Flow) -> Self {
         let hello = session.server_hello.as_ref().map(|hello| &*hello.value);
         Self {
-            version_protocol: version_protocol(session, layers),
+            version_protocol: version_protocol(session, &flow.layers),
             version: session.version().map(|version| Shown(VersionName(version))),
             cipher: hello.map(|hello| Shown(hello.cipher_suite)),
             curve: curve(session).map(Shown),
             next_protocol: hello.and_then(|hello| hello.alpn.as_deref()),
             established: session.established(),
             resumed: session.resumed,
-            client: client(session),
+            client: client(session, flow),
             server: server(session),
             alerts: alerts(session),
         }
@@ -188,7 +230,7 @@ pub(crate) fn certificate_basis(session: &Session, state: ClientCertificate) -> 
     }
 }
 
-fn client(session: &Session) -> Client<'_> {
+fn client<'a>(session: &'a Session, flow: &Flow) -> Client<'a> {
     let hello = session.client_hello.as_ref().map(|hello| &*hello.value);
     let certificate = session.client_certificate();
     Client {
@@ -207,8 +249,34 @@ fn client(session: &Session) -> Client<'_> {
         fallback_scsv: hello.map(|hello| hello.fallback_scsv),
         certificate,
         certificate_basis: certificate_basis(session, certificate),
+        certificate_confidence: certificate_confidence(session),
+        certificate_evidence: certificate_evidence(session),
         certificate_chain: chain(session.client_chain.as_ref()),
+        accepted_server: session.accepted_server(),
+        rejected_server: flow
+            .rejection()
+            .map(|rejection| RejectionRecord { shape: rejection.shape, confidence: rejection.certainty }),
     }
+}
+
+/// How sure the state of the client's certificate is; `None` where it was not concluded.
+pub(crate) fn certificate_confidence(session: &Session) -> Option<Certainty> {
+    let concluded = session.client_chain.is_none() && !session.resumed;
+    session.client_flight().filter(|_| concluded)?.certainty
+}
+
+/// What the state of the client's certificate is concluded from; `None` where it is not concluded.
+pub(crate) fn certificate_evidence(session: &Session) -> Option<FlightRecord<'_>> {
+    let concluded = session.client_chain.is_none() && !session.resumed;
+    let flight = session.client_flight().filter(|_| concluded)?;
+    Some(FlightRecord {
+        reading: flight.reading,
+        client_records: &session.client_records,
+        server_records: &session.server_records,
+        padding: flight.padding,
+        server_asked: flight.asked,
+        may_follow_later: session.offers_later_certificate(),
+    })
 }
 
 /// What the server said; `None` where nothing of it was seen.

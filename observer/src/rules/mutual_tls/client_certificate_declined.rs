@@ -54,7 +54,7 @@ impl Rule for ClientCertificateDeclined {
         let finding = Finding::new(self.info(), flow, frame, message).severity(severity);
         report(match read {
             Some(_) => finding,
-            None => finding.inferred("record lengths"),
+            None => facts::by_record_lengths(finding, session),
         });
     }
 }

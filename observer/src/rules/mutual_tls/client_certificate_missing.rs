@@ -13,7 +13,7 @@ declare_rule! {
     /// certificate because the server did not ask, or did not send one as far as can be inferred.
     /// ## Blind spots
     /// Resumed sessions rest on an earlier handshake and are not judged. A certificate that is asked for
-    /// after the handshake.
+    /// after the handshake: where the client offers to send one then, the finding is tentative.
     /// ## References
     /// [RFC 8705 §2](https://datatracker.ietf.org/doc/html/rfc8705#section-2), [RFC 9846
     /// §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
@@ -52,7 +52,7 @@ impl Rule for ClientCertificateMissing {
         let frame = session.client_finished.unwrap_or(hello.frame);
         let finding = Finding::new(self.info(), flow, frame, format!("{what}, where mutual TLS is expected"));
         report(match hello.value.version >= TlsVersion::TLS_1_3 {
-            true => finding.inferred("record lengths"),
+            true => facts::by_record_lengths(finding, session),
             false => finding,
         });
     }
