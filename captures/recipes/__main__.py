@@ -19,6 +19,7 @@ from pathlib import Path
 from . import (  # noqa: F401  each module declares its captures when imported
     capfile,
     certificates,
+    client_flight,
     consistency,
     containers,
     demo,

@@ -27,6 +27,13 @@ HOSTS = {
     "sha1.test": 56,
     "no-chain.test": 57,
     "mtls.test": 60,
+    # What the client makes of its certificate there: the label is the truth, see client_flight.py.
+    "sent.flight.test": 61,
+    "declined.flight.test": 62,
+    "not-sent.flight.test": 63,
+    "resumed.flight.test": 64,
+    "early.flight.test": 65,
+    "broken-off.flight.test": 66,
     "legacy.test": 70,
     "redirect.test": 80,
     "proxy.test": 90,

@@ -114,9 +114,9 @@ class Pki:
         """The good identity of `host`."""
         return self.leaf(f"server-{host}-{options.get('key', 'ec')}", [host, f"www.{host}"], **options)
 
-    def client(self, name="phone") -> Identity:
+    def client(self, name="phone", **options) -> Identity:
         """A client certificate under the trusted root."""
-        return self.leaf(f"client-{name}", [], purpose="clientAuth")
+        return self.leaf(f"client-{name}", [], purpose="clientAuth", **options)
 
     def key_hashes(self):
         """The SHA-256 of every leaf's public key in base64, as browsers pin them."""
@@ -145,6 +145,8 @@ class Pki:
     def _key(self, path, kind):
         if kind.startswith("rsa"):
             self._openssl("genrsa", "-out", path, kind[3:])
+        elif kind == "ed25519":
+            self._openssl("genpkey", "-algorithm", kind, "-out", path)
         else:
             curve = {"ec": "prime256v1"}.get(kind, kind)
             self._openssl("ecparam", "-name", curve, "-genkey", "-noout", "-out", path)

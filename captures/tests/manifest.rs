@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use observer_captures as captures;
 
 /// More than this, and a clone of the repository starts to feel it.
-const FOLDER_LIMIT: u64 = 3 << 20;
+const FOLDER_LIMIT: u64 = 6 << 20;
 
 fn manifest() -> toml::Table {
     let text = fs::read_to_string(captures::path("MANIFEST.toml")).unwrap();

@@ -4,6 +4,7 @@ mod captures;
 #[cfg(target_os = "linux")]
 mod cleanup;
 mod cli;
+mod client_flight;
 #[cfg(target_os = "linux")]
 mod doctor;
 #[cfg(target_os = "linux")]

@@ -41,6 +41,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("editcap", "wireshark-common"),
     ("ethtool", "ethtool"),
     ("gnutls-cli", "gnutls-bin"),
+    ("go", "golang-go"),
     ("ip", "iproute2"),
     ("javac", "default-jdk-headless"),
     ("lz4", "lz4"),
