@@ -217,7 +217,7 @@ impl AppMemory {
             }
         }
         let Some(session) = flow.tls.as_deref() else { return };
-        let new = session.version().is_some_and(|version| version >= TlsVersion::TLS_1_3);
+        let new = session.version().is_some_and(|version| version.of_tls() >= TlsVersion::TLS_1_3);
         if new && session.server_chain.is_none() {
             self.hidden_chains = self.hidden_chains.saturating_add(1);
         }

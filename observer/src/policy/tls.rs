@@ -287,9 +287,11 @@ impl TlsPolicy {
         CipherWeakness::of(suite).iter().filter_map(|weakness| self.ciphers.get(weakness)?.offered).max()
     }
 
-    /// Whether `version` is one that this recommendation discourages; DTLS and unknown versions are not judged here.
+    /// Whether `version` is one that this recommendation discourages, DTLS's by the version of TLS that it is made after;
+    /// unknown versions are not judged.
     #[must_use]
     pub fn discourages_version(&self, version: TlsVersion) -> bool {
+        let version = version.of_tls();
         matches!(version, TlsVersion::SSL_2 | TlsVersion::SSL_3 | TlsVersion::TLS_1_0 | TlsVersion::TLS_1_1)
             && version < self.min_version
     }
@@ -381,10 +383,18 @@ mod tests {
     #[test]
     fn versions_are_held_against_the_minimum() {
         let policy = TlsPolicy::recommended();
-        for old in [TlsVersion::SSL_2, TlsVersion::SSL_3, TlsVersion::TLS_1_0, TlsVersion::TLS_1_1] {
+        let dtls = [TlsVersion::DTLS_0_9, TlsVersion::DTLS_1_0];
+        let tls = [TlsVersion::SSL_2, TlsVersion::SSL_3, TlsVersion::TLS_1_0, TlsVersion::TLS_1_1];
+        for old in dtls.into_iter().chain(tls) {
             assert!(policy.discourages_version(old), "{old}");
         }
-        for fine in [TlsVersion::TLS_1_2, TlsVersion::TLS_1_3, TlsVersion(0x7f1c), TlsVersion(0xfeff)] {
+        for fine in [
+            TlsVersion::TLS_1_2,
+            TlsVersion::TLS_1_3,
+            TlsVersion(0x7f1c),
+            TlsVersion::DTLS_1_2,
+            TlsVersion::DTLS_1_3,
+        ] {
             assert!(!policy.discourages_version(fine), "{fine}");
         }
     }

@@ -21,6 +21,14 @@ impl TlsVersion {
     pub const TLS_1_2: Self = Self(0x0303);
     /// RFC 9846.
     pub const TLS_1_3: Self = Self(0x0304);
+    /// What OpenSSL and Cisco's AnyConnect spoke before RFC 4347; sometimes called DTLS 0.9.
+    pub const DTLS_0_9: Self = Self(0x0100);
+    /// RFC 4347.
+    pub const DTLS_1_0: Self = Self(0xfeff);
+    /// RFC 6347.
+    pub const DTLS_1_2: Self = Self(0xfefd);
+    /// RFC 9147.
+    pub const DTLS_1_3: Self = Self(0xfefc);
 
     /// `tls`, `ssl` or `dtls`.
     #[must_use]
@@ -43,6 +51,18 @@ impl TlsVersion {
     #[must_use]
     pub fn is_tls13(self) -> bool {
         matches!(self.0, 0x0304 | 0xfefc | 0x7f00..=0x7fff | 0xfb17 | 0xfb1a)
+    }
+
+    /// The version of TLS that a version of DTLS is made after (RFC 4347, RFC 6347, RFC 9147), TLS 1.3 for its drafts; any
+    /// other is itself. DTLS counts downwards: only what this returns is in order.
+    #[must_use]
+    pub fn of_tls(self) -> Self {
+        match self.0 {
+            0xfeff | 0x0100 => Self::TLS_1_1,
+            0xfefd => Self::TLS_1_2,
+            _ if self.is_tls13() => Self::TLS_1_3,
+            _ => self,
+        }
     }
 
     /// The number of the TLS 1.3 draft that the value stands for.

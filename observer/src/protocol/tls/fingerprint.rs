@@ -75,7 +75,8 @@ const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 
 fn ja4_version(hello: &ClientHello) -> &'static str {
-    let highest = hello.supported_versions.iter().filter(|version| !version.is_grease()).max();
+    let offered = hello.supported_versions.iter().filter(|version| !version.is_grease());
+    let highest = offered.max_by_key(|version| version.of_tls());
     match highest.copied().unwrap_or(hello.legacy_version) {
         TlsVersion::TLS_1_3 => "13",
         TlsVersion::TLS_1_2 => "12",

@@ -14,20 +14,22 @@ use super::{
 use crate::bytes::{ParseError, Reader, hex};
 
 /// HandshakeTypes.
-pub(super) mod kind {
-    pub(in super::super) const HELLO_REQUEST: u8 = 0;
-    pub(in super::super) const CLIENT_HELLO: u8 = 1;
-    pub(in super::super) const SERVER_HELLO: u8 = 2;
-    pub(in super::super) const NEW_SESSION_TICKET: u8 = 4;
+pub(in crate::protocol) mod kind {
+    pub(in crate::protocol) const HELLO_REQUEST: u8 = 0;
+    pub(in crate::protocol) const CLIENT_HELLO: u8 = 1;
+    pub(in crate::protocol) const SERVER_HELLO: u8 = 2;
+    /// Of DTLS alone.
+    pub(in crate::protocol) const HELLO_VERIFY_REQUEST: u8 = 3;
+    pub(in crate::protocol) const NEW_SESSION_TICKET: u8 = 4;
     /// Of the drafts of TLS 1.3 before 22.
-    pub(in super::super) const HELLO_RETRY_REQUEST: u8 = 6;
-    pub(in super::super) const CERTIFICATE: u8 = 11;
-    pub(in super::super) const SERVER_KEY_EXCHANGE: u8 = 12;
-    pub(in super::super) const CERTIFICATE_REQUEST: u8 = 13;
-    pub(in super::super) const SERVER_HELLO_DONE: u8 = 14;
-    pub(in super::super) const CERTIFICATE_VERIFY: u8 = 15;
-    pub(in super::super) const CLIENT_KEY_EXCHANGE: u8 = 16;
-    pub(in super::super) const CERTIFICATE_STATUS: u8 = 22;
+    pub(in crate::protocol) const HELLO_RETRY_REQUEST: u8 = 6;
+    pub(in crate::protocol) const CERTIFICATE: u8 = 11;
+    pub(in crate::protocol) const SERVER_KEY_EXCHANGE: u8 = 12;
+    pub(in crate::protocol) const CERTIFICATE_REQUEST: u8 = 13;
+    pub(in crate::protocol) const SERVER_HELLO_DONE: u8 = 14;
+    pub(in crate::protocol) const CERTIFICATE_VERIFY: u8 = 15;
+    pub(in crate::protocol) const CLIENT_KEY_EXCHANGE: u8 = 16;
+    pub(in crate::protocol) const CERTIFICATE_STATUS: u8 = 22;
 }
 
 /// Certificates of a chain that are kept.
@@ -61,7 +63,7 @@ pub(super) fn certificate_request(
     let len = usize::from(reader.u8("certificate_types length")?);
     let certificate_types = reader.take(len, "certificate_types")?.to_vec();
     let mut signature_schemes = Vec::new();
-    if version.is_none_or(|version| version >= TlsVersion::TLS_1_2) {
+    if version.is_none_or(|version| version.of_tls() >= TlsVersion::TLS_1_2) {
         let len = usize::from(reader.u16("supported_signature_algorithms length")?);
         let schemes = reader.take(len, "supported_signature_algorithms")?;
         signature_schemes = u16s(schemes).map(SignatureScheme).collect();
@@ -118,7 +120,7 @@ pub(super) fn server_key_exchange(
         _ => return exchange,
     };
     let signs = !matches!(properties.authentication, Authentication::Anonymous | Authentication::Psk);
-    if signs && version.is_some_and(|version| version >= TlsVersion::TLS_1_2) {
+    if signs && version.is_some_and(|version| version.of_tls() >= TlsVersion::TLS_1_2) {
         exchange.signature = u16s(signed).next().map(SignatureScheme);
     }
     exchange

@@ -39,7 +39,7 @@ impl Rule for InsecureRenegotiation {
         else {
             return;
         };
-        if server.value.version >= TlsVersion::TLS_1_3 {
+        if server.value.version.of_tls() >= TlsVersion::TLS_1_3 {
             return;
         }
         let (offered, answered) = (client.value.secure_renegotiation, server.value.secure_renegotiation);

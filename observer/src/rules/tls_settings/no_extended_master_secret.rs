@@ -33,7 +33,7 @@ impl Rule for NoExtendedMasterSecret {
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let Some((session, server)) = facts::server_hello(flow) else { return };
-        let judged = (TlsVersion::TLS_1_0..TlsVersion::TLS_1_3).contains(&server.value.version);
+        let judged = (TlsVersion::TLS_1_0..TlsVersion::TLS_1_3).contains(&server.value.version.of_tls());
         if !judged || server.value.extended_master_secret {
             return;
         }
