@@ -7,7 +7,7 @@ use crate::attribution::Owner;
 use crate::decode::Endpoint;
 use crate::flow::{ClosedFlow, Direction};
 use crate::protocol::{
-    Fact, UNKNOWN_LAYER, Worth, dns, http1, login, property, proxy, tls, unrecognised, upgrade, worth,
+    Fact, UNKNOWN_LAYER, Worth, dns, http1, login, property, proxy, rtp, tls, unrecognised, upgrade, worth,
 };
 use crate::source::FrameNumber;
 use crate::time::{Tick, Timestamp};
@@ -96,6 +96,12 @@ impl Protection {
         let protected = layers.iter().position(|layer| worth(layer) == Worth::Tls);
         match (protected, layers.last()) {
             _ if !payload => Self::Empty,
+            // Media in the same flow that TLS has not keyed is beside it.
+            _ if layers.contains(&rtp::LAYER) => {
+                let readable =
+                    observations.iter().any(|observation| rtp::is_readable_media(&observation.fact));
+                if readable { Self::Cleartext } else { Self::Opaque }
+            }
             (Some(_), _) if session.is_some_and(without_encryption) => Self::Cleartext,
             (Some(outside), _) => {
                 let mut outer = layers.iter().take(outside);

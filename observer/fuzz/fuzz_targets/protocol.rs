@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
         let progress = if bytes.is_empty() {
             analyzer.gap(Gap { direction, len: u64::from(head >> 1) + 1, frame, at: Timestamp(0) }, &mut cx)
         } else {
-            let _ = (protocol.probe)(&ProbeInput { bytes, other: &[], direction, midstream: head & 2 > 0, port: 443 });
+            let _ = (protocol.probe)(&ProbeInput { bytes, other: &[], earlier: &[], direction, midstream: head & 2 > 0, port: 443 });
             analyzer.data(Data { direction, bytes, frame, at: Timestamp(0) }, &mut cx)
         };
         if progress != Progress::NeedMore {

@@ -7,7 +7,9 @@
 //! To add a protocol: a folder, a [`Fact`] variant, and a line in [`PROTOCOLS`].
 
 mod conversation;
+mod demultiplexer;
 pub mod dns;
+pub mod dtls;
 pub mod http1;
 mod inner;
 pub mod login;
@@ -15,8 +17,10 @@ mod probing;
 pub mod property;
 pub mod proxy;
 pub mod quic;
+pub mod rtp;
 #[cfg(test)]
 mod script;
+pub mod stun;
 pub mod tls;
 pub mod unrecognised;
 pub mod upgrade;
@@ -67,12 +71,35 @@ pub struct ProbeInput<'a> {
     /// The first bytes of the other direction, as far as they have come; empty for datagrams. What a server greets with
     /// tells more of a client's first command than the command.
     pub other: &'a [u8],
+    /// The datagrams before this one, in order, which nobody has claimed; none of a stream. What shows only in several
+    /// datagrams is recognised by them.
+    pub earlier: &'a [Earlier],
     /// Which way they go.
     pub direction: Direction,
     /// Whether the start of the flow, or of this direction, was not captured.
     pub midstream: bool,
     /// The responder's port: a hint for protocols whose bytes are ambiguous, never a verdict.
     pub port: u16,
+}
+
+/// The start of a datagram that came before.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier {
+    /// Which way it went.
+    pub direction: Direction,
+    /// Its first bytes; zeros behind a shorter one.
+    pub start: [u8; Self::START],
+}
+
+impl Earlier {
+    /// Bytes that are kept.
+    pub const START: usize = 16;
+
+    fn of(data: Data<'_>) -> Self {
+        let mut start = [0; Self::START];
+        start.iter_mut().zip(data.bytes).for_each(|(slot, byte)| *slot = *byte);
+        Self { direction: data.direction, start }
+    }
 }
 
 /// A protocol of the registry.
@@ -105,8 +132,18 @@ pub enum Worth {
 }
 
 /// Every protocol, in the order in which they are probed.
-pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &quic::PROTOCOL, &http1::PROTOCOL, &dns::PROTOCOL, &dns::STREAM_PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &quic::PROTOCOL,
+    &http1::PROTOCOL,
+    &dns::PROTOCOL,
+    &dns::STREAM_PROTOCOL,
+    &dtls::PROTOCOL,
+    &stun::PROTOCOL,
+    &stun::STREAM_PROTOCOL,
+    &rtp::PROTOCOL,
+    &rtp::CONTROL_PROTOCOL,
+];
 
 /// The layer of bytes that no protocol claims.
 pub const UNKNOWN_LAYER: &str = "unknown";

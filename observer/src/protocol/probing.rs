@@ -2,7 +2,7 @@
 
 use super::inner::Event;
 use super::unrecognised::Sample;
-use super::{PROTOCOLS, Probe, ProbeInput, Protocol};
+use super::{Earlier, PROTOCOLS, Probe, ProbeInput, Protocol};
 use crate::decode::Transport;
 use crate::flow::{Data, Direction, FlowInfo, Gap};
 use crate::source::FrameNumber;
@@ -31,6 +31,8 @@ pub(super) struct Probing {
     /// Who claimed the bytes before and could not read them.
     refuted: Refuted,
     datagram: bool,
+    /// The datagrams that nobody has claimed.
+    earlier: Vec<Earlier>,
     datagrams: u32,
     seen: u64,
     last: Option<(FrameNumber, Timestamp)>,
@@ -98,6 +100,9 @@ impl Probing {
     pub(super) fn ask_again(&mut self, flow: &FlowInfo, data: Data<'_>, probe_bytes: usize) -> Outcome {
         if let Some(protocol) = self.ask(flow, data, probe_bytes) {
             return Outcome::Claimed(protocol);
+        }
+        if self.datagram {
+            self.earlier.push(Earlier::of(data));
         }
         let enough = if is_datagram(flow) {
             self.datagrams >= DATAGRAMS
@@ -202,6 +207,7 @@ impl Probing {
         let input = ProbeInput {
             bytes,
             other,
+            earlier: &self.earlier,
             direction,
             midstream: flow.midstream || head.midstream,
             port: flow.five_tuple.destination.port,

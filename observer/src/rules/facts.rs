@@ -34,7 +34,10 @@ pub(crate) fn leaves_device(flow: &Flow) -> bool {
 /// Whether the flow is the network's own housekeeping: name service, time, addresses, discovery.
 pub(crate) fn is_housekeeping(flow: &Flow) -> bool {
     let responder = flow.flow.info.five_tuple.destination;
+    // STUN alone: a peer asks for its own address.
+    let only_stun = !flow.layers.is_empty() && flow.layers.iter().all(|layer| *layer == "stun");
     flow.layers.contains(&"dns")
+        || only_stun
         || (flow.flow.tcp.is_none() && HOUSEKEEPING_PORTS.contains(&responder.port))
         || !leaves_device(flow)
 }
@@ -42,6 +45,14 @@ pub(crate) fn is_housekeeping(flow: &Flow) -> bool {
 /// Whether the flow has payload that rules may hold against somebody.
 pub(crate) fn counts(flow: &Flow) -> bool {
     flow.protection != Protection::Empty && !is_housekeeping(flow)
+}
+
+/// Whether DTLS is between peers of WebRTC: they found each other by STUN, or key SRTP by it (RFC 5764). Neither has a name,
+/// nor a certificate that an authority has signed.
+pub(crate) fn is_between_peers(flow: &Flow) -> bool {
+    const USE_SRTP: u16 = 14;
+    let offers = client_hello(flow).is_some_and(|(_, hello)| hello.value.extensions.contains(&USE_SRTP));
+    flow.layers.contains(&"dtls") && (offers || flow.layers.contains(&"stun"))
 }
 
 /// The readable HTTP requests that crossed the network in the clear: not those inside TLS, and no `CONNECT`.

@@ -17,7 +17,7 @@ const OVER_TCP: char = 't';
 
 /// The state that both directions share.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(in crate::protocol) struct Handshake {
     /// JA4's letter for what carries it.
     transport: char,
     client: Option<Direction>,
@@ -50,6 +50,11 @@ impl Default for Handshake {
 }
 
 impl Handshake {
+    /// A handshake of DTLS that has not begun.
+    pub(in crate::protocol) fn of_dtls() -> Self {
+        Self::over(hello::OVER_UDP)
+    }
+
     /// A handshake that has not begun; `transport` is JA4's letter.
     pub(super) fn over(transport: char) -> Self {
         Self {
@@ -68,28 +73,28 @@ impl Handshake {
     }
 
     /// Who sends in `direction`: the client is the originator until a message says otherwise.
-    pub(super) fn role(&self, direction: Direction) -> Role {
+    pub(in crate::protocol) fn role(&self, direction: Direction) -> Role {
         if self.client.unwrap_or(Direction::ToResponder) == direction { Role::Client } else { Role::Server }
     }
 
     /// Whether a hello was seen, or data in its place.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(in crate::protocol) fn has_begun(&self) -> bool {
         self.begun
     }
 
     /// Whether the server's hello was seen.
-    pub(super) fn is_answered(&self) -> bool {
+    pub(in crate::protocol) fn is_answered(&self) -> bool {
         self.version.is_some()
     }
 
     /// Notes that the flow began without a hello; whether that is news.
-    pub(super) fn begin_midstream(&mut self) -> bool {
+    pub(in crate::protocol) fn begin_midstream(&mut self) -> bool {
         !std::mem::replace(&mut self.begun, true)
     }
 
     /// Whether the session is TLS 1.3. Where only the client was captured, that it offers TLS 1.3 and does not
     /// exchange keys as before is taken for it.
-    pub(super) fn is_tls13(&self) -> bool {
+    pub(in crate::protocol) fn is_tls13(&self) -> bool {
         match self.version {
             Some(version) => version.is_tls13(),
             None => self.retry || (self.offers_tls13 && !self.client_key_exchange),
@@ -110,14 +115,14 @@ impl Handshake {
     }
 
     /// Says a renegotiation, once.
-    pub(super) fn renegotiation(&mut self, from: Role, cx: &mut Context<'_>) {
+    pub(in crate::protocol) fn renegotiation(&mut self, from: Role, cx: &mut Context<'_>) {
         if !std::mem::replace(&mut self.renegotiated, true) {
             say(cx, Fact::Renegotiation { from });
         }
     }
 
     /// Notes which way the client's bytes go.
-    pub(super) fn client_is(&mut self, direction: Direction, cx: &mut Context<'_>) {
+    pub(in crate::protocol) fn client_is(&mut self, direction: Direction, cx: &mut Context<'_>) {
         if self.client.is_none() {
             self.client = Some(direction);
             say(cx, Fact::Client { direction });
@@ -143,7 +148,7 @@ impl Handshake {
     }
 
     /// Nothing more comes: of a chain that nobody claimed is said that a part of the handshake is missing.
-    pub(super) fn finish(&mut self, cx: &mut Context<'_>) {
+    pub(in crate::protocol) fn finish(&mut self, cx: &mut Context<'_>) {
         if let Some(unclaimed) = self.unclaimed.take() {
             say(cx, Fact::HandshakeGap { from: self.role(unclaimed.direction) });
         }
@@ -199,7 +204,7 @@ impl Handshake {
     }
 
     /// Takes a handshake message in the clear. False when it is none that is known, or not what its type demands.
-    pub(super) fn message(
+    pub(in crate::protocol) fn message(
         &mut self,
         direction: Direction,
         kind: u8,

@@ -12,6 +12,9 @@ const HELLO_RETRY_REQUEST: [u8; 32] = [
     0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
+/// JA4's letter for DTLS, whose ClientHello has a cookie (RFC 6347 §4.2.1).
+pub(super) const OVER_UDP: char = 'd';
+
 /// The longest session id.
 const MAX_SESSION_ID: u8 = 32;
 
@@ -56,6 +59,10 @@ pub(super) fn client_hello(body: &[u8], transport: char) -> Result<ClientHello, 
     let legacy_version = TlsVersion(reader.u16("legacy_version")?);
     reader.take(32, "random")?;
     let session_id = session_id(&mut reader)?;
+    if transport == OVER_UDP {
+        let len = usize::from(reader.u8("cookie length")?);
+        reader.take(len, "cookie")?;
+    }
     let len = usize::from(reader.u16("cipher_suites length")?);
     let cipher_suites: Vec<_> = u16s(reader.take(len, "cipher_suites")?).map(CipherSuite).collect();
     let len = usize::from(reader.u8("compression_methods length")?);

@@ -37,11 +37,13 @@ pub use self::fact::{
     Alert, CertificateRequest, ClientEch, ClientHello, Fact, Role, ServerHello, ServerKeyExchange,
     Ssl2ServerHello,
 };
+pub(in crate::protocol) use self::handshake::Handshake;
 pub use self::rejection::{Rejection, Shape};
 pub use self::session::{ClientCertificate, Resumption, Seen, Session};
 pub use self::suite::{
     Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, Mac, Ssl2CipherKind, SuiteProperties,
 };
+pub(in crate::protocol) use self::wire::kind as handshake_type;
 
 /// TLS in the registry.
 pub static PROTOCOL: Protocol = Protocol {

@@ -154,6 +154,7 @@ mod tests {
         probe(&ProbeInput {
             bytes,
             other: &[],
+            earlier: &[],
             direction: Direction::ToResponder,
             midstream: false,
             port: 443,

@@ -1,6 +1,6 @@
 //! Rule `accepted-weak-certificate`.
 
-use super::accepted;
+use super::went_on;
 use crate::observation::Flow;
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
 
@@ -32,7 +32,7 @@ impl Rule for AcceptedWeakCertificate {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let Some(accepted) = accepted(flow, cx) else { return };
+        let Some(accepted) = went_on(flow, cx) else { return };
         for weak in &accepted.status.weak {
             let message = format!("the client accepted {}: {}", weak.subject, weak.weakness);
             report(

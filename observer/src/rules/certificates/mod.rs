@@ -11,7 +11,7 @@ mod accepted_weak_certificate;
 
 use data_encoding::HEXLOWER;
 
-use super::{Finding, RuleContext, RuleInfo};
+use super::{Finding, RuleContext, RuleInfo, facts};
 use crate::observation::Flow;
 use crate::protocol::tls::Certificate;
 use crate::source::FrameNumber;
@@ -78,8 +78,14 @@ impl Accepted<'_> {
     }
 }
 
-/// The chain of `flow`, if its client went on after it.
+/// The chain of `flow`, if its client went on after it and authorities vouch for it. Peers of WebRTC know each other's
+/// self-signed certificates by fingerprints that their servers passed on (RFC 8827 §6.5).
 fn accepted<'a>(flow: &'a Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
+    went_on(flow, cx).filter(|_| !facts::is_between_peers(flow))
+}
+
+/// The chain of `flow`, if its client went on after it.
+fn went_on<'a>(flow: &'a Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
     let status = cx.chain?;
     let session = flow.tls.as_deref()?;
     let chain = session.server_chain.as_ref()?;

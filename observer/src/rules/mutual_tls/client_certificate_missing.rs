@@ -51,7 +51,7 @@ impl Rule for ClientCertificateMissing {
         }
         let frame = session.client_finished.unwrap_or(hello.frame);
         let finding = Finding::new(self.info(), flow, frame, format!("{what}, where mutual TLS is expected"));
-        report(match hello.value.version >= TlsVersion::TLS_1_3 {
+        report(match hello.value.version.of_tls() >= TlsVersion::TLS_1_3 {
             true => facts::by_record_lengths(finding, session),
             false => finding,
         });

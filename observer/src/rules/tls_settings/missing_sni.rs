@@ -34,7 +34,7 @@ impl Rule for MissingSni {
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let Some((_, hello)) = facts::client_hello(flow) else { return };
-        if hello.value.server_name.is_some() || hello.value.sslv2 {
+        if hello.value.server_name.is_some() || hello.value.sslv2 || facts::is_between_peers(flow) {
             return;
         }
         let resolved = flow.domain.as_ref().filter(|domain| domain.basis == DomainBasis::Dns);
