@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::flow::ClosedFlow;
 use crate::observation::{Domain, DomainBasis, Observations, Tunnel};
-use crate::protocol::{Fact, dns, http1, tls};
+use crate::protocol::{Fact, dns, http1, quic, tls};
 
 /// The name of the responder of `flow`, from the best source that has one.
 pub(super) fn domain_of(
@@ -22,7 +22,7 @@ pub(super) fn domain_of(
         let (name, ambiguous) = (normal(known.name)?, known.ambiguous);
         Some(Domain { name, basis: DomainBasis::Dns, ambiguous })
     };
-    said(session.and_then(server_name), DomainBasis::Sni)
+    said(session.and_then(server_name).or_else(|| google_name(observations)), DomainBasis::Sni)
         .or_else(|| said(http_host(observations), DomainBasis::HttpHost))
         .or_else(|| said(proxy.and_then(|tunnel| normal(tunnel.target.name()?)), DomainBasis::Proxy))
         .or_else(resolved)
@@ -31,6 +31,17 @@ pub(super) fn domain_of(
 
 fn server_name(session: &tls::Session) -> Option<String> {
     normal(session.client_hello.as_ref()?.value.server_name.as_deref()?)
+}
+
+/// The server name of Google's own handshake.
+fn google_name(observations: &Observations) -> Option<String> {
+    observations.iter().find_map(|observation| match &observation.fact {
+        Fact::Quic(fact) => match fact.as_ref() {
+            quic::Fact::GoogleHello(hello) => normal(hello.server_name.as_deref()?),
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 /// The host of the first request that names one.

@@ -135,6 +135,7 @@ pub enum Worth {
 pub static PROTOCOLS: &[&Protocol] = &[
     &tls::PROTOCOL,
     &quic::PROTOCOL,
+    &quic::GOOGLE_PROTOCOL,
     &http1::PROTOCOL,
     &dns::PROTOCOL,
     &dns::STREAM_PROTOCOL,

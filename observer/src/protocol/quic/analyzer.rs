@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::MAX_VERSIONS;
 use super::fact::{Close, Fact};
 use super::frame::{self, Frame, Frames};
 use super::keys::{self, Keys};
@@ -38,9 +39,6 @@ const MAX_CRYPTO: u64 = 64 << 10;
 
 /// Bytes of Initial packets that came before there were keys.
 const MAX_WAITING: usize = 8 << 10;
-
-/// Versions of a Version Negotiation packet that are kept.
-const MAX_VERSIONS: usize = 32;
 
 /// Bytes of the reason of a close that are kept.
 const MAX_REASON: usize = 256;

@@ -12,6 +12,7 @@
 mod analyzer;
 mod fact;
 mod frame;
+mod google;
 mod keys;
 mod packet;
 mod probe;
@@ -34,6 +35,23 @@ pub static PROTOCOL: Protocol = Protocol {
     analyzer,
     views: include_str!("views.sql"),
 };
+
+/// Google's QUIC with its own handshake, in the registry.
+pub static GOOGLE_PROTOCOL: Protocol = Protocol {
+    name: "gquic",
+    transports: &[Transport::Udp],
+    worth: Worth::Opaque,
+    probe: google::probe,
+    analyzer: google_analyzer,
+    views: "",
+};
+
+/// Versions of a Version Negotiation packet that are kept.
+const MAX_VERSIONS: usize = 32;
+
+fn google_analyzer() -> Box<dyn Analyzer> {
+    Box::new(google::GoogleAnalyzer::default())
+}
 
 fn analyzer() -> Box<dyn Analyzer> {
     Box::new(analyzer::QuicAnalyzer::default())
