@@ -31,6 +31,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     malformed,
     mutual_tls,
     owners,
+    quic,
     tcp,
     tls,
     tls_shapes,

@@ -23,8 +23,8 @@ def tlslite_settings(settings):
 class Servers:
     """The part of the lab that answers."""
 
-    def serve(self, *command, port=None, stdin=subprocess.DEVNULL, cwd=None):
-        """Starts a server in the net namespace and waits until it listens."""
+    def serve(self, *command, port=None, udp=None, stdin=subprocess.DEVNULL, cwd=None):
+        """Starts a server in the net namespace and waits until it listens on a port of TCP or UDP."""
         log = open(self.dir / f"{Path(str(command[0])).name}-{len(self._processes)}.log", "wb")
         process = subprocess.Popen(
             ["ip", "netns", "exec", NET, *map(str, command)],
@@ -36,13 +36,15 @@ class Servers:
         self._processes.append(process)
         if port:
             self._await_port(port, process, log.name)
+        if udp:
+            self._await_port(udp, process, log.name, sockets="u")
         return process
 
-    def _await_port(self, port, process, log, namespace=NET):
+    def _await_port(self, port, process, log, namespace=NET, sockets="t"):
         for _ in range(200):
             if process.poll() is not None:
                 raise RuntimeError(f"a server ended early: {Path(log).read_text()}")
-            listening = self.exec(namespace, "ss", "-Hltn", f"sport = :{port}").stdout
+            listening = self.exec(namespace, "ss", f"-Hl{sockets}n", f"sport = :{port}").stdout
             if listening.strip():
                 return
             time.sleep(0.05)
