@@ -30,6 +30,8 @@ from . import (  # noqa: F401  each module declares its captures when imported
     link_types,
     malformed,
     mutual_tls,
+    neighbours,
+    offline,
     owners,
     quic,
     tcp,

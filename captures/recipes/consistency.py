@@ -94,7 +94,7 @@ def failure_then_cleartext(lab):
     "consistency/refused-then-cleartext.pcap",
     shows="Nobody listens on shop.test's port 443: curl's connection is reset, and it goes on without TLS.",
     tools=["curl", "nginx", "dnsmasq"],
-    fires=["cleartext-http"],
+    fires=["cleartext-after-network-loss", "cleartext-http"],
     silent=["mixed-protection-host", "version-downgrade-retry", "cleartext-on-tls-port"],
     expect=["tcp.flags.reset == 1 && tcp.srcport == 443", "http.host == shop.test"],
 )

@@ -231,6 +231,9 @@ impl AppMemory {
 /// What the flow shows evidence of.
 fn exercises(flow: &Flow, cx: &RuleContext<'_>) -> Vec<Exercise> {
     let mut found = Vec::new();
+    if facts::came_to_nothing(flow) {
+        found.push(Exercise::Loss);
+    }
     if !facts::counts(flow) {
         return found;
     }

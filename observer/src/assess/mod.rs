@@ -19,7 +19,7 @@ use sha2::Digest as _;
 use crate::observation::{Flow, Mark};
 use crate::policy::{Policy, Severity, TlsPolicy};
 use crate::protocol::tls::Certificate;
-use crate::rules::{Blame, EndpointName, Finding, RULES, RuleContext, facts};
+use crate::rules::{Blame, Device, EndpointName, Finding, RULES, RuleContext, facts};
 use crate::time::Timestamp;
 use crate::trust::{ChainStatus, TrustStore};
 
@@ -116,6 +116,8 @@ pub struct Assessor {
     findings: Findings,
     memory: Memory,
     chains: BTreeMap<[u8; 32], Option<Arc<ChainStatus>>>,
+    /// What is known of the device before the run is over.
+    unknown: Device,
     last: Timestamp,
 }
 
@@ -131,6 +133,7 @@ impl Assessor {
             findings: Findings::default(),
             memory: Memory::default(),
             chains: BTreeMap::new(),
+            unknown: Device::default(),
             last: Timestamp(i64::MIN),
         }
     }
@@ -139,7 +142,8 @@ impl Assessor {
     pub fn flow(&mut self, flow: &Flow) -> Option<Mark> {
         self.last = self.last.max(flow.flow.end);
         let chain = self.chain(flow);
-        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: chain.as_deref() };
+        let device = &self.unknown;
+        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: chain.as_deref(), device };
         let mut worst: Option<(Severity, &'static str)> = None;
         for rule in RULES {
             rule.check_flow(flow, &cx, &mut |finding| {
@@ -157,7 +161,9 @@ impl Assessor {
     #[must_use]
     pub fn finish(mut self, losses: Losses) -> Assessment {
         let apps = self.memory.apps();
-        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: None };
+        let judge = blame::Judge::new(&self.policy, self.memory.owners());
+        let device = Device::of(&apps, |app| judge.blame(app.owner.as_deref()) == Blame::Platform);
+        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: None, device: &device };
         for app in &apps {
             for rule in RULES {
                 for endpoint in &app.endpoints {
@@ -169,7 +175,6 @@ impl Assessor {
             }
         }
         drop(apps);
-        let judge = blame::Judge::new(&self.policy, self.memory.owners());
         let mut assessment = Assessment::default();
         for mut finding in self.findings.take() {
             finding.owner = self.memory.owner(finding.owner.as_deref()).or(finding.owner);

@@ -183,6 +183,7 @@ fn unexercised(policy: &Policy, exercise: Exercise) -> &'static str {
         Exercise::ClientCertificate => "No endpoint that the policy names under mtls was reached.",
         Exercise::Endpoint => "The policy lists no endpoints.",
         Exercise::Handshake => "No TLS handshake was captured.",
+        Exercise::Loss => "No attempt to reach a far end over TLS came to nothing.",
         Exercise::None | Exercise::Payload => "No flow with payload left the device.",
         Exercise::Pin if policy.pins.is_empty() => "The policy names no pins.",
         Exercise::Pin => "No chain of a host with a pin can be read in this traffic.",
@@ -201,6 +202,7 @@ fn observed(app: &AppMemory, requirement: &Requirement, noted: usize) -> String 
         Exercise::Pin => ("chain of a pinned host", "chains of pinned hosts"),
         Exercise::ClientCertificate => ("handshake for mutual TLS", "handshakes for mutual TLS"),
         Exercise::Request => ("flow with readable requests", "flows with readable requests"),
+        Exercise::Loss => ("attempt at TLS in vain", "attempts at TLS in vain"),
         Exercise::Response => ("flow with readable responses", "flows with readable responses"),
         Exercise::Endpoint | Exercise::None => ("flow", "flows"),
     };

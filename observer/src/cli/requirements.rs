@@ -86,6 +86,7 @@ fn shown(exercise: Exercise) -> Option<&'static str> {
         Exercise::Chain => "certificates up to TLS 1.2",
         Exercise::Pin => "certificates of hosts with pins in the policy",
         Exercise::ClientCertificate => "handshakes with mutual TLS, or where the policy expects it",
+        Exercise::Loss => "attempts at TLS that came to nothing",
         Exercise::Request => "HTTP requests that can be read",
         Exercise::Response => "HTTP responses that can be read",
         Exercise::Endpoint => "far ends, where the policy lists endpoints",

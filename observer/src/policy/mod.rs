@@ -17,7 +17,7 @@ use crate::attribution::Owner;
 use crate::time::Timestamp;
 
 pub use self::severity::Severity;
-pub use self::tls::{CipherWeakness, Grade, Keys, NamedSuites, TlsPolicy};
+pub use self::tls::{CipherWeakness, Grade, Keys, NamedSuites, TlsPolicy, Weaknesses};
 
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,8 @@ pub enum PolicyError {
 /// dropped_frames = 0                # more frames lost by the capturing system: inconclusive
 /// gap_percent = 5                   # more of an app's bytes missing: inconclusive
 /// fallback_seconds = 30             # how soon after a failure a weaker attempt counts as its consequence
+/// scan_targets = 16                 # ports of a host, or nameless hosts, tried in vain: a search
+/// scan_seconds = 60                 # within this time
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -177,6 +179,10 @@ pub struct Thresholds {
     pub gap_percent: u8,
     /// Seconds after a failed TLS attempt within which a weaker one counts as its consequence.
     pub fallback_seconds: u32,
+    /// Far ends that refuse or do not answer, within [`Self::scan_seconds`], from which on an app searches them.
+    pub scan_targets: u32,
+    /// Seconds within which the attempts of a search are counted.
+    pub scan_seconds: u32,
 }
 
 impl Default for Thresholds {
@@ -187,6 +193,8 @@ impl Default for Thresholds {
             dropped_frames: 0,
             gap_percent: 5,
             fallback_seconds: 30,
+            scan_targets: 16,
+            scan_seconds: 60,
         }
     }
 }

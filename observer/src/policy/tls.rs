@@ -56,6 +56,31 @@ pub enum CipherWeakness {
 }
 
 impl CipherWeakness {
+    /// Every weakness that a suite may have, the worst first.
+    pub const ALL: [Self; 16] = [
+        Self::NullEncryption,
+        Self::Anonymous,
+        Self::Export,
+        Self::Des,
+        Self::Rc4,
+        Self::SmallBlock,
+        Self::ShortKey,
+        Self::Obsolete,
+        Self::StaticRsa,
+        Self::StaticDh,
+        Self::FiniteFieldDhe,
+        Self::StaticEcdh,
+        Self::PskOnly,
+        Self::Seed,
+        Self::Cbc,
+        Self::ShortTag,
+    ];
+
+    /// Its place in a set.
+    fn bit(self) -> u32 {
+        1 << (self as u32)
+    }
+
     /// A few words for people.
     #[must_use]
     pub fn describe(self) -> &'static str {
@@ -138,6 +163,30 @@ impl CipherWeakness {
         }
         found.sort();
         found
+    }
+}
+
+/// A set of weaknesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weaknesses(u32);
+
+impl Weaknesses {
+    /// Whether the set holds this one.
+    #[must_use]
+    pub fn contains(self, weakness: CipherWeakness) -> bool {
+        self.0 & weakness.bit() != 0
+    }
+
+    /// What either set holds.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl FromIterator<CipherWeakness> for Weaknesses {
+    fn from_iter<I: IntoIterator<Item = CipherWeakness>>(weaknesses: I) -> Self {
+        Self(weaknesses.into_iter().fold(0, |set, weakness| set | weakness.bit()))
     }
 }
 

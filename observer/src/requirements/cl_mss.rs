@@ -56,8 +56,8 @@ pub(super) static ROWS: &[Requirement] = &[
         standard: &STANDARD,
         level: "L1",
         gist: "the loss of the network is handled without losing protection",
-        exercise: Exercise::None,
-        bearing: "Traffic alone does not say when the app was offline.",
+        exercise: Exercise::Loss,
+        bearing: "That the device was offline traffic does not say; attempts at TLS that came to nothing show, and what followed them.",
         instead: "Cut the network during the test and compare the flows before and after; read error screens and logs.",
     },
     Requirement {

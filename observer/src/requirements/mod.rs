@@ -38,6 +38,8 @@ pub enum Exercise {
     Pin,
     /// A handshake with a host at which the policy expects a client certificate, or a server that asks for one.
     ClientCertificate,
+    /// An attempt to reach a far end over TLS that came to nothing.
+    Loss,
     /// An HTTP request that can be read.
     Request,
     /// An HTTP response that can be read, in the clear or decrypted.

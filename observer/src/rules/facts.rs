@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Confidence, Finding};
+use super::{Attempt, Confidence, Digest, Finding};
+use crate::flow::{CloseReason, TcpState};
 use crate::observation::{Flow, Observation, Protection};
 use crate::protocol::http1;
 use crate::protocol::tls;
@@ -171,3 +172,33 @@ pub(crate) fn list<T: AsRef<str>>(names: &[T]) -> String {
 
 /// Names that a message lists.
 const MAX_LISTED: usize = 3;
+
+/// Ports that IANA assigned to protocols over TLS, and 8443, which convention did.
+pub(crate) const TLS_PORTS: &[u16] =
+    &[443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5223, 5349, 5671, 6697, 8443, 8883];
+
+/// Whether an attempt to reach somebody over TLS came to nothing, without a word about TLS: the connection to a port for
+/// TLS was refused or not answered, or a ClientHello stayed without an answer.
+pub(crate) fn is_lost(digest: &Digest) -> bool {
+    let unreached = digest.attempt != Attempt::Taken && TLS_PORTS.contains(&digest.port);
+    unreached || digest.tls.is_some_and(|session| session.unanswered)
+}
+
+/// The same of a flow.
+pub(crate) fn came_to_nothing(flow: &Flow) -> bool {
+    let port = flow.flow.info.five_tuple.destination.port;
+    let unreached = || Attempt::of(flow) != Attempt::Taken && TLS_PORTS.contains(&port);
+    leaves_device(flow) && (is_unanswered(flow) || unreached())
+}
+
+/// Whether nothing came back after a ClientHello, and nobody ended the connection.
+pub(super) fn is_unanswered(flow: &Flow) -> bool {
+    let [_, received] = flow.flow.counts;
+    received.payload == 0 && client_hello(flow).is_some() && !has_ended(flow)
+}
+
+/// Whether the connection was ended, by FIN or RST.
+pub(super) fn has_ended(flow: &Flow) -> bool {
+    let state = flow.flow.tcp.map(|summary| summary.state);
+    matches!(state, Some(TcpState::Closed | TcpState::Reset)) || flow.flow.reason == CloseReason::Finished
+}

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::{EndpointName, Finding, Place, Protected, RuleInfo};
 use crate::attribution::Owner;
-use crate::flow::{CloseReason, TcpState};
+use crate::flow::TcpState;
 use crate::observation::{Flow, Protection};
+use crate::policy::{CipherWeakness, Weaknesses};
 use crate::protocol::http1;
 use crate::protocol::tls::{self, TlsVersion};
 use crate::source::FrameNumber;
@@ -29,6 +30,12 @@ pub struct Digest {
     pub start: Timestamp,
     /// When its last frame was captured.
     pub end: Timestamp,
+    /// The originator's address.
+    pub source: IpAddr,
+    /// What became of the attempt to reach the responder.
+    pub attempt: Attempt,
+    /// Whether the responder sent anything.
+    pub answered: bool,
     /// The responder's address.
     pub ip: IpAddr,
     /// The responder's port.
@@ -49,6 +56,39 @@ pub struct Digest {
     pub protected: Option<Box<Protected>>,
 }
 
+/// What became of the attempt to reach a responder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The responder took the connection, or the transport has none, or the capture does not hold its beginning.
+    Taken,
+    /// TCP: nothing came back.
+    Unanswered,
+    /// TCP: what came back refused the connection.
+    Refused,
+}
+
+impl Attempt {
+    /// Of a flow whose start was captured.
+    #[must_use]
+    pub fn of(flow: &Flow) -> Self {
+        let Some(summary) = flow.flow.tcp.filter(|_| !flow.flow.info.midstream) else { return Self::Taken };
+        let [sent, received] = flow.flow.counts;
+        match summary.state {
+            TcpState::HalfOpen if received.packets == 0 => Self::Unanswered,
+            // A RST to the SYN: no payload either way, and no more than one answer to each try.
+            TcpState::Reset
+                if sent.payload == 0
+                    && received.payload == 0
+                    && received.packets > 0
+                    && sent.packets <= received.packets =>
+            {
+                Self::Refused
+            }
+            _ => Self::Taken,
+        }
+    }
+}
+
 /// What is remembered of a TLS session.
 #[derive(Clone, Copy, Debug)]
 pub struct TlsDigest {
@@ -64,6 +104,10 @@ pub struct TlsDigest {
     pub established: bool,
     /// Whether the handshake ended without that: by an alert, FIN or RST.
     pub failed: bool,
+    /// Whether nothing came back after the ClientHello, and nobody ended the connection.
+    pub unanswered: bool,
+    /// What is wrong with the suites on offer.
+    pub weak: Weaknesses,
 }
 
 /// A redirect in a readable HTTP response.
@@ -107,6 +151,9 @@ impl Digest {
             first_frame: flow.flow.info.first_frame,
             start: flow.flow.info.start,
             end: flow.flow.end,
+            source: flow.flow.info.five_tuple.source.ip,
+            attempt: Attempt::of(flow),
+            answered: flow.flow.counts.get(1).is_some_and(|received| received.packets > 0),
             ip: responder.ip,
             port: responder.port,
             protection: flow.protection,
@@ -131,6 +178,13 @@ impl Digest {
         self.protection == Protection::Cleartext
     }
 
+    /// Whether every readable request in it was only redirected to TLS.
+    #[must_use]
+    pub fn is_only_redirected(&self) -> bool {
+        let redirects = u64::try_from(self.redirects.iter().filter(|redirect| redirect.secure).count());
+        self.requests > 0 && redirects == Ok(self.requests)
+    }
+
     /// Whether a TLS session was set up in it.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -144,16 +198,21 @@ impl TlsDigest {
         let offered = hello.value.offered_versions();
         let established = session.established();
         let fatal = session.alerts.iter().any(|alert| alert.value.level != Some(1));
-        let state = flow.flow.tcp.map(|summary| summary.state);
-        let ended = matches!(state, Some(TcpState::Closed | TcpState::Reset))
-            || flow.flow.reason == CloseReason::Finished;
         Some(Self {
             hello: hello.frame,
             offered: offered.into_iter().filter(|version| version.protocol() != "dtls").max(),
             chosen: session.version(),
             fallback_scsv: hello.value.fallback_scsv,
             established,
-            failed: !established && (fatal || ended),
+            failed: !established && (fatal || super::facts::has_ended(flow)),
+            unanswered: super::facts::is_unanswered(flow),
+            weak: hello
+                .value
+                .cipher_suites
+                .iter()
+                .flat_map(|suite| CipherWeakness::of(*suite))
+                .copied()
+                .collect(),
         })
     }
 }

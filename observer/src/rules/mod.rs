@@ -9,6 +9,7 @@
 mod certificates;
 mod consistency;
 mod declared_endpoints;
+mod device;
 mod exceptions;
 pub(crate) mod facts;
 mod finding;
@@ -16,6 +17,7 @@ mod headers;
 mod history;
 mod hsts;
 mod mutual_tls;
+mod offline;
 mod pinning;
 mod responses;
 mod tls_everywhere;
@@ -25,8 +27,9 @@ use crate::observation::Flow;
 use crate::policy::{Exception, Policy, TlsPolicy};
 use crate::trust::ChainStatus;
 
+pub use self::device::{Device, Offer};
 pub use self::finding::{Blame, Confidence, EndpointName, Evidence, Finding, Place};
-pub use self::history::{App, Digest, Endpoint, Redirect, TlsDigest};
+pub use self::history::{App, Attempt, Digest, Endpoint, Redirect, TlsDigest};
 pub use self::hsts::{Hsts, Protected};
 pub use crate::policy::Severity;
 
@@ -53,6 +56,8 @@ pub struct RuleContext<'a> {
     pub tls: &'a TlsPolicy,
     /// What is known of the flow's server chain; `None` where it cannot be read.
     pub chain: Option<&'a ChainStatus>,
+    /// What is known of the device when the run is over; nothing before.
+    pub device: &'a Device,
 }
 
 /// An opinion. Each method has a default that says nothing.
@@ -88,6 +93,7 @@ pub static RULES: &[&dyn Rule] = &[
     &tls_settings::WeakCipherOffered,
     &tls_settings::WeakGroup,
     &tls_settings::WeakSignature,
+    &tls_settings::WeakerThanPlatform,
     &headers::InsecureCookie,
     &headers::MissingCsp,
     &headers::MissingHsts,
@@ -96,6 +102,7 @@ pub static RULES: &[&dyn Rule] = &[
     &headers::WeakHsts,
     &consistency::CleartextFirstThenRedirect,
     &consistency::CleartextOnTlsPort,
+    &consistency::MixedProtectionDomain,
     &consistency::MixedProtectionHost,
     &consistency::RedirectToCleartext,
     &consistency::TlsFailureThenCleartext,
@@ -105,10 +112,13 @@ pub static RULES: &[&dyn Rule] = &[
     &certificates::AcceptedSelfSigned,
     &certificates::AcceptedUntrustedChain,
     &certificates::AcceptedWeakCertificate,
+    &offline::CleartextAfterNetworkLoss,
     &pinning::AcceptedUnpinnedKey,
     &mutual_tls::ClientCertificateCleartextOnly,
     &mutual_tls::ClientCertificateDeclined,
     &mutual_tls::ClientCertificateMissing,
+    &declared_endpoints::ListeningPort,
+    &declared_endpoints::PortScan,
     &declared_endpoints::UndeclaredEndpoint,
     &exceptions::PolicyExpiredException,
 ];

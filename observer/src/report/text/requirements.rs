@@ -93,6 +93,7 @@ fn ground(verdict: &Verdict) -> String {
             Exercise::Chain => "no chain to read",
             Exercise::Pin => "no pins to compare with",
             Exercise::ClientCertificate => "no server asked for it",
+            Exercise::Loss => "no attempt in vain",
             Exercise::Request => "no request to read",
             Exercise::Response => "no response to read",
             Exercise::Endpoint | Exercise::None => "nothing to compare with",

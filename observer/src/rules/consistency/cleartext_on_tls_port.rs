@@ -32,7 +32,11 @@ impl Rule for CleartextOnTlsPort {
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let port = flow.destination().port;
         let clear = flow.protection == Protection::Cleartext && !flow.layers.contains(&"tls");
-        if !clear || flow.flow.tcp.is_none() || !TLS_PORTS.contains(&port) || !facts::leaves_device(flow) {
+        if !clear
+            || flow.flow.tcp.is_none()
+            || !facts::TLS_PORTS.contains(&port)
+            || !facts::leaves_device(flow)
+        {
             return;
         }
         if flow.unrecognised().is_some() && facts::unknown_text(flow).is_none() {
@@ -49,7 +53,3 @@ impl Rule for CleartextOnTlsPort {
         );
     }
 }
-
-/// Ports that IANA assigned to protocols over TLS, and 8443, which convention did.
-const TLS_PORTS: &[u16] =
-    &[443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5223, 5349, 5671, 6697, 8443, 8883];

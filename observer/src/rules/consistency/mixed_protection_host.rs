@@ -1,6 +1,6 @@
 //! Rule `mixed-protection-host`.
 
-use crate::rules::{Endpoint, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule};
+use crate::rules::{Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule};
 
 declare_rule! {
     /// ## What it observes
@@ -31,10 +31,7 @@ impl Rule for MixedProtectionHost {
         let Some(protected) = endpoint.flows.iter().find(|digest| digest.is_tls()) else { return };
         let mut clear = endpoint.flows.iter().filter(|digest| digest.is_cleartext());
         let Some(first) = clear.next() else { return };
-        let only_redirected = std::iter::once(first).chain(clear.clone()).all(|digest| {
-            let redirects = u64::try_from(digest.redirects.iter().filter(|redirect| redirect.secure).count());
-            digest.requests > 0 && redirects == Ok(digest.requests)
-        });
+        let only_redirected = std::iter::once(first).chain(clear.clone()).all(Digest::is_only_redirected);
         let message =
             format!("{host} is reached with TLS (port {}) and without (port {})", protected.port, first.port);
         let mut finding = endpoint

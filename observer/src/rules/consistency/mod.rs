@@ -2,6 +2,7 @@
 
 mod cleartext_first_then_redirect;
 mod cleartext_on_tls_port;
+mod mixed_protection_domain;
 mod mixed_protection_host;
 mod redirect_to_cleartext;
 mod tls_failure_then_cleartext;
@@ -9,6 +10,7 @@ mod version_downgrade_retry;
 
 pub(super) use self::cleartext_first_then_redirect::CleartextFirstThenRedirect;
 pub(super) use self::cleartext_on_tls_port::CleartextOnTlsPort;
+pub(super) use self::mixed_protection_domain::MixedProtectionDomain;
 pub(super) use self::mixed_protection_host::MixedProtectionHost;
 pub(super) use self::redirect_to_cleartext::RedirectToCleartext;
 pub(super) use self::tls_failure_then_cleartext::TlsFailureThenCleartext;

@@ -27,7 +27,7 @@ mod tests {
     use crate::policy::{Policy, TlsPolicy};
     use crate::protocol::http1::{self, Header};
     use crate::protocol::{Fact, tls};
-    use crate::rules::{App, Digest, Endpoint, Rule, RuleContext, Severity};
+    use crate::rules::{App, Device, Digest, Endpoint, Rule, RuleContext, Severity};
     use crate::time::Timestamp;
 
     /// A request to `host` and the answer to it, inside TLS or not.
@@ -72,7 +72,8 @@ mod tests {
         }
         let app = App { owner: None, endpoints };
         let policy = Policy::default();
-        let cx = RuleContext { policy: &policy, tls: TlsPolicy::recommended(), chain: None };
+        let device = Device::default();
+        let cx = RuleContext { policy: &policy, tls: TlsPolicy::recommended(), chain: None, device: &device };
         let mut found = Vec::new();
         let mut report = |finding: crate::rules::Finding| {
             assert_eq!(finding.details["basis"], "decrypted");

@@ -10,6 +10,7 @@ mod weak_cipher_negotiated;
 mod weak_cipher_offered;
 mod weak_group;
 mod weak_signature;
+mod weaker_than_platform;
 
 pub(super) use self::insecure_renegotiation::InsecureRenegotiation;
 pub(super) use self::missing_sni::MissingSni;
@@ -21,3 +22,4 @@ pub(super) use self::weak_cipher_negotiated::WeakCipherNegotiated;
 pub(super) use self::weak_cipher_offered::WeakCipherOffered;
 pub(super) use self::weak_group::WeakGroup;
 pub(super) use self::weak_signature::WeakSignature;
+pub(super) use self::weaker_than_platform::WeakerThanPlatform;
