@@ -26,6 +26,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     dns,
     headers,
     http,
+    interception,
     ip,
     link_types,
     malformed,

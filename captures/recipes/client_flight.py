@@ -420,16 +420,22 @@ func main() {
 """
 
 
-def go(lab, *arguments, **options):
+def go_program(lab):
     """Go's own HTTP client on its own TLS stack, built once a run."""
     program = lab.dir / "fetch-go"
     if not program.exists():
         source = lab.dir / "fetch.go"
         source.write_text(GO)
         cache = {"GOCACHE": str(lab.pki.dir.parent / "go-cache"), "GO111MODULE": "off", "HOME": str(lab.dir)}
-        path = "/usr/lib/go/bin:/usr/local/bin:/usr/bin:/bin"
-        subprocess.run(["go", "build", "-o", program, source], check=True, env={**cache, "PATH": path}, capture_output=True)
-    lab.phone(program, *arguments, **options)
+        environment = {**cache, "PATH": "/usr/lib/go/bin:/usr/local/bin:/usr/bin:/bin"}
+        command = ["go", "build", "-o", program, source]
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+    return program
+
+
+def go(lab, *arguments, **options):
+    """Fetches a URL with Go."""
+    lab.phone(go_program(lab), *arguments, **options)
 
 
 @flight(

@@ -114,6 +114,13 @@ class Pki:
         """The good identity of `host`."""
         return self.leaf(f"server-{host}-{options.get('key', 'ec')}", [host, f"www.{host}"], **options)
 
+    def authority(self, name, common_name):
+        """The certificate of an authority that nobody trusts by itself, made once."""
+        path = self.dir / f"{name}.pem"
+        if not path.exists():
+            self._authority(name, common_name, None)
+        return path
+
     def client(self, name="phone", **options) -> Identity:
         """A client certificate under the trusted root."""
         return self.leaf(f"client-{name}", [], purpose="clientAuth", **options)

@@ -5,6 +5,7 @@ mod captures;
 mod cleanup;
 mod cli;
 mod client_flight;
+mod diff;
 #[cfg(target_os = "linux")]
 mod doctor;
 #[cfg(target_os = "linux")]

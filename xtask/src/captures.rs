@@ -100,6 +100,9 @@ fn install_programs() -> anyhow::Result<()> {
     if !succeeds(&mut program("/usr/bin/python3", &["-c", "import ensurepip"])) {
         packages.push("python3-venv");
     }
+    if !Path::new("/usr/share/java/okhttp.jar").exists() {
+        packages.push("libokhttp-java");
+    }
     if packages.is_empty() {
         return Ok(());
     }

@@ -7,6 +7,7 @@
 //! Everything that grows is bounded by [`Limits`], and what they drop is counted in [`Assessment::dropped_by_limit`].
 
 mod blame;
+pub mod differential;
 mod findings;
 mod memory;
 mod verdict;

@@ -7,6 +7,7 @@ mod analyze;
 mod capture;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod cleanup;
+mod diff;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod doctor;
 mod judging;
@@ -85,6 +86,7 @@ enum Command {
     Capture(capture::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Cleanup(cleanup::Arguments),
+    Diff(diff::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Doctor(doctor::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Capture(command) => capture::run(&command, arguments.output.quiet),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Cleanup(command) => cleanup::run(&command),
+        Command::Diff(command) => diff::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Doctor(command) => doctor::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]

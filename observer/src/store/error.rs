@@ -30,6 +30,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// A database without the run that is asked for.
+    #[error("database {} has no such run, or none that has ended", path.display())]
+    NoRun {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no room for more.
     #[error("the disk is full: database {} keeps what was written before", path.display())]
     Full {

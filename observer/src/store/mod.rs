@@ -10,6 +10,7 @@ mod answer;
 mod encode;
 mod end;
 mod error;
+mod meetings;
 mod open;
 mod query;
 mod queue;
@@ -34,6 +35,7 @@ use crate::time::Timestamp;
 
 pub use self::answer::{Form, write_answer};
 pub use self::error::StoreError;
+pub use self::meetings::meetings;
 pub use self::query::{Database, Parameter, QueryError};
 pub use self::saved::{SAVED, Saved};
 

@@ -43,16 +43,17 @@ impl Session {
         if self.refusal_alert().is_some() {
             return rejection(Shape::PlaintextAlert, Certainty::Certain);
         }
-        if self.resumed || self.handshake_gap || ended_by != Some(Role::Client) {
+        if self.resumed || self.handshake_gap {
             return None;
         }
         let server = &self.server_hello.as_ref()?.value;
+        let left = ended_by == Some(Role::Client) || self.took_leave_first();
         if !server.version.is_tls13() {
             // The shapes of the end are read off a full handshake alone.
             self.server_hello_done?;
-            let silent = self.client_key_exchange.is_none()
-                && !self.alerts.iter().any(|seen| seen.value.from == Role::Client);
+            let silent = self.client_key_exchange.is_none() && !self.has_alert_of(Role::Client);
             return match (silent, self.established(), self.client_data) {
+                _ if !left => None,
                 (true, ..) => rejection(Shape::Silence, Certainty::Tentative),
                 (false, true, None) => rejection(Shape::AfterHandshake, Certainty::Tentative),
                 _ => None,
@@ -60,18 +61,15 @@ impl Session {
         }
         // The server's flight was seen.
         self.server_finished?;
-        let short = tag(Some(server.cipher_suite)).saturating_add(3);
-        let is_alert = |len: &u16| *len == short || *len == short.saturating_add(16);
-        let Some((first, _)) = self.client_records.split_first() else {
-            let said = self.alerts.iter().any(|seen| seen.value.from == Role::Client);
-            return if said { None } else { rejection(Shape::Silence, Certainty::Tentative) };
-        };
-        if is_alert(first) {
+        if self.client_records.is_empty() {
+            let silent = left && !self.has_alert_of(Role::Client);
+            return if silent { rejection(Shape::Silence, Certainty::Tentative) } else { None };
+        }
+        // A fatal alert ends the session, whoever hangs up first.
+        if self.client_records.iter().all(|len| self.is_alert(*len)) {
             return rejection(Shape::EncryptedAlert, Certainty::Firm);
         }
-        let flight = self.client_flight().filter(|flight| flight.records > 0)?;
-        let after = self.client_records.get(flight.records..)?;
-        let quiet = after.len() <= MOST_ALERTS && after.iter().all(is_alert);
+        let quiet = left && self.data_after_flight() == Some(false);
         if quiet { rejection(Shape::AfterHandshake, Certainty::Tentative) } else { None }
     }
 
@@ -86,15 +84,36 @@ impl Session {
         if !server.version.is_tls13() {
             return self.established() && self.client_data.is_some();
         }
-        let short = tag(Some(server.cipher_suite)).saturating_add(3);
-        let is_alert = |len: &u16| *len == short || *len == short.saturating_add(16);
-        match self.client_flight() {
-            Some(flight) if flight.records > 0 => {
-                let after = self.client_records.get(flight.records..).unwrap_or_default();
-                after.len() > MOST_ALERTS || !after.iter().all(is_alert)
-            }
-            _ => self.client_finished.is_some() && self.client_data.is_some(),
-        }
+        let guess = || self.client_finished.is_some() && self.client_data.is_some();
+        self.data_after_flight().unwrap_or_else(guess)
+    }
+
+    /// TLS 1.3: whether the client's flight is followed by more than alerts; `None` where its end is not known.
+    fn data_after_flight(&self) -> Option<bool> {
+        let flight = self.client_flight().filter(|flight| flight.records > 0)?;
+        let tag = tag(self.server_hello.as_ref().map(|hello| hello.value.cipher_suite));
+        let alert = tag.saturating_add(ALERT).saturating_add(flight.padding);
+        let after = self.client_records.get(flight.records..)?;
+        Some(after.len() > MOST_ALERTS || after.iter().any(|len| *len != alert))
+    }
+
+    /// Whether an encrypted record of TLS 1.3 is as short as an alert, padded as JSSE does or not.
+    fn is_alert(&self, len: u16) -> bool {
+        let tag = tag(self.server_hello.as_ref().map(|hello| hello.value.cipher_suite));
+        len == tag.saturating_add(ALERT) || len == tag.saturating_add(ALERT).saturating_add(16)
+    }
+
+    /// Whether the client, and not the server, said that it closes: then it left first, whose FIN ever came first.
+    fn took_leave_first(&self) -> bool {
+        let hidden = |lengths: &[u16]| lengths.iter().any(|len| self.is_alert(*len));
+        let last = self.client_records.last().is_some_and(|len| self.is_alert(*len));
+        (last || self.has_alert_of(Role::Client))
+            && !self.has_alert_of(Role::Server)
+            && !hidden(&self.server_records)
+    }
+
+    fn has_alert_of(&self, role: Role) -> bool {
+        self.alerts.iter().any(|seen| seen.value.from == role)
     }
 
     /// The frame of an alert in the clear that says that the client does not like the server's certificate.
@@ -111,6 +130,9 @@ impl Session {
 /// Alerts that say what is wrong with a certificate: bad, of an unsupported kind, revoked, expired, unknown, from an
 /// unknown authority (RFC 9846 §6.2).
 const REFUSALS: [u8; 6] = [42, 43, 44, 45, 46, 48];
+
+/// Bytes of an alert and of the record's content type.
+const ALERT: u16 = 3;
 
 /// Records as short as an alert with which a client may take its leave: a close, perhaps after another.
 const MOST_ALERTS: usize = 2;
