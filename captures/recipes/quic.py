@@ -247,6 +247,7 @@ def client_certificate(lab):
     "quic/client-certificate-not-sent.pcap",
     shows="A server that ought to ask for a client certificate does not; aioquic's client has none.",
     tools=["aioquic"],
+    fires=["client-certificate-missing"],
     expect=[HANDSHAKE, ANSWER],
 )
 def client_certificate_not_sent(lab):

@@ -2043,7 +2043,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 10,
         link_type: "EN10MB",
         shows: "A server that ought to ask for a client certificate does not; aioquic's client has none.",
-        fires: &[],
+        fires: &["client-certificate-missing"],
         silent: &[],
     },
     Capture {

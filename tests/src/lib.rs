@@ -134,9 +134,14 @@ fn flow(record: &Value, out: &mut String) {
         ));
         let reading = text(tls, "/client/certificate_evidence/reading");
         if !reading.is_empty() {
+            let packets = tls.pointer("/client/certificate_evidence/client_packets");
+            let packets: Vec<_> = (packets.and_then(Value::as_array).into_iter().flatten())
+                .map(|packet| text(packet, "/len") + if packet["padded"] == true { "(padded)" } else { "" })
+                .collect();
             line(format!(
-                "  records {} > {} {reading} ({})\n",
+                "  records {}{} > {} {reading} ({})\n",
                 list(tls, "/client/certificate_evidence/client_records").join(","),
+                packets.join(","),
                 list(tls, "/client/certificate_evidence/server_records").join(","),
                 text(tls, "/client/certificate_confidence"),
             ));

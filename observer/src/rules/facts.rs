@@ -151,9 +151,13 @@ pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc
 
 /// The finding as a conclusion from the lengths of TLS 1.3's records, which are its evidence.
 pub(crate) fn by_record_lengths(finding: Finding, session: &tls::Session) -> Finding {
-    let finding = finding.inferred("record lengths");
-    let lengths: Vec<u16> = session.client_records.to_vec();
-    let finding = finding.detail("client_records", lengths);
+    let finding = if session.client_packets.is_empty() {
+        let lengths: Vec<u16> = session.client_records.to_vec();
+        finding.inferred("record lengths").detail("client_records", lengths)
+    } else {
+        let lengths: Vec<u16> = session.client_packets.iter().map(|packet| packet.len).collect();
+        finding.inferred("packet lengths").detail("client_packets", lengths)
+    };
     let Some(flight) = session.client_flight() else { return finding };
     let weak = flight.certainty < Some(tls::Certainty::Firm)
         || (flight.state == tls::ClientCertificate::NotSent && session.offers_later_certificate());

@@ -1,7 +1,7 @@
 //! One QUIC connection, from the datagrams of both sides to facts.
 //!
 //! Keys are derived once a connection, and again after Retry or when the version changes; every Initial packet is
-//! opened, nothing else is. The analyzer is done when both sides have sent 1-RTT packets, or after
+//! opened, nothing else is. The analyzer is done when both sides have sent data in 1-RTT packets, or after
 //! [`MAX_DATAGRAMS`]: the bulk of a connection costs nothing.
 //!
 //! Which side is the client is told by whose keys open the packets, not by who opened the flow.
@@ -17,7 +17,7 @@ use super::version::Version;
 use crate::bytes::ParseError;
 use crate::flow::assembler::{Assembler, Output, Piece};
 use crate::flow::{Data, Direction, Gap};
-use crate::protocol::tls::{self, Alert, CryptoStream, Role};
+use crate::protocol::tls::{self, Alert, CryptoStream, HandshakePacket, Role};
 use crate::protocol::{self, Analyzer, Context, Progress};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
@@ -46,6 +46,16 @@ const MAX_REASON: usize = 256;
 /// AlertLevel `fatal`.
 const FATAL: u8 = 2;
 
+/// Bytes of a datagram that may be padded: clients pad those with an Initial to at least so many (RFC 9000 §14.1), and
+/// may do so with others.
+const PADDED: usize = 1200 - 2 * MAX_CID;
+
+/// Bytes of a 1-RTT packet that is more than an acknowledgement or a close.
+const DATA: usize = 120;
+
+/// 1-RTT packets of a side after which there is data among them, however small they are.
+const CLOSES: u32 = 4;
+
 /// Handshake packets whose lengths are kept.
 const MAX_FLIGHT: usize = 16;
 
@@ -61,8 +71,10 @@ pub(super) struct QuicAnalyzer {
     handshake: CryptoStream,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
-    /// The lengths of the client's Handshake packets.
-    flight: Vec<u16>,
+    /// The client's Handshake packets.
+    flight: Vec<HandshakePacket>,
+    /// Whether the datagram that is being read may hold padding.
+    padded: bool,
     datagrams: u32,
     retried: bool,
     token: bool,
@@ -80,6 +92,8 @@ struct Side {
     crypto: Assembler,
     lost: bool,
     one_rtt: u32,
+    /// Its 1-RTT packets are more than those with which a side takes its leave.
+    data: bool,
 }
 
 /// An Initial packet for which there are no keys yet.
@@ -125,6 +139,7 @@ impl Default for QuicAnalyzer {
             waiting: Vec::new(),
             waiting_bytes: 0,
             flight: Vec::new(),
+            padded: false,
             datagrams: 0,
             retried: false,
             token: false,
@@ -156,9 +171,9 @@ impl Analyzer for QuicAnalyzer {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
-        let lengths = std::mem::take(&mut self.flight);
-        if !lengths.is_empty() {
-            say(cx, Fact::ClientFlight { lengths });
+        let packets = std::mem::take(&mut self.flight);
+        if !packets.is_empty() {
+            cx.say(protocol::Fact::Tls(tls::Fact::HandshakePackets { packets: packets.into() }));
         }
     }
 }
@@ -166,9 +181,7 @@ impl Analyzer for QuicAnalyzer {
 impl QuicAnalyzer {
     fn is_done(&self) -> bool {
         let [a, b] = &self.sides;
-        (a.one_rtt > 0 && b.one_rtt > 0)
-            || a.one_rtt.max(b.one_rtt) > MAX_ONE_RTT
-            || self.datagrams > MAX_DATAGRAMS
+        (a.data && b.data) || a.one_rtt.max(b.one_rtt) > MAX_ONE_RTT || self.datagrams > MAX_DATAGRAMS
     }
 
     fn side(&mut self, direction: Direction) -> &mut Side {
@@ -190,6 +203,7 @@ impl QuicAnalyzer {
         datagram: &[u8],
         cx: &mut Context<'_>,
     ) -> Result<(), ParseError> {
+        self.padded = datagram.len() >= PADDED;
         let mut rest = datagram;
         let mut first = true;
         loop {
@@ -213,6 +227,7 @@ impl QuicAnalyzer {
                 self.speaks(packet.header.version, cx);
                 match packet.kind {
                     Kind::Initial => {
+                        self.padded = true;
                         self.initial(direction, &packet, cx);
                     }
                     Kind::ZeroRtt => {
@@ -411,7 +426,8 @@ impl QuicAnalyzer {
         let side = self.side(direction);
         side.source.get_or_insert(source);
         if is_client && side.one_rtt == 0 && self.flight.len() < MAX_FLIGHT {
-            self.flight.push(u16::try_from(packet.payload_len()).unwrap_or(u16::MAX));
+            let len = u16::try_from(packet.payload_len()).unwrap_or(u16::MAX);
+            self.flight.push(HandshakePacket { len, padded: self.padded });
         }
     }
 
@@ -429,18 +445,22 @@ impl QuicAnalyzer {
             return;
         }
         let from = self.role(direction);
+        let other = self.side(direction.reverse()).one_rtt > 0;
         let side = self.side(direction);
         side.one_rtt = side.one_rtt.saturating_add(1);
-        if side.one_rtt > 1 {
-            return;
+        let data = !side.data && (bytes.len() >= DATA || side.one_rtt > CLOSES);
+        side.data |= data;
+        if side.one_rtt == 1 {
+            if !other {
+                cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from: Role::Server }));
+            }
+            if from == Role::Client {
+                cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from }));
+            }
         }
-        if from == Role::Client && self.side(direction.reverse()).one_rtt == 0 {
-            cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from: Role::Server }));
+        if data {
+            cx.say(protocol::Fact::Tls(tls::Fact::ApplicationData { from }));
         }
-        if from == Role::Client || self.side(direction.reverse()).one_rtt == 0 {
-            cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from }));
-        }
-        cx.say(protocol::Fact::Tls(tls::Fact::ApplicationData { from }));
     }
 }
 

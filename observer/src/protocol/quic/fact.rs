@@ -31,12 +31,6 @@ pub enum Fact {
     ZeroRtt,
     /// A side ends the connection in an Initial packet.
     Close(Close),
-    /// Lengths of the client's Handshake packets before its first 1-RTT packet, at most 16, protection included:
-    /// evidence for inferences.
-    ClientFlight {
-        /// Bytes from the packet number to the end of each.
-        lengths: Vec<u16>,
-    },
     /// The ClientHello of Google's own handshake (not TLS).
     GoogleHello(GoogleHello),
 }
@@ -150,10 +144,7 @@ impl Connection {
             Fact::ZeroRtt => self.zero_rtt = true,
             Fact::Close(close) if self.close.is_none() => self.close = Some((frame, close.clone())),
             Fact::GoogleHello(hello) if self.google.is_none() => self.google = Some(hello.clone()),
-            Fact::VersionNegotiation { .. }
-            | Fact::Close(_)
-            | Fact::GoogleHello(_)
-            | Fact::ClientFlight { .. } => {}
+            Fact::VersionNegotiation { .. } | Fact::Close(_) | Fact::GoogleHello(_) => {}
         }
     }
 }

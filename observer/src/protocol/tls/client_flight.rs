@@ -13,7 +13,7 @@
 //! after the handshake is not part of it.
 
 use super::tls13::{finished, tag};
-use super::{CipherSuite, ClientCertificate};
+use super::{CipherSuite, ClientCertificate, HandshakePacket};
 
 /// A Certificate message with an empty list: its header, an empty context and an empty list (RFC 9846 §4.4.2).
 const EMPTY_CERTIFICATE: u16 = 8;
@@ -30,6 +30,12 @@ const LEAST_VERIFY: u16 = 8 + 64;
 
 /// Records of the client among which the end of its flight is looked for.
 const MAX_FLIGHT: usize = 12;
+
+/// Bytes of the least of a QUIC packet around a message: its number, and type, offset and length of a CRYPTO frame.
+const LEAST_OVERHEAD: u16 = 1 + 3;
+
+/// As many Handshake packets as are kept: there may have been more.
+const MAX_PACKETS: usize = 16;
 
 /// Padding: none, or that of JSSE.
 const PADDINGS: [u16; 2] = [0, 16];
@@ -99,6 +105,30 @@ pub(super) fn read(records: Records<'_>) -> ClientFlight {
         }
         _ => ClientFlight { asked, ..flight },
     }
+}
+
+/// What QUIC's Handshake packets say: how much handshake there can be in them. A packet holds acknowledgements, too, and
+/// its number is hidden, so that lengths are not exact, and whether a client without a certificate was asked for one
+/// does not show. `goes_on` is whether 1-RTT packets followed: else a large packet may be a close with its reason.
+pub(super) fn read_packets(packets: &[HandshakePacket], goes_on: bool, suite: CipherSuite) -> ClientFlight {
+    let Some(finished) = finished(suite) else { return unknown("the suite's hash is not known") };
+    if !goes_on {
+        return unknown("no 1-RTT packet of the client");
+    }
+    let tag = tag(Some(suite));
+    let least = finished.saturating_add(tag).saturating_add(LEAST_OVERHEAD);
+    let certificate = least.saturating_add(LEAST_VERIFY).saturating_add(LEAST_CERTIFICATE);
+    let packed = |state, reading| known(state, Certainty::Tentative, reading, 0, 0);
+    if packets.iter().any(|packet| !packet.padded && packet.len >= certificate) {
+        return packed(ClientCertificate::Sent, "a packet with room for a certificate");
+    }
+    // Without room for a signature in any of them there is none beside the Finished.
+    let most = least.saturating_add(LEAST_VERIFY);
+    let small = packets.len() < MAX_PACKETS && packets.iter().all(|packet| packet.len < most);
+    if small && packets.iter().any(|packet| packet.len >= least) {
+        return packed(ClientCertificate::NotSent, "finished, without room for a signature");
+    }
+    unknown("packets that may be padding or hold a certificate")
 }
 
 fn client(records: Records<'_>, asked: Option<bool>) -> ClientFlight {
@@ -257,6 +287,26 @@ mod tests {
 
     const SHA384: CipherSuite = CipherSuite(0x1302);
     const SHA256: CipherSuite = CipherSuite(0x1301);
+    #[test]
+    fn packets_with_and_without_room() {
+        let read = |lengths: &[(u16, bool)], goes_on| {
+            let packets: Vec<_> =
+                lengths.iter().map(|(len, padded)| HandshakePacket { len: *len, padded: *padded }).collect();
+            read_packets(&packets, goes_on, SHA384).state
+        };
+        use ClientCertificate::{NotSent, Sent, Unknown};
+        // An acknowledgement and Finished; with Certificate and CertificateVerify.
+        assert_eq!(read(&[(24, true), (80, false)], true), NotSent);
+        assert_eq!(read(&[(24, true), (1131, false)], true), Sent);
+        assert_eq!(read(&[(22, true), (1139, true), (1130, false)], true), Sent);
+        // Padding, or a certificate; a flight that goes on in a small packet; a close.
+        assert_eq!(read(&[(1139, true), (80, false)], true), Unknown);
+        assert_eq!(read(&[(24, false), (150, false)], true), Unknown);
+        assert_eq!(read(&[(24, false), (400, false)], false), Unknown);
+        assert_eq!(read(&[(24, false), (24, false)], true), Unknown);
+        assert_eq!(read(&[(80, false); 16], true), Unknown);
+    }
+
     const CCM_8: CipherSuite = CipherSuite(0x1305);
 
     fn infer(client: &[u16], suite: CipherSuite) -> ClientCertificate {

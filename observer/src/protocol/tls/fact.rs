@@ -193,6 +193,16 @@ pub struct Ssl2ServerHello {
     pub session_id_hit: bool,
 }
 
+/// A Handshake packet of QUIC (RFC 9000 §17.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct HandshakePacket {
+    /// Bytes of packet number, frames and tag.
+    pub len: u16,
+    /// Whether the frames may be padding for the most part: the datagram carries an Initial, too, or is as long as one
+    /// with an Initial has to be (RFC 9000 §14.1).
+    pub padded: bool,
+}
+
 /// A piece of a TLS session. Handshake messages as soon as they are complete.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -260,6 +270,12 @@ pub enum Fact {
         from: Role,
         /// `TLSCiphertext.length` of each.
         lengths: Arc<[u16]>,
+    },
+    /// QUIC: the client's first Handshake packets up to its first 1-RTT packet, at most 16: evidence for inferences.
+    /// Said when the analyzer is done.
+    HandshakePackets {
+        /// In order.
+        packets: Arc<[HandshakePacket]>,
     },
     /// A heartbeat record (RFC 6520); the first of a side.
     Heartbeat {

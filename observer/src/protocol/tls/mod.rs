@@ -34,8 +34,8 @@ pub use self::client_flight::{Certainty, ClientFlight};
 pub use self::code_point::{NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name};
 pub(super) use self::crypto_stream::CryptoStream;
 pub use self::fact::{
-    Alert, CertificateRequest, ClientEch, ClientHello, Fact, Role, ServerHello, ServerKeyExchange,
-    Ssl2ServerHello,
+    Alert, CertificateRequest, ClientEch, ClientHello, Fact, HandshakePacket, Role, ServerHello,
+    ServerKeyExchange, Ssl2ServerHello,
 };
 pub(in crate::protocol) use self::handshake::Handshake;
 pub use self::rejection::{Rejection, Shape};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::client_flight::{self, ClientFlight};
 use super::{
-    Alert, Certificate, CertificateRequest, ClientHello, Fact, NamedGroup, Role, ServerHello,
-    ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
+    Alert, Certificate, CertificateRequest, ClientHello, Fact, HandshakePacket, NamedGroup, Role,
+    ServerHello, ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
 };
 use crate::flow::Direction;
 use crate::observation::Observations;
@@ -92,6 +92,8 @@ pub struct Session {
     pub client_data: Option<FrameNumber>,
     /// First application data of the server.
     pub server_data: Option<FrameNumber>,
+    /// The client's first Handshake packets in QUIC.
+    pub client_packets: Arc<[HandshakePacket]>,
     /// Lengths of the client's first encrypted records in TLS 1.3.
     pub client_records: Arc<[u16]>,
     /// The same of the server.
@@ -158,6 +160,7 @@ impl Session {
             Fact::ApplicationData { from: Role::Server } => once(&mut self.server_data, frame),
             Fact::EncryptedRecords { from: Role::Client, lengths } => self.client_records.clone_from(lengths),
             Fact::EncryptedRecords { from: Role::Server, lengths } => self.server_records.clone_from(lengths),
+            Fact::HandshakePackets { packets } => self.client_packets.clone_from(packets),
             Fact::Alert(alert) => self.alerts.push(Seen { frame, at, value: *alert }),
             Fact::Midstream { version } => first(&mut self.midstream, version, frame, at),
             Fact::Renegotiation { from } => first(&mut self.renegotiation, from, frame, at),
@@ -250,6 +253,13 @@ impl Session {
         let Some(client) = self.client_hello.as_ref().map(|hello| &hello.value) else {
             return Some(client_flight::unknown("the ClientHello was not captured"));
         };
+        if !self.client_packets.is_empty() {
+            return Some(client_flight::read_packets(
+                &self.client_packets,
+                self.client_finished.is_some(),
+                server.cipher_suite,
+            ));
+        }
         if client.early_data {
             // Records of the same kind come before the flight.
             return Some(client_flight::unknown("0-RTT data before the flight"));

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 
 use crate::observation::Flow;
 use crate::protocol::tls::{
-    Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, NamedGroup,
-    ParsedCertificate, PublicKey, Role, Seen, Session, Shape, SignatureScheme, TlsVersion,
+    Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, HandshakePacket,
+    NamedGroup, ParsedCertificate, PublicKey, Role, Seen, Session, Shape, SignatureScheme, TlsVersion,
 };
 use crate::report::names::VersionName;
 use crate::source::FrameNumber;
@@ -96,6 +96,8 @@ struct Client<'a> {
 pub(crate) struct FlightRecord<'a> {
     /// The messages that the records hold, or why nothing can be said.
     reading: &'static str,
+    #[serde(skip_serializing_if = "<[HandshakePacket]>::is_empty")]
+    client_packets: &'a [HandshakePacket],
     #[serde(skip_serializing_if = "<[u16]>::is_empty")]
     client_records: &'a [u16],
     #[serde(skip_serializing_if = "<[u16]>::is_empty")]
@@ -271,6 +273,7 @@ pub(crate) fn certificate_evidence(session: &Session) -> Option<FlightRecord<'_>
     let flight = session.client_flight().filter(|_| concluded)?;
     Some(FlightRecord {
         reading: flight.reading,
+        client_packets: &session.client_packets,
         client_records: &session.client_records,
         server_records: &session.server_records,
         padding: flight.padding,
