@@ -8,11 +8,18 @@
 
 mod conversation;
 mod demultiplexer;
+mod dhcp;
 pub mod dns;
 pub mod dtls;
+mod glance;
 pub mod http1;
 mod inner;
+mod ipsec;
 pub mod login;
+mod netbios;
+mod ntp;
+mod openvpn;
+mod pending;
 mod probing;
 pub mod property;
 pub mod proxy;
@@ -20,10 +27,13 @@ pub mod quic;
 pub mod rtp;
 #[cfg(test)]
 mod script;
+mod ssdp;
+mod ssh;
 pub mod stun;
 pub mod tls;
 pub mod unrecognised;
 pub mod upgrade;
+mod wireguard;
 
 use crate::bytes::ParseError;
 use crate::decode::Transport;
@@ -142,6 +152,18 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &dtls::PROTOCOL,
     &stun::PROTOCOL,
     &stun::STREAM_PROTOCOL,
+    &ssh::PROTOCOL,
+    &wireguard::PROTOCOL,
+    &openvpn::PROTOCOL,
+    &openvpn::STREAM_PROTOCOL,
+    &ipsec::PROTOCOL,
+    &ipsec::ESP_PROTOCOL,
+    &ntp::PROTOCOL,
+    &dhcp::PROTOCOL,
+    &dhcp::PROTOCOL_V6,
+    &netbios::PROTOCOL,
+    &netbios::DATAGRAM_PROTOCOL,
+    &ssdp::PROTOCOL,
     &rtp::PROTOCOL,
     &rtp::CONTROL_PROTOCOL,
 ];

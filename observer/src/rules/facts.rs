@@ -6,14 +6,18 @@ use std::sync::Arc;
 use super::{Attempt, Confidence, Digest, Finding};
 use crate::flow::{CloseReason, TcpState};
 use crate::observation::{Flow, Observation, Protection};
+use crate::protocol::UNKNOWN_LAYER;
 use crate::protocol::http1;
 use crate::protocol::tls;
 use crate::protocol::unrecognised;
 
 /// Ports of services that devices use to find each other, the time and their address: never an app's fault.
 ///
-/// DHCP, NTP, NetBIOS, DHCPv6, SSDP, WS-Discovery, mDNS, LLMNR.
+/// DHCP, NTP, NetBIOS, DHCPv6, SSDP, WS-Discovery, mDNS, LLMNR. They count only where the bytes are nobody's.
 const HOUSEKEEPING_PORTS: &[u16] = &[67, 68, 123, 137, 138, 546, 547, 1900, 3702, 5353, 5355];
+
+/// Protocols of such services.
+const HOUSEKEEPING_LAYERS: &[&str] = &["dns", "ntp", "dhcp", "dhcpv6", "nbns", "nbdgm", "ssdp"];
 
 /// Whether the flow left the device: not for loopback, multicast and broadcast.
 ///
@@ -37,9 +41,10 @@ pub(crate) fn is_housekeeping(flow: &Flow) -> bool {
     let responder = flow.flow.info.five_tuple.destination;
     // STUN alone: a peer asks for its own address.
     let only_stun = !flow.layers.is_empty() && flow.layers.iter().all(|layer| *layer == "stun");
-    flow.layers.contains(&"dns")
+    let unclaimed = flow.layers.last().is_none_or(|layer| *layer == UNKNOWN_LAYER);
+    flow.layers.iter().any(|layer| HOUSEKEEPING_LAYERS.contains(layer))
         || only_stun
-        || (flow.flow.tcp.is_none() && HOUSEKEEPING_PORTS.contains(&responder.port))
+        || (unclaimed && flow.flow.tcp.is_none() && HOUSEKEEPING_PORTS.contains(&responder.port))
         || !leaves_device(flow)
 }
 

@@ -621,7 +621,7 @@ mod tests {
     fn a_tunnel_of_unknown_content_is_described() {
         let played = tcp(&[
             send(REQUEST, "CONNECT a.test:22 HTTP/1.1\r\n\r\n"),
-            send(RESPONSE, "HTTP/1.1 200 OK\r\n\r\nSSH-2.0-OpenSSH_9.6\r\n"),
+            send(RESPONSE, "HTTP/1.1 200 OK\r\n\r\nWELCOME chat server 9.6\r\n"),
         ]);
         assert_eq!(played.layers, ["http", "unknown"]);
         assert_eq!(heads(&played), ["0 CONNECT a.test:22 a.test:22", "0 200", "Text"]);

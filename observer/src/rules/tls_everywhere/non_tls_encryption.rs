@@ -2,24 +2,26 @@
 
 use crate::observation::Flow;
 use crate::protocol::unrecognised::{Fact, Likeness};
+use crate::protocol::{Worth, rtp, worth};
 use crate::rules::{Confidence, Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
-    /// The first bytes of TCP flows that no protocol claims and that are not text.
+    /// Flows of protocols that encrypt and are not TLS (SSH, WireGuard, OpenVPN, IKE and ESP), and the first
+    /// bytes of TCP flows that no protocol claims and that are not readable.
     /// ## Fails when
-    /// Such a flow leaves the device and looks like noise: its protection, if it has any, is not TLS and
-    /// cannot be judged. It is noted for the reviewer and never counted as protected.
+    /// Such a flow leaves the device. The protocol is named where it is known; bytes of nobody are noted,
+    /// tentatively, where they look like noise. Neither counts as protected by TLS.
     /// ## Blind spots
-    /// It may be a compressed, a binary or a self-made encrypted protocol. Binary protocols with much
-    /// structure, and flows of a few bytes, are not noted; they count as opaque all the same. UDP is not
-    /// judged here: what protects it (QUIC, DTLS, SRTP, WireGuard) is opaque by design. Flows whose start was
-    /// not captured are not judged.
+    /// What is nobody's may be a compressed, a binary or a self-made encrypted protocol. Binary protocols
+    /// with much structure, and flows of a few bytes, are not noted; they count as opaque all the same. UDP
+    /// flows of nobody, and those whose start was not captured, are not judged; nor is media (SRTP), which
+    /// is opaque by design. What is inside a tunnel cannot be seen: it may be TLS.
     /// ## References
     /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2), MASWE-0026 (MASWE 1)
     NonTlsEncryption {
         id: "non-tls-encryption",
-        summary: "opaque TCP flow that is not TLS",
+        summary: "encryption that is not TLS, or an opaque TCP flow",
         severity: Low,
         requirements: &[
             "cl-mss:5.1",
@@ -36,6 +38,15 @@ impl Rule for NonTlsEncryption {
     }
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        if let Some(layer) = opaque_layer(flow).filter(|_| facts::counts(flow)) {
+            let message = format!("{} encrypts in a way of its own, which is not TLS", display_name(layer));
+            let frame = flow.observations.iter().next().map_or(flow.flow.info.first_frame, |one| one.frame);
+            report(
+                Finding::new(self.info(), flow, frame, message)
+                    .confidence(Confidence::Certain)
+                    .detail("layer", layer),
+            );
+        }
         let Some((observation, fact)) = flow.unrecognised() else { return };
         let judged = flow.flow.tcp.is_some() && !flow.flow.info.midstream && facts::counts(flow);
         if fact.likeness != Likeness::Opaque || !judged || !looks_like_noise(fact) {
@@ -48,6 +59,24 @@ impl Rule for NonTlsEncryption {
                 .detail("entropy", fact.entropy)
                 .detail("sampled", fact.sampled),
         );
+    }
+}
+
+/// The innermost layer, where it is a protocol that encrypts and is neither TLS nor media.
+fn opaque_layer(flow: &Flow) -> Option<&'static str> {
+    flow.layers.last().copied().filter(|layer| worth(layer) == Worth::Opaque && *layer != rtp::LAYER)
+}
+
+/// A protocol as its own documents write it.
+fn display_name(layer: &'static str) -> &'static str {
+    match layer {
+        "ssh" => "SSH",
+        "wireguard" => "WireGuard",
+        "openvpn" => "OpenVPN",
+        "ike" => "IKE",
+        "esp" => "ESP",
+        "mtproto" => "MTProto",
+        other => other,
     }
 }
 
