@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::attribution::Owner;
 use crate::decode::Transport;
 use crate::observation::{Flow, FlowSink, Protection, SinkError};
+use crate::protocol::quic;
 use crate::protocol::tls::{ClientEch, Session, TlsVersion};
 use crate::report::names;
 use crate::source::FrameNumber;
@@ -147,7 +148,7 @@ impl Overview {
         endpoint.flows = endpoint.flows.saturating_add(1);
         endpoint.bytes = endpoint.bytes.saturating_add(bytes);
         if let Some(session) = &flow.tls {
-            endpoint.add(session);
+            endpoint.add(session, flow.layers.contains(&quic::PROTOCOL.name));
         }
     }
 }
@@ -209,7 +210,7 @@ impl EndpointKey {
 }
 
 impl Endpoint {
-    fn add(&mut self, session: &Session) {
+    fn add(&mut self, session: &Session, over_quic: bool) {
         let mut name = |set: fn(&mut Self) -> &mut BTreeSet<String>, value: Option<String>| {
             let set = set(self);
             if let Some(value) = value.filter(|_| set.len() < NAMES) {
@@ -217,7 +218,8 @@ impl Endpoint {
             }
         };
         let hello = session.server_hello.as_ref();
-        let version = |version: TlsVersion| format!("{} {version}", version.protocol().to_uppercase());
+        let under = if over_quic { " over QUIC" } else { "" };
+        let version = |version: TlsVersion| format!("{} {version}{under}", version.protocol().to_uppercase());
         name(|endpoint| &mut endpoint.versions, session.version().map(version));
         name(|endpoint| &mut endpoint.ciphers, hello.map(|hello| hello.value.cipher_suite.to_string()));
         name(|endpoint| &mut endpoint.protocols, hello.and_then(|hello| hello.value.alpn.clone()));
