@@ -39,7 +39,7 @@ wall and processor time, MB/s, packets/s, flows/s, peak memory, and processor ti
 loop and to ndpiReader. What the database costs is compared with the floor: the same rows, inserted by SQLite alone
 into the same tables, without anything else. Last comes the observer on a quarter and on twice the size of the mixed workload.
 
-Workloads: mixed (80 % of the bytes in a few bulk TLS flows), handshakes, dns, http, slice (an eighth of mixed).
+Workloads: mixed (80 % of the bytes in a few bulk TLS flows), handshakes, dns, http, quic, slice (an eighth of mixed).
 tshark is measured on the slice only.
 
 Options:

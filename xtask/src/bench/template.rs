@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Tls,
     /// The same with one response of [`PAGE`] bytes more.
     Page,
+    /// QUIC: a handshake and a request of HTTP/3.
+    Quic,
 }
 
 /// The payload of a full-sized segment: an Ethernet frame less IP and TCP headers with timestamps.
@@ -115,7 +117,7 @@ pub(super) struct Templates {
 
 /// The captures that the patterns come from, under `captures/`: what phones do all day, and whole handshakes. Those that
 /// show a rare or broken case are left out, and new ones do not change the workloads.
-const CAPTURES: [&str; 19] = [
+const CAPTURES: [&str; 22] = [
     "dns/a-aaaa-https.pcap",
     "dns/cname-chain.pcap",
     "http/chunked.pcap",
@@ -125,6 +127,9 @@ const CAPTURES: [&str; 19] = [
     "http/no-content.pcap",
     "http/not-found-many.pcap",
     "http/session-cookie.pcap",
+    "quic/chromium.pcap",
+    "quic/http3.pcap",
+    "quic/ngtcp2.pcap",
     "tls/chrome131-android.pcap",
     "tls/chrome136.pcap",
     "tls/chrome99-android.pcap",
@@ -195,6 +200,9 @@ fn classify(flow: &[(u64, Packet)]) -> Option<Kind> {
         })
     };
     if first.transport == Transport::Udp {
+        if first.destination.port == 443 {
+            return Some(Kind::Quic);
+        }
         let answered = from(true).count() == from(false).count();
         return (first.destination.port == 53 && answered).then_some(Kind::Dns);
     }
@@ -292,7 +300,7 @@ fn bulk(kind: Kind, flow: &Flow, http_cycles: u32) -> Option<Template> {
     let acknowledgement = &open.iter().find(acknowledges)?.1;
     let tail = flow.get(last + 1..)?;
     match kind {
-        Kind::Dns => None,
+        Kind::Dns | Kind::Quic => None,
         Kind::Tls | Kind::Page => {
             let packet = &open.get(last)?.1;
             let content = if kind == Kind::Tls { RECORD } else { PAGE };
@@ -410,7 +418,7 @@ mod tests {
     fn every_capture_offers_a_flow_and_every_kind_with_a_body_has_one() {
         let templates = load(15).unwrap();
         assert!(templates.short.len() >= CAPTURES.len());
-        for kind in [Kind::Dns, Kind::Http, Kind::Tls, Kind::Page] {
+        for kind in [Kind::Dns, Kind::Http, Kind::Tls, Kind::Page, Kind::Quic] {
             assert!(templates.short.iter().any(|template| template.kind == kind), "{kind:?}");
         }
         for kind in [Kind::Http, Kind::Tls] {

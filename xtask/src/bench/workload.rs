@@ -43,7 +43,7 @@ pub(super) const HTTP_CYCLES: u32 = 15;
 /// | dns | 181 MB | 1.14 million | 570,000 | a look-up a flow |
 ///
 /// That makes 35,000, 261,000 and 3,150,000 flows a GB, and 840, 259 and 159 bytes a packet.
-pub(super) const SHAPES: [Shape; 4] = [
+pub(super) const SHAPES: [Shape; 5] = [
     Shape {
         name: "mixed",
         bulk_percent: 80,
@@ -79,6 +79,15 @@ pub(super) const SHAPES: [Shape; 4] = [
         mean: 0,
         size_percent: 15,
         aim: "with database 1.0 x nDPI",
+    },
+    Shape {
+        name: "quic",
+        bulk_percent: 0,
+        bulk: None,
+        short: &[(Kind::Quic, 100)],
+        mean: 0,
+        size_percent: 11,
+        aim: "with database 0.6 x nDPI",
     },
 ];
 
