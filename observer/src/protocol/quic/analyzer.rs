@@ -31,6 +31,9 @@ const MAX_DATAGRAMS: u32 = 128;
 /// 1-RTT packets of one side after which the other's are not waited for any longer.
 const MAX_ONE_RTT: u32 = 32;
 
+/// Changes of version that are said: whoever repeats an old version when the new one is lost makes a few.
+const MAX_CHANGES: u8 = 8;
+
 /// Keys derived in a flow: those of a Retry, a negotiation and guesses at an unknown version, with room.
 const MAX_DERIVATIONS: u32 = 12;
 
@@ -76,6 +79,9 @@ pub(super) struct QuicAnalyzer {
     /// Whether the datagram that is being read may hold padding.
     padded: bool,
     datagrams: u32,
+    /// Versions that were said.
+    changes: u8,
+    negotiated: bool,
     retried: bool,
     token: bool,
     zero_rtt: bool,
@@ -141,6 +147,8 @@ impl Default for QuicAnalyzer {
             flight: Vec::new(),
             padded: false,
             datagrams: 0,
+            changes: 0,
+            negotiated: false,
             retried: false,
             token: false,
             zero_rtt: false,
@@ -244,7 +252,8 @@ impl QuicAnalyzer {
 
     /// Notes the version of a packet.
     fn speaks(&mut self, version: Version, cx: &mut Context<'_>) {
-        if self.version != Some(version) {
+        if self.version != Some(version) && self.changes < MAX_CHANGES {
+            self.changes = self.changes.saturating_add(1);
             self.version = Some(version);
             say(cx, Fact::Version(version));
         }
@@ -252,9 +261,11 @@ impl QuicAnalyzer {
 
     /// The client begins anew with another version, as if it had said nothing.
     fn negotiation(&mut self, versions: &[u8], cx: &mut Context<'_>) {
-        let (versions, _odd) = versions.as_chunks::<4>();
-        let versions = versions.iter().map(|version| Version(u32::from_be_bytes(*version)));
-        say(cx, Fact::VersionNegotiation { versions: versions.take(MAX_VERSIONS).collect() });
+        if !std::mem::replace(&mut self.negotiated, true) {
+            let (versions, _odd) = versions.as_chunks::<4>();
+            let versions = versions.iter().map(|version| Version(u32::from_be_bytes(*version)));
+            say(cx, Fact::VersionNegotiation { versions: versions.take(MAX_VERSIONS).collect() });
+        }
         if !self.handshake.is_answered() {
             self.restart();
         }

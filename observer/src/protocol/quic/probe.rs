@@ -2,10 +2,14 @@
 //!
 //! A short header looks like anything: only long headers are recognised. A version that is known is four bytes that
 //! no other protocol has in that place, and the lengths behind it have to agree with the datagram. A version that is
-//! not known takes a datagram of the least size of a client's first (RFC 9000 §14.1) that its packets fill.
+//! not known takes a datagram of the least size of a client's first (RFC 9000 §14.1) that its packets fill, and of which
+//! the first opens with keys that are known: a reserved version does. What a version that nobody knows protects, and how,
+//! cannot be said.
 
-use super::packet::{self, Kind, Packet};
+use super::keys::Keys;
+use super::packet::{self, Kind, Numbered, Packet};
 use super::version::Version;
+use crate::protocol::tls::Role;
 use crate::protocol::{Probe, ProbeInput};
 
 /// Bytes of the least datagram that carries a client's Initial packet.
@@ -42,10 +46,20 @@ fn is_quic(datagram: &[u8]) -> bool {
                 || (packet.kind == Kind::Initial
                     && datagram.len() >= LEAST_DATAGRAM
                     && packet.header.destination.len() >= LEAST_CID
-                    && fills(rest, version))
+                    && fills(rest, version)
+                    && opens(&packet))
         }
         _ => false,
     }
+}
+
+/// Whether the keys of a version that is known open a client's first packet.
+fn opens(packet: &Numbered<'_>) -> bool {
+    let mut buffer = Vec::new();
+    packet.header.version.schemes().any(|scheme| {
+        Keys::derive(scheme, packet.header.destination)
+            .is_some_and(|mut keys| keys.open(Role::Client, packet, &mut buffer).is_some())
+    })
 }
 
 /// Whether what follows the first packet is of the same connection, or padding.

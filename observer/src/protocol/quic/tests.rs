@@ -308,8 +308,11 @@ fn other_datagrams_are_not_claimed() {
     assert_eq!(udp(&[send(REQUEST, query)]).layers, ["dns"]);
     let mut unknown = Peer::new(Version(0x0102_0304), FIRST);
     let datagram = unknown.initial(Role::Client, FIRST, &[], &crypto(0, &hello(Role::Client, 9)));
-    // Of a version that nobody knows, but the tag fits; too short for a client's first; with another length.
+    // Of a version that nobody knows, but the tag fits; it does not; cut; with another length.
     assert_eq!(udp(&[send(REQUEST, &datagram)]).layers, ["quic"]);
+    let mut other = datagram.clone();
+    other[900] ^= 1;
+    assert_eq!(udp(&[send(REQUEST, other)]).layers, ["unknown"]);
     assert_eq!(udp(&[send(REQUEST, &datagram[..datagram.len() - 1])]).layers, ["unknown"]);
     let mut longer = datagram.clone();
     longer.push(7);
