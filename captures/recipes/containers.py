@@ -227,6 +227,7 @@ def secrets(file, shows, late):
         shows=shows,
         tools=["curl", "nginx", "dnsmasq"],
         how="converted",
+        fires=["missing-csp", "missing-hsts", "missing-nosniff"],
         silent=QUIET,
         expect=[HELLO] if late else [HELLO, "http.response.code == 200"],
     )

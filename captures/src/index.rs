@@ -699,7 +699,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 20,
         link_type: "EN10MB",
         shows: "pcapng with the session's keys before its packets.",
-        fires: &[],
+        fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
     },
     Capture {
@@ -707,7 +707,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 20,
         link_type: "EN10MB",
         shows: "pcapng with the session's keys after its packets, as PCAPdroid writes them.",
-        fires: &[],
+        fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
     },
     Capture {

@@ -12,6 +12,28 @@ use crate::protocol::{
 use crate::source::FrameNumber;
 use crate::time::{Tick, Timestamp};
 
+/// How bytes were come by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// They crossed the network like that.
+    #[default]
+    Observed,
+    /// The tester's key log decrypted them.
+    Decrypted,
+}
+
+impl Basis {
+    /// Its name in the outputs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Decrypted => "decrypted",
+        }
+    }
+}
+
 /// A fact and where it was seen.
 #[derive(Clone, Debug)]
 pub struct Observation {
@@ -19,6 +41,8 @@ pub struct Observation {
     pub frame: FrameNumber,
     /// When that was captured.
     pub at: Timestamp,
+    /// How it was read.
+    pub basis: Basis,
     /// What was seen.
     pub fact: Fact,
 }
@@ -119,7 +143,7 @@ impl Protection {
 
     fn of_unrecognised(observations: &Observations) -> Self {
         let likeness = observations.iter().find_map(|observation| match &observation.fact {
-            Fact::Unrecognised(fact) => Some(fact.likeness),
+            Fact::Unrecognised(fact) if observation.basis == Basis::Observed => Some(fact.likeness),
             _ => None,
         });
         match likeness {
@@ -299,10 +323,12 @@ impl Flow {
         })
     }
 
-    /// What unrecognised bytes look like, with the frame.
+    /// What unrecognised bytes that crossed the network look like, with the frame.
     pub fn unrecognised(&self) -> Option<(&Observation, &unrecognised::Fact)> {
         self.observations.iter().find_map(|observation| match &observation.fact {
-            Fact::Unrecognised(fact) => Some((observation, fact.as_ref())),
+            Fact::Unrecognised(fact) if observation.basis == Basis::Observed => {
+                Some((observation, fact.as_ref()))
+            }
             _ => None,
         })
     }
@@ -407,7 +433,10 @@ mod tests {
     fn protection(layers: &[&'static str], session: Option<&tls::Session>, facts: &[Fact]) -> Protection {
         let mut observations = Observations::default();
         for fact in facts {
-            observations.push(Observation { frame: 1, at: Timestamp(0), fact: fact.clone() }, facts.len());
+            observations.push(
+                Observation { frame: 1, at: Timestamp(0), basis: Basis::Observed, fact: fact.clone() },
+                facts.len(),
+            );
         }
         Protection::of(layers, session, &observations, true)
     }

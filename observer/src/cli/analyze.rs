@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
             super::complain(&error.into());
             return Ok(ExitCode::from(USAGE));
         }
-        opened => opened?,
+        opened => source::with_key_logs(opened?, &judging.keylog)?,
     };
     let mut sidecar = Sidecar::default();
     for file in &files {

@@ -25,7 +25,7 @@ use crate::report::overview::Overview;
 use crate::report::plain::plain;
 use crate::report::text::LiveLines;
 use crate::source::live::{Live, LiveOptions, devices};
-use crate::source::{InputSummary, InterfaceInfo, SourceError};
+use crate::source::{self, InputSummary, InterfaceInfo, SourceError};
 
 /// Observe live traffic: which app sends what, protected how, and what that breaks
 ///
@@ -192,8 +192,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
     }
     options.live = Some(running.owners);
-    let analyzed =
-        pipeline::analyze(Box::new(running.source), &options, &mut outputs.sinks(), &mut |_, _| {});
+    let source = source::with_key_logs(Box::new(running.source), &judging.keylog)?;
+    let analyzed = pipeline::analyze(source, &options, &mut outputs.sinks(), &mut |_, _| {});
     let notes = running.rest.join();
     let recorded = recording.map(Recording::finish);
     for note in notes.iter().filter(|_| !quiet) {
@@ -223,7 +223,8 @@ impl Arguments {
         let hierarchy = || live::mounts::find("cgroup2");
         write.extend(Some(()).filter(|()| !self.command.is_empty()).and_then(|()| hierarchy()));
         let packages = self.judging.packages.as_deref().unwrap_or(Path::new(PACKAGES_LIST));
-        let read = Some(folder_of(packages)).filter(|folder| folder.is_dir()).into_iter().collect();
+        let read = self.judging.keylog.iter().map(|path| folder_of(path)).chain([folder_of(packages)]);
+        let read = read.filter(|folder| folder.is_dir()).collect();
         say(confinement::confine(&Confinement { read, write })?.notes());
         Ok(())
     }

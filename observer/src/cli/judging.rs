@@ -35,6 +35,10 @@ pub(super) struct Judging {
     /// Trust the certificates of this PEM file, too; can be repeated
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
+    /// Decrypt TLS with the secrets of this key log, as browsers and other clients write it for SSLKEYLOGFILE; can be
+    /// repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) keylog: Vec<PathBuf>,
     /// Write credentials of HTTP messages as they were sent, not as digests
     #[arg(long)]
     keep_secrets: bool,

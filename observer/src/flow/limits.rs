@@ -28,6 +28,8 @@ pub struct FlowLimits {
     pub probe_bytes: usize,
     /// Bytes that an analyzer may keep of a message that is not complete, e.g. a TLS handshake message.
     pub message_bytes: usize,
+    /// Bytes of ciphertext of a shard that wait for a secret, while a key log grows.
+    pub ciphertext_per_shard: usize,
     /// Observations kept for one flow.
     pub observations_per_flow: usize,
 }
@@ -50,6 +52,7 @@ impl Default for FlowLimits {
             other_idle: Duration::from_secs(60),
             probe_bytes: 1024,
             message_bytes: 256 << 10,
+            ciphertext_per_shard: 4 << 20,
             observations_per_flow: 1024,
         }
     }

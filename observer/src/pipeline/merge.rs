@@ -1,7 +1,7 @@
 //! The merge: what ended, in order, joined with names and owners, to the rules and the sinks.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -15,7 +15,7 @@ use crate::attribution::{
 };
 use crate::decode::{FiveTuple, Transport};
 use crate::flow::{CloseReason, ClosedFlow, Direction};
-use crate::observation::{Flow, FlowSink, Observations, Protection, Tunnel};
+use crate::observation::{Basis, Flow, FlowSink, Observations, Protection, Tunnel};
 use crate::protocol::{Fact, dns, tls};
 use crate::report::{Marker, Run, Totals};
 use crate::source::{FrameNumber, Metadata, Source};
@@ -188,6 +188,7 @@ impl Merge {
     pub(super) fn finish(mut self, source: &dyn Source, read: ReaderCounts, limits: Dropped) -> Run {
         let inputs = source.inputs();
         let mut totals = std::mem::take(&mut self.totals);
+        let secrets = read.secrets();
         read.add_to(&mut totals);
         totals.dropped_by_kernel = inputs.iter().filter_map(|input| input.dropped).sum();
         totals.dropped_by_limit.extend(limits);
@@ -230,6 +231,7 @@ impl Merge {
                 assessment.notes.push(format!("{what}: {count}"));
             }
         }
+        assessment.notes.extend(decryption_notes(&secrets, &totals));
         for (count, what) in [(self.apps.dropped(), "apps"), (self.sidecar.dropped(), "recorded connections")]
         {
             if count > 0 {
@@ -283,6 +285,8 @@ impl Merge {
                 *self.totals.dropped_by_limit.entry("markers".to_owned()).or_default() += 1;
             }
             Metadata::Name { address, name } => self.names.learn(address, &name, 0),
+            // The reader keeps those.
+            Metadata::Secrets { .. } => {}
         }
     }
 
@@ -358,7 +362,36 @@ impl Merge {
                 *totals.malformed.entry(format!("{protocol}: {}", error.field())).or_default() += 1;
             }
         }
+        let mut outcomes = BTreeSet::new();
+        for observation in ended.observations.iter() {
+            match &observation.fact {
+                Fact::Tls(tls::Fact::Undecrypted { reason, .. }) => outcomes.insert(reason.name()),
+                _ if observation.basis == Basis::Decrypted => outcomes.insert("decrypted"),
+                _ => false,
+            };
+        }
+        for outcome in outcomes {
+            *totals.decryption.entry(outcome).or_default() += 1;
+        }
     }
+}
+
+/// What came of decryption, where there was something to decrypt with.
+fn decryption_notes(secrets: &tls::KeyLog, totals: &Totals) -> Vec<String> {
+    let mut notes = Vec::new();
+    if secrets.sessions() > 0 || !totals.decryption.is_empty() {
+        let decrypted = totals.decryption.get("decrypted").copied().unwrap_or(0);
+        notes.push(format!("TLS flows decrypted with the key log: {decrypted}"));
+    }
+    for (outcome, words) in tls::Undecrypted::WORDS {
+        if let Some(count) = totals.decryption.get(outcome.name()) {
+            notes.push(format!("{words}: {count}"));
+        }
+    }
+    for (what, count) in secrets.passed_over() {
+        notes.push(format!("key log: {what}: {count}"));
+    }
+    notes
 }
 
 /// The addresses in the answers of a flow of DNS; none for other flows.

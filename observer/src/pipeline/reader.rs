@@ -9,8 +9,9 @@ use super::worker::{Work, WorkItem};
 use crate::decode::{Backing, Decoder, FragmentCounts, PacketRecord, Skip};
 use crate::flow::Clock;
 use crate::flow::key::FlowKey;
+use crate::protocol::tls;
 use crate::report::Totals;
-use crate::source::{FrameBatch, Source, SourceError};
+use crate::source::{FrameBatch, Metadata, Source, SourceError};
 use crate::time::Timestamp;
 
 /// Reads a source to its end.
@@ -20,6 +21,8 @@ pub(super) struct Reader {
     spare: Receiver<Vec<WorkItem>>,
     clock: Clock,
     decoder: Decoder,
+    /// What the key log holds so far. One for all workers: it changes between batches only.
+    secrets: Arc<tls::KeyLog>,
     frames: u64,
     skipped: BTreeMap<Skip, u64>,
 }
@@ -30,9 +33,15 @@ pub(super) struct ReaderCounts {
     skipped: BTreeMap<Skip, u64>,
     fragments: FragmentCounts,
     clock: Clock,
+    secrets: Arc<tls::KeyLog>,
 }
 
 impl ReaderCounts {
+    /// All that the key log said.
+    pub(super) fn secrets(&self) -> Arc<tls::KeyLog> {
+        Arc::clone(&self.secrets)
+    }
+
     pub(super) fn add_to(mut self, totals: &mut Totals) {
         totals.frames = self.frames;
         // Fragments of datagrams that were put together later are no loss.
@@ -63,6 +72,7 @@ impl Reader {
             spare,
             clock: Clock::default(),
             decoder: Decoder::default(),
+            secrets: Arc::default(),
             frames: 0,
             skipped: BTreeMap::new(),
         }
@@ -85,10 +95,10 @@ impl Reader {
                 Ok(Some(after)) => after.frames.first().map(|frame| frame.timestamp),
                 Ok(None) | Err(_) => None,
             };
-            let metadata = batch.metadata.iter().map(|(_, metadata)| metadata.clone()).collect();
+            let (secrets, metadata) = self.learn(&batch);
             let (read, total) = source.progress();
             let message = ToMerge::Reader { metadata, at: self.clock.now(), read, total };
-            if to_merge.send(message).is_err() || !self.dispatch(&batch, following, to_workers) {
+            if to_merge.send(message).is_err() || !self.dispatch(&batch, following, secrets, to_workers) {
                 break;
             }
             source.recycle(batch);
@@ -99,7 +109,26 @@ impl Reader {
             skipped: self.skipped,
             fragments: self.decoder.counts(),
             clock: self.clock,
+            secrets: self.secrets,
         })
+    }
+
+    /// What the workers need to know before the frames of a batch, and what the merge does.
+    fn learn(&mut self, batch: &FrameBatch) -> (Option<Arc<tls::KeyLog>>, Vec<Metadata>) {
+        let mut grown = false;
+        let mut rest = Vec::new();
+        for (_, metadata) in &batch.metadata {
+            match metadata {
+                Metadata::Secrets { text, growing } => {
+                    let secrets = Arc::make_mut(&mut self.secrets);
+                    secrets.read(&text.0);
+                    secrets.set_growing(*growing);
+                    grown = true;
+                }
+                other => rest.push(other.clone()),
+            }
+        }
+        (grown.then(|| Arc::clone(&self.secrets)), rest)
     }
 
     /// Decodes a batch, after which comes a frame captured at `following`, and sends its packets to their workers; false when
@@ -108,6 +137,7 @@ impl Reader {
         &mut self,
         batch: &FrameBatch,
         following: Option<Timestamp>,
+        secrets: Option<Arc<tls::KeyLog>>,
         to_workers: &[SyncSender<Work>],
     ) -> bool {
         let mut lists: Vec<Vec<WorkItem>> =
@@ -145,7 +175,8 @@ impl Reader {
         let buffers: Arc<[Arc<Vec<u8>>]> = buffers.into();
         let until = self.clock.now();
         to_workers.iter().zip(lists).all(|(to_worker, items)| {
-            to_worker.send(Work { buffers: Arc::clone(&buffers), items, until }).is_ok()
+            let (buffers, secrets) = (Arc::clone(&buffers), secrets.clone());
+            to_worker.send(Work { buffers, items, until, secrets }).is_ok()
         })
     }
 }

@@ -8,7 +8,7 @@ use super::merge::{Ended, Named, ToMerge};
 use crate::attribution::LiveOwners;
 use crate::decode::PacketRecord;
 use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
-use crate::observation::Observations;
+use crate::observation::{Basis, Observations};
 use crate::protocol::{Context, Conversation, Inner, dns, tls};
 use crate::time::Tick;
 
@@ -26,6 +26,8 @@ pub(super) struct Work {
     pub(super) items: Vec<WorkItem>,
     /// No later packet has a smaller tick.
     pub(super) until: Tick,
+    /// The key log, where it has grown before these packets.
+    pub(super) secrets: Option<Arc<tls::KeyLog>>,
 }
 
 /// Owns the shards whose number leaves `index` when divided by the number of threads.
@@ -44,8 +46,9 @@ impl Worker {
         live: Option<Arc<LiveOwners>>,
     ) -> Self {
         let shards = (index..FlowLimits::SHARDS).step_by(threads);
-        let tables = shards.map(|_| FlowTable::new(limits.clone())).collect();
-        Self { index, threads, tables, handler: Handler::new(limits, live) }
+        let tables: Vec<_> = shards.map(|_| FlowTable::new(limits.clone())).collect();
+        let handler = Handler::new(limits, live, tables.len());
+        Self { index, threads, tables, handler }
     }
 
     /// Works until the reader ends; returns what limits dropped.
@@ -58,9 +61,13 @@ impl Worker {
         let mut now = Tick(0);
         while let Ok(mut work) = from_reader.recv() {
             now = work.until;
+            if let Some(secrets) = work.secrets.take() {
+                self.handler.secrets = secrets;
+            }
             let mut named = Vec::new();
             for item in &work.items {
-                if let Some(table) = self.tables.get_mut(item.shard / self.threads) {
+                self.handler.table = item.shard / self.threads;
+                if let Some(table) = self.tables.get_mut(self.handler.table) {
                     let packet = item.packet.packet(&work.buffers);
                     table.ingest(&packet, item.tick, &mut self.handler);
                     if !self.handler.resolutions.is_empty() {
@@ -74,7 +81,8 @@ impl Worker {
             work.items.clear();
             // At the end of the capture the reader has gone, and the list with it.
             let _ = to_reader.send(work.items);
-            for table in &mut self.tables {
+            for (index, table) in self.tables.iter_mut().enumerate() {
+                self.handler.table = index;
                 table.advance(work.until, &mut self.handler);
             }
             let ended = std::mem::take(&mut self.handler.ended);
@@ -84,7 +92,8 @@ impl Worker {
             }
         }
         for until in self.last_steps(now) {
-            for table in &mut self.tables {
+            for (index, table) in self.tables.iter_mut().enumerate() {
+                self.handler.table = index;
                 table.finish(until, &mut self.handler);
             }
             let ended = std::mem::take(&mut self.handler.ended);
@@ -129,6 +138,12 @@ struct Handler {
     limits: FlowLimits,
     /// Those who look for owners while the flow is there.
     live: Option<Arc<LiveOwners>>,
+    /// The secrets of the tester's key log, as of the batch that is being worked on.
+    secrets: Arc<tls::KeyLog>,
+    /// For each of the worker's shards, bytes of ciphertext that wait for secrets.
+    ciphertext: Vec<usize>,
+    /// The shard that is being worked on, among the worker's.
+    table: usize,
     certificates: tls::CertificateCache,
     inner: Inner,
     resolutions: Vec<dns::Resolution>,
@@ -138,10 +153,13 @@ struct Handler {
 }
 
 impl Handler {
-    fn new(limits: FlowLimits, live: Option<Arc<LiveOwners>>) -> Self {
+    fn new(limits: FlowLimits, live: Option<Arc<LiveOwners>>, shards: usize) -> Self {
         Self {
             limits,
             live,
+            secrets: Arc::default(),
+            ciphertext: vec![0; shards],
+            table: 0,
             certificates: tls::CertificateCache::default(),
             inner: Inner::default(),
             resolutions: Vec::new(),
@@ -155,15 +173,19 @@ impl Handler {
         state: &mut FlowState,
         act: impl FnOnce(&mut Conversation, &mut Context<'_>) -> R,
     ) -> R {
+        let mut nowhere = 0;
         let mut cx = Context {
             observations: &mut state.observations,
             inner: &mut self.inner,
             entered: Vec::new(),
             resolutions: &mut self.resolutions,
+            secrets: &self.secrets,
+            ciphertext: self.ciphertext.get_mut(self.table).unwrap_or(&mut nowhere),
             certificates: &mut self.certificates,
             limits: &self.limits,
             frame: 0,
             at: crate::time::Timestamp::default(),
+            basis: Basis::Observed,
         };
         act(&mut state.conversation, &mut cx)
     }

@@ -9,6 +9,7 @@ use super::probing::{Outcome, Probing, Refuted};
 use super::{Analyzer, Context, Fact, Progress, Protocol, UNKNOWN_LAYER, find};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, FlowInfo, Gap, Interest};
+use crate::observation::Basis;
 
 /// How many protocols a flow may wrap in one another.
 const MAX_LAYERS: usize = 6;
@@ -18,6 +19,8 @@ const MAX_LAYERS: usize = 6;
 pub struct Conversation {
     layers: Vec<&'static str>,
     stage: Stage,
+    /// Layers around it, where it runs within another conversation's protocol.
+    around: usize,
 }
 
 #[derive(Default)]
@@ -39,6 +42,14 @@ struct Analyzing {
     /// How many layers there were before it.
     outside: usize,
     refuted: Refuted,
+    within: Option<Within>,
+}
+
+/// What runs within a protocol that goes on.
+struct Within {
+    conversation: Box<Conversation>,
+    /// How many layers there were before it.
+    outside: usize,
 }
 
 impl Analyzing {
@@ -98,7 +109,14 @@ impl Conversation {
     /// The flow ended.
     pub fn finish(&mut self, cx: &mut Context<'_>) {
         match std::mem::take(&mut self.stage) {
-            Stage::Analyzing(mut analyzing) => analyzing.analyzer.finish(cx),
+            Stage::Analyzing(mut analyzing) => {
+                analyzing.analyzer.finish(cx);
+                cx.inner.clear();
+                if let Some(mut within) = analyzing.within {
+                    within.conversation.finish(cx);
+                    self.adopt(&within);
+                }
+            }
             Stage::Probing(probing) => self.give_up(&probing, cx),
             Stage::Fresh | Stage::Counting => {}
         }
@@ -181,21 +199,23 @@ impl Conversation {
     fn begin(&mut self, protocol: &'static Protocol, refuted: Refuted, cx: &Context<'_>) {
         let outside = self.layers.len();
         self.enter(protocol.name);
-        let (analyzer, before) = ((protocol.analyzer)(), cx.observations.made());
-        self.stage = Stage::Analyzing(Box::new(Analyzing { protocol, analyzer, before, outside, refuted }));
+        let (analyzer, before, within) = ((protocol.analyzer)(), cx.observations.made(), None);
+        self.stage =
+            Stage::Analyzing(Box::new(Analyzing { protocol, analyzer, before, outside, refuted, within }));
     }
 
     fn follow(&mut self, flow: &FlowInfo, progress: Progress, event: Event<'_>, cx: &mut Context<'_>) {
         for layer in cx.entered.drain(..) {
-            if self.layers.len() < MAX_LAYERS && !self.layers.contains(&layer) {
+            if self.has_room() && !self.layers.contains(&layer) {
                 self.enter(layer);
             }
         }
         match progress {
             Progress::NeedMore => return,
+            Progress::Within(basis) => self.within(flow, basis, cx),
             Progress::Done => self.stage = Stage::Counting,
             Progress::Agreed(name) => match find(name, flow.five_tuple.transport) {
-                Some(protocol) if self.layers.len() < MAX_LAYERS => {
+                Some(protocol) if self.has_room() => {
                     self.begin(protocol, Refuted::default(), cx);
                     self.hand_over(flow, cx);
                 }
@@ -219,7 +239,7 @@ impl Conversation {
                 }
             }
             Progress::Inner => {
-                self.stage = if self.layers.len() < MAX_LAYERS { Stage::Fresh } else { Stage::Counting };
+                self.stage = if self.has_room() { Stage::Fresh } else { Stage::Counting };
                 self.hand_over(flow, cx);
             }
         }
@@ -232,6 +252,47 @@ impl Conversation {
         for step in &steps {
             self.event(flow, step.event(), cx);
         }
+    }
+
+    /// Gives what was handed on to the protocol within. Once nothing is to be learnt from that, nothing is from this one.
+    fn within(&mut self, flow: &FlowInfo, basis: Basis, cx: &mut Context<'_>) {
+        let Stage::Analyzing(analyzing) = &mut self.stage else { return };
+        let outside = self.layers.len();
+        let around = self.around.saturating_add(outside);
+        let mut within = analyzing.within.take().unwrap_or_else(|| Within {
+            conversation: Box::new(Self { around, ..Self::default() }),
+            outside,
+        });
+        let steps: Vec<Step> = cx.inner.drain().collect();
+        let now = (cx.frame, cx.at, std::mem::replace(&mut cx.basis, basis));
+        for step in &steps {
+            within.conversation.event(flow, step.event(), cx);
+        }
+        (cx.frame, cx.at, cx.basis) = now;
+        self.adopt(&within);
+        match &mut self.stage {
+            Stage::Analyzing(analyzing) if within.conversation.interest() == Interest::More => {
+                analyzing.within = Some(within);
+            }
+            Stage::Analyzing(analyzing) => {
+                analyzing.analyzer.finish(cx);
+                self.stage = Stage::Counting;
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes over the layers of what runs within.
+    fn adopt(&mut self, within: &Within) {
+        self.layers.truncate(within.outside);
+        for layer in within.conversation.layers() {
+            self.enter(layer);
+        }
+    }
+
+    /// Whether another layer may come.
+    fn has_room(&self) -> bool {
+        self.around.saturating_add(self.layers.len()) < MAX_LAYERS
     }
 
     /// Takes back the layers behind the first `outside`, which were none, and says so.

@@ -37,10 +37,20 @@ impl Inner {
         let lost = u64::try_from(bytes.len().saturating_sub(kept.len())).unwrap_or(u64::MAX);
         self.kept = self.kept.saturating_add(kept.len());
         self.dropped = self.dropped.saturating_add(lost);
-        match self.pieces.back_mut().filter(|last| last.direction == direction && last.lost > 0) {
+        match self
+            .pieces
+            .back_mut()
+            .filter(|last| last.direction == direction && last.lost > 0 && kept.is_empty())
+        {
             Some(last) => last.lost = last.lost.saturating_add(lost),
             None => self.pieces.push_back(Piece { direction, bytes: kept.to_vec(), lost, frame, at }),
         }
+    }
+
+    /// Adds bytes that are not in the capture.
+    pub fn gap(&mut self, gap: Gap) {
+        let Gap { direction, len, frame, at } = gap;
+        self.pieces.push_back(Piece { direction, bytes: Vec::new(), lost: len, frame, at });
     }
 
     /// Hands out the bytes, in order, and is empty afterwards; what was dropped is handed out as a gap.

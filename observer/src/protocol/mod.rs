@@ -38,7 +38,7 @@ mod wireguard;
 use crate::bytes::ParseError;
 use crate::decode::Transport;
 use crate::flow::{Data, Direction, FlowLimits, Gap};
-use crate::observation::{Observation, Observations};
+use crate::observation::{Basis, Observation, Observations};
 
 pub use self::conversation::Conversation;
 pub use self::inner::Inner;
@@ -67,6 +67,9 @@ pub enum Progress {
     /// From here on the flow carries the protocol of this name: the peers agreed on it in so many words. If the
     /// registry has it, it is read without being probed; otherwise it is only named.
     Agreed(&'static str),
+    /// Go on; what was handed to [`Context::inner`] is a piece of another protocol, which runs within this one and is
+    /// recognised by its bytes.
+    Within(Basis),
     /// The bytes are not the protocol's any more. The fact is recorded; if the analyzer said nothing before it, the
     /// recognition was an error and the flow is probed again, otherwise it is only counted from here on.
     Malformed(ParseError),
@@ -207,6 +210,10 @@ pub struct Context<'a> {
     pub entered: Vec<&'static str>,
     /// Addresses that DNS answers gave names to, in the order of the answers.
     pub resolutions: &'a mut Vec<dns::Resolution>,
+    /// The secrets of the tester's key log.
+    pub secrets: &'a tls::KeyLog,
+    /// Bytes of ciphertext of the flow's shard that wait for secrets.
+    pub ciphertext: &'a mut usize,
     /// Certificates parsed before.
     pub certificates: &'a mut tls::CertificateCache,
     /// Bounds.
@@ -215,6 +222,8 @@ pub struct Context<'a> {
     pub frame: u64,
     /// When it was captured.
     pub at: crate::time::Timestamp,
+    /// How the bytes that are being read were come by.
+    pub basis: Basis,
 }
 
 impl Context<'_> {
@@ -230,7 +239,7 @@ impl Context<'_> {
 
     /// Says a fact, seen in the frame that is being read.
     pub fn say(&mut self, fact: Fact) {
-        let observation = Observation { frame: self.frame, at: self.at, fact };
+        let observation = Observation { frame: self.frame, at: self.at, basis: self.basis, fact };
         self.observations.push(observation, self.limits.observations_per_flow);
     }
 }

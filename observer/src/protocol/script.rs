@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Context, Conversation, Fact, Inner, tls};
 use crate::decode::{Endpoint, FiveTuple, Transport, TunnelPath};
 use crate::flow::{Data, Direction, FlowInfo, FlowLimits, Gap, Interest};
-use crate::observation::Observations;
+use crate::observation::{Basis, Observations};
 use crate::time::Timestamp;
 
 pub(super) const REQUEST: Direction = Direction::ToResponder;
@@ -46,6 +46,11 @@ impl Played {
 
 /// Plays a flow; its acts are its frames, from 1.
 pub(super) fn play(transport: Transport, port: u16, acts: &[Act]) -> Played {
+    play_with(transport, port, acts, &tls::KeyLog::default())
+}
+
+/// The same, with secrets.
+pub(super) fn play_with(transport: Transport, port: u16, acts: &[Act], secrets: &tls::KeyLog) -> Played {
     let endpoint = |last, port| Endpoint { ip: Ipv4Addr::new(192, 0, 2, last).into(), port };
     let flow = FlowInfo {
         five_tuple: FiveTuple { transport, source: endpoint(1, 40000), destination: endpoint(2, port) },
@@ -58,6 +63,7 @@ pub(super) fn play(transport: Transport, port: u16, acts: &[Act]) -> Played {
     let (mut observations, mut inner, mut resolutions) =
         (Observations::default(), Inner::default(), Vec::new());
     let mut certificates = tls::CertificateCache::default();
+    let mut ciphertext = 0;
     let mut conversation = Conversation::default();
     let mut done = None;
     let mut cx = Context {
@@ -65,10 +71,13 @@ pub(super) fn play(transport: Transport, port: u16, acts: &[Act]) -> Played {
         inner: &mut inner,
         entered: Vec::new(),
         resolutions: &mut resolutions,
+        secrets,
+        ciphertext: &mut ciphertext,
         certificates: &mut certificates,
         limits: &limits,
         frame: 0,
         at: Timestamp(0),
+        basis: Basis::Observed,
     };
     for (index, act) in acts.iter().enumerate() {
         let (number, at) = (index + 1, Timestamp(0));

@@ -91,7 +91,8 @@ impl Recorder {
             match metadata {
                 Metadata::Marker { at, label } => self.marker(label, *at),
                 // Owners come with their names, and names of hosts are in the frames.
-                Metadata::App { .. } | Metadata::Name { .. } => {}
+                // Secrets are not recorded unasked.
+                Metadata::App { .. } | Metadata::Name { .. } | Metadata::Secrets { .. } => {}
             }
         }
         let before = self.held.iter().rev().find_map(|held| match held {

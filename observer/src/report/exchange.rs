@@ -1,6 +1,6 @@
 //! Questions and their answers, put together from a flow's messages: HTTP requests with responses, DNS likewise.
 
-use crate::observation::{Flow, Observation};
+use crate::observation::{Basis, Flow, Observation};
 use crate::protocol::{dns, http1};
 use crate::source::FrameNumber;
 
@@ -9,6 +9,8 @@ use crate::source::FrameNumber;
 pub struct HttpExchange<'a> {
     /// The request's frame, or else the response's.
     pub frame: FrameNumber,
+    /// How it was read.
+    pub basis: Basis,
     /// The request.
     pub request: Option<&'a http1::Request>,
     /// The final response: of a request's several (RFC 9110 §15.2) the last.
@@ -19,10 +21,15 @@ pub struct HttpExchange<'a> {
 #[must_use]
 pub fn http(flow: &Flow) -> Vec<HttpExchange<'_>> {
     let mut exchanges: Vec<HttpExchange<'_>> = Vec::new();
-    for (Observation { frame, .. }, fact) in flow.http() {
+    for (Observation { frame, basis, .. }, fact) in flow.http() {
         match fact {
             http1::Fact::Request(request) => {
-                exchanges.push(HttpExchange { frame: *frame, request: Some(request), response: None });
+                exchanges.push(HttpExchange {
+                    frame: *frame,
+                    basis: *basis,
+                    request: Some(request),
+                    response: None,
+                });
             }
             http1::Fact::Response(response) => {
                 // Answers come soon after their questions: the search from the end is short.
@@ -35,7 +42,12 @@ pub fn http(flow: &Flow) -> Vec<HttpExchange<'_>> {
                 let seen = Some((*frame, response));
                 match asked {
                     Some(exchange) => exchange.response = seen,
-                    None => exchanges.push(HttpExchange { frame: *frame, request: None, response: seen }),
+                    None => exchanges.push(HttpExchange {
+                        frame: *frame,
+                        basis: *basis,
+                        request: None,
+                        response: seen,
+                    }),
                 }
             }
         }

@@ -41,6 +41,9 @@ pub struct Totals {
     pub dropped_by_limit: BTreeMap<String, u64>,
     /// Malformed messages by protocol and field, e.g. `tls: record length`.
     pub malformed: BTreeMap<String, u64>,
+    /// What came of decryption, where there is a key log: TLS flows that were decrypted, and why others, or parts of
+    /// them, were not.
+    pub decryption: BTreeMap<&'static str, u64>,
     /// Flows without an owner.
     pub unattributed_flows: u64,
     /// Their bytes.

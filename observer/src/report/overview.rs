@@ -222,7 +222,7 @@ impl Endpoint {
         let version = |version: TlsVersion| format!("{} {version}{under}", version.protocol().to_uppercase());
         name(|endpoint| &mut endpoint.versions, session.version().map(version));
         name(|endpoint| &mut endpoint.ciphers, hello.map(|hello| hello.value.cipher_suite.to_string()));
-        name(|endpoint| &mut endpoint.protocols, hello.and_then(|hello| hello.value.alpn.clone()));
+        name(|endpoint| &mut endpoint.protocols, session.alpn().map(str::to_owned));
         let began = session.client_hello.is_some() || hello.is_some();
         self.incomplete = self.incomplete.saturating_add(u64::from(began && !session.established()));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Attempt, Confidence, Digest, Finding};
 use crate::flow::{CloseReason, TcpState};
-use crate::observation::{Flow, Observation, Protection};
+use crate::observation::{Basis, Flow, Observation, Protection};
 use crate::protocol::UNKNOWN_LAYER;
 use crate::protocol::http1;
 use crate::protocol::tls;
@@ -69,10 +69,13 @@ pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation,
         _ => true,
     };
     let clear = clear && leaves_device(flow);
-    flow.http().filter(move |_| clear).filter_map(|(observation, fact)| match fact {
-        http1::Fact::Request(request) if request.method != "CONNECT" => Some((observation, request)),
-        _ => None,
-    })
+    let clear = move |observation: &Observation| clear && observation.basis == Basis::Observed;
+    flow.http().filter(move |(observation, _)| clear(observation)).filter_map(
+        |(observation, fact)| match fact {
+            http1::Fact::Request(request) if request.method != "CONNECT" => Some((observation, request)),
+            _ => None,
+        },
+    )
 }
 
 /// The response to the request with this index, if it was captured.
@@ -156,6 +159,9 @@ pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc
 
 /// The finding as a conclusion from the lengths of TLS 1.3's records, which are its evidence.
 pub(crate) fn by_record_lengths(finding: Finding, session: &tls::Session) -> Finding {
+    if session.client_certificate_basis() == Some(tls::ClientCertificateBasis::Decrypted) {
+        return finding.detail("basis", "decrypted");
+    }
     let finding = if session.client_packets.is_empty() {
         let lengths: Vec<u16> = session.client_records.to_vec();
         finding.inferred("record lengths").detail("client_records", lengths)

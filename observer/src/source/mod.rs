@@ -15,6 +15,7 @@ mod order;
 mod pcap;
 mod pcapng;
 mod recorded;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use self::recorded::{Confidence, Dialect, RecordedOwner, known_id};
+pub use self::secrets::{Secrets, with_key_logs};
 use crate::time::Timestamp;
 
 /// A frame's number in the run, from 1, as Wireshark shows it: custom and journal blocks of pcapng take numbers, too. With
@@ -130,6 +132,14 @@ pub enum Metadata {
         package: String,
         /// The name that people see; empty where unknown.
         label: String,
+    },
+    /// Lines of a TLS key log, whole ones. They take effect for the whole batch: the packets that need them may lie on
+    /// either side.
+    Secrets {
+        /// In the format that NSS began.
+        text: Secrets,
+        /// Whether more can come.
+        growing: bool,
     },
     /// Somebody who watches a running capture says what happens: a test's step.
     Marker {
@@ -320,10 +330,11 @@ pub enum SourceError {
 /// # Errors
 /// When one of them cannot be opened or is no capture file.
 pub fn open(paths: &[PathBuf]) -> Result<Box<dyn Source>, SourceError> {
-    match paths {
-        [path] => Ok(Box::new(file::FileSource::open(path)?)),
-        _ => Ok(Box::new(timeline::Timeline::open(paths)?)),
-    }
+    let source: Box<dyn Source> = match paths {
+        [path] => Box::new(file::FileSource::open(path)?),
+        _ => Box::new(timeline::Timeline::open(paths)?),
+    };
+    Ok(secrets::with_blocks(source, paths))
 }
 
 /// Reads a capture from `bytes`, which `name` stands for in messages: a pipe, an archive's member, a test's array.

@@ -12,7 +12,7 @@ use super::rows::{Cell, Known, Rows, Table};
 use crate::attribution::{Method, Owner};
 use crate::decode::Transport;
 use crate::observation::{Flow, Tunnel};
-use crate::protocol::tls::{Certificate, ClientHello, Role, Seen, Session};
+use crate::protocol::tls::{Certificate, ClientCertificateBasis, ClientHello, Role, Seen, Session};
 use crate::protocol::{Fact, quic};
 use crate::report::community_id::CommunityId;
 use crate::report::names::VersionName;
@@ -171,7 +171,7 @@ impl Encoder {
             .shown(session.version().map(VersionName))
             .shown(server.map(|hello| hello.value.cipher_suite))
             .shown(json::curve(session))
-            .text(server.and_then(|hello| hello.value.alpn.as_deref()))
+            .text(session.alpn())
             .flag(session.established())
             .flag(session.resumed)
             .int(client.map(|hello| hello.frame))
@@ -184,14 +184,14 @@ impl Encoder {
             .word(hello.map(json::ech))
             .flag(hello.map(|hello| hello.fallback_scsv))
             .word(names::client_certificate(certificate))
-            .word(json::certificate_basis(session, certificate))
+            .word(session.client_certificate_basis().map(ClientCertificateBasis::name))
             .word(json::certificate_confidence(session).map(names::certainty))
             .json(json::certificate_evidence(session))?
             .flag(session.accepted_server().then_some(true))
             .word(rejection.map(|rejection| names::shape(rejection.shape)))
             .word(rejection.map(|rejection| names::certainty(rejection.certainty)))
             .int(server.map(|hello| hello.frame))
-            .flag(json::certificate_requested(session))
+            .flag(session.certificate_requested())
             .text(server.map(|hello| hello.value.ja3s.as_str()))
             .json(filled(&json::alerts(session)))?
             .end(Table::Tls);
@@ -309,6 +309,7 @@ impl Encoder {
                 .int(exchange.response.map(|(frame, _response)| frame))
                 .json(request.and_then(|request| headers(&request.headers)))?
                 .json(response.and_then(|response| headers(&response.headers)))?
+                .word(Some(exchange.basis.name()))
                 .end(Table::Http);
         }
         Ok(())

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_flows.sql"),
     include_str!("schema/0002_protocols.sql"),
     include_str!("schema/0003_quic.sql"),
+    include_str!("schema/0004_decryption.sql"),
 ];
 
 /// The views that questions use, besides each protocol's.

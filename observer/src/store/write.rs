@@ -89,7 +89,7 @@ impl<'a> Writer<'a> {
             flows: Insert::new(connection, "flows_v1", 28)?,
             tls: Insert::new(connection, "tls_v1", 30)?,
             flow_certificates: Insert::new(connection, "flow_certificates_v1", 4)?,
-            http: Insert::new(connection, "http_v1", 11)?,
+            http: Insert::new(connection, "http_v1", 12)?,
             dns: Insert::new(connection, "dns_v1", 7)?,
             owner_observations: Insert::new(connection, "owner_observations_v1", 7)?,
             proxies: Insert::new(connection, "proxies_v1", 5)?,

@@ -38,7 +38,7 @@ const ITEMS: &[(&str, &str, &[&str])] = &[
         &["Assembler", "Data", "Direction", "FlowInfo", "FlowLimits", "Gap", "Interest", "assembler"],
     ),
     // The list that analyzers write into.
-    ("protocol", "observation", &["Observation", "Observations"]),
+    ("protocol", "observation", &["Basis", "Observation", "Observations"]),
 ];
 
 /// Modules that do not use each other although the order allows it.

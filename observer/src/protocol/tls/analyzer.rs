@@ -1,18 +1,20 @@
 //! One TLS session, from the bytes of both directions to facts.
 //!
 //! Handshake messages are read as long as they are in the clear: all of them up to TLS 1.2, the hellos alone in TLS 1.3.
-//! Of encrypted records only the header is looked at. The analyzer is done when both sides have sent data, after
+//! Of encrypted records only the header is looked at, unless the key log opens them (`decryption`). The analyzer is done when both sides have sent data, after
 //! [`MAX_RECORDS`] encrypted records of one side, or when the handshake was not captured: the bulk of a session costs
 //! nothing. A renegotiation after that goes unseen: to find it, every record of every download had to be followed.
 //!
 //! Which side is the client is told by the messages, not by who opened the flow.
 
+use super::decryption::{Decryption, Sealed};
 use super::handshake::Handshake;
 use super::record::{Message, MessageReader, Piece, RecordHeader, RecordReader, content};
 use super::tls13::{EncryptedSide, Known, Shows};
 use super::{Alert, Fact, Role, TlsVersion, ssl2};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
+use crate::observation::Basis;
 use crate::protocol::{self, Analyzer, Context, Progress};
 
 /// Encrypted records of a side after which nothing new is expected.
@@ -31,6 +33,7 @@ const MAX_SEARCHED: usize = 64 << 10;
 pub(super) struct TlsAnalyzer {
     sides: [Side; 2],
     handshake: Handshake,
+    decryption: Decryption,
     messages: u32,
     /// SSL 2.0 was agreed on: no records of later versions follow.
     ssl2: bool,
@@ -56,6 +59,8 @@ struct Side {
     searched: usize,
     encrypted_records: u32,
     tls13: EncryptedSide,
+    /// What a record's length shows, while its contents may say it better.
+    shown: [Option<Shows>; 2],
 }
 
 /// Whether handshake bytes can be what they are taken for.
@@ -81,6 +86,8 @@ enum Current {
     /// A handshake record in the clear, and its version.
     Handshake(u16),
     Alert(Option<u8>),
+    /// An encrypted record that the key log may open, and what there is of its body.
+    Sealed(RecordHeader, Vec<u8>),
 }
 
 impl Analyzer for TlsAnalyzer {
@@ -90,7 +97,7 @@ impl Analyzer for TlsAnalyzer {
         } else {
             self.read(data, cx).unwrap_or_else(|error| self.malformed(data.direction, error, cx))
         };
-        if progress != Progress::NeedMore {
+        if !matches!(progress, Progress::NeedMore | Progress::Within(_)) {
             self.finish(cx);
         }
         progress
@@ -107,6 +114,8 @@ impl Analyzer for TlsAnalyzer {
         if side.malformed {
             return self.search(gap.direction, usize::try_from(gap.len).unwrap_or(usize::MAX));
         }
+        self.decryption.gap(gap, &mut self.handshake, cx);
+        let side = self.side(gap.direction);
         let in_handshake = !side.finished && !side.data && !side.gap;
         side.gap = true;
         side.records.skip(gap.len);
@@ -115,10 +124,11 @@ impl Analyzer for TlsAnalyzer {
         if in_handshake {
             say(cx, Fact::HandshakeGap { from });
         }
-        Progress::NeedMore
+        self.progress()
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
+        self.decryption.finish(&mut self.handshake, cx);
         self.handshake.finish(cx);
         for direction in [Direction::ToResponder, Direction::ToOriginator] {
             let from = self.handshake.role(direction);
@@ -168,7 +178,12 @@ impl TlsAnalyzer {
                 return Ok(Progress::Done);
             }
         }
-        Ok(Progress::NeedMore)
+        Ok(self.progress())
+    }
+
+    /// Goes on, with what was decrypted.
+    fn progress(&mut self) -> Progress {
+        if self.decryption.take_carries() { Progress::Within(Basis::Decrypted) } else { Progress::NeedMore }
     }
 
     /// One direction is not TLS any more. The other may be: some clients begin with a hello that is only for show.
@@ -191,6 +206,9 @@ impl TlsAnalyzer {
 
     fn is_done(&self) -> bool {
         let [a, b] = &self.sides;
+        if self.decryption.goes_on() {
+            return false;
+        }
         (a.data && b.data)
             || self.messages > MAX_MESSAGES
             || a.encrypted_records.max(b.encrypted_records) > MAX_RECORDS
@@ -198,8 +216,13 @@ impl TlsAnalyzer {
 
     fn header(&mut self, direction: Direction, header: RecordHeader, cx: &mut Context<'_>) {
         let from = self.handshake.role(direction);
+        // Up to TLS 1.2 all that follows ChangeCipherSpec is encrypted.
+        let encrypted = header.content == content::APPLICATION_DATA || self.side(direction).encrypted;
+        let sealed = encrypted && self.decryption.wants(direction, cx);
+        let reads = sealed && self.decryption.reads(direction, &self.handshake, cx);
         let side = self.side(direction);
         side.current = Current::Ignored;
+        side.shown = [None; 2];
         match header.content {
             content::HANDSHAKE if side.encrypted => self.encrypted_handshake(direction, cx),
             content::HANDSHAKE => side.current = Current::Handshake(header.version),
@@ -208,7 +231,7 @@ impl TlsAnalyzer {
                 self.messages = self.messages.saturating_add(1);
                 if header.len > 2 {
                     self.midstream(TlsVersion(header.version), cx);
-                    say(cx, Fact::Alert(Alert { from, level: None, description: None }));
+                    self.shows(direction, [Some(Shows::Alert), None], reads, cx);
                 }
             }
             content::CHANGE_CIPHER_SPEC => {
@@ -221,12 +244,16 @@ impl TlsAnalyzer {
                     }
                 }
             }
-            content::APPLICATION_DATA => self.application_data(direction, header, cx),
+            content::APPLICATION_DATA => self.application_data(direction, header, reads, cx),
             _ => {
                 if !std::mem::replace(&mut side.heartbeat, true) {
                     say(cx, Fact::Heartbeat { from });
                 }
             }
+        }
+        let side = self.side(direction);
+        if sealed && header.len > 0 && matches!(side.current, Current::Ignored) {
+            side.current = Current::Sealed(header, Vec::with_capacity(usize::from(header.len)));
         }
     }
 
@@ -235,6 +262,21 @@ impl TlsAnalyzer {
         let side = self.side(direction);
         match &mut side.current {
             Current::Ignored => {}
+            Current::Sealed(header, body) => {
+                body.extend_from_slice(bytes);
+                if body.len() >= usize::from(header.len) {
+                    let (header, body) = (*header, std::mem::take(body));
+                    side.current = Current::Ignored;
+                    let shown = std::mem::take(&mut side.shown);
+                    let sealed = Sealed { direction, header, body, frame: cx.frame, at: cx.at };
+                    self.decryption.record(sealed, &mut self.handshake, cx);
+                    let unread = self.decryption.is_shut(direction);
+                    self.side(direction).data |= self.decryption.has_data(direction);
+                    if unread {
+                        self.shows(direction, shown, false, cx);
+                    }
+                }
+            }
             Current::Alert(level) => {
                 let mut bytes = bytes.iter().copied();
                 let first = level.take().or_else(|| bytes.next());
@@ -307,7 +349,13 @@ impl TlsAnalyzer {
         }
     }
 
-    fn application_data(&mut self, direction: Direction, header: RecordHeader, cx: &mut Context<'_>) {
+    fn application_data(
+        &mut self,
+        direction: Direction,
+        header: RecordHeader,
+        reads: bool,
+        cx: &mut Context<'_>,
+    ) {
         self.midstream(TlsVersion(header.version), cx);
         let from = self.handshake.role(direction);
         let tls13 = self.handshake.is_tls13();
@@ -330,21 +378,29 @@ impl TlsAnalyzer {
             Role::Client => side.tls13.client(header.len, known),
             Role::Server => side.tls13.server(header.len, known),
         };
+        self.shows(direction, shown, reads, cx);
+    }
+
+    /// Says what a record's length shows, unless it is about to be read.
+    fn shows(&mut self, direction: Direction, shown: [Option<Shows>; 2], reads: bool, cx: &mut Context<'_>) {
+        if reads {
+            self.side(direction).shown = shown;
+            return;
+        }
+        let from = self.handshake.role(direction);
         for shows in shown.into_iter().flatten() {
-            say(
-                cx,
-                match shows {
-                    Shows::Alert => Fact::Alert(Alert { from, level: None, description: None }),
-                    Shows::Handshake => {
-                        self.side(direction).finished = true;
-                        Fact::EncryptedHandshake { from }
-                    }
-                    Shows::Data => {
-                        self.side(direction).data = true;
-                        Fact::ApplicationData { from }
-                    }
-                },
-            );
+            let fact = match shows {
+                Shows::Alert => Fact::Alert(Alert { from, level: None, description: None }),
+                Shows::Handshake => {
+                    self.side(direction).finished = true;
+                    Fact::EncryptedHandshake { from }
+                }
+                Shows::Data => {
+                    self.side(direction).data = true;
+                    Fact::ApplicationData { from }
+                }
+            };
+            say(cx, fact);
         }
     }
 

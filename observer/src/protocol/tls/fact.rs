@@ -147,6 +147,59 @@ pub struct ServerKeyExchange {
     pub signature: Option<SignatureScheme>,
 }
 
+/// The server's extensions that TLS 1.3 encrypts (RFC 9846 §4.4.1), decrypted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EncryptedExtensions {
+    /// Extension types in the server's order.
+    pub extensions: Vec<u16>,
+    /// The chosen ALPN protocol.
+    pub alpn: Option<String>,
+    /// The server takes the client's 0-RTT data.
+    pub early_data: bool,
+}
+
+/// Why records of a session for which there is a key log were not decrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Undecrypted {
+    /// The key log has no secret for them.
+    Secret,
+    /// The cipher suite is none that is decrypted here: not AEAD, or compressed before.
+    Suite,
+    /// The tag does not fit: the secret is another session's, or the bytes are damaged.
+    Tag,
+    /// Bytes before them are missing from the capture: their numbers are lost.
+    Gap,
+    /// They waited for their secret longer, or were more, than can be held.
+    Hold,
+    /// Enough of the flow was decrypted: what follows is bulk.
+    Bulk,
+}
+
+impl Undecrypted {
+    /// Each with its words for people.
+    pub const WORDS: &[(Self, &str)] = &[
+        (Self::Secret, "TLS flows not decrypted because the key log has no secret for them"),
+        (Self::Suite, "TLS flows not decrypted because their cipher suite is not supported"),
+        (Self::Tag, "TLS flows not decrypted, or not to the end, because a record does not fit its secret"),
+        (Self::Gap, "TLS flows not decrypted to the end because bytes are missing from the capture"),
+        (Self::Hold, "TLS flows not decrypted because their secrets came too late"),
+        (Self::Bulk, "TLS flows of which only the first bytes were decrypted"),
+    ];
+
+    /// Its name in the outputs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret_missing",
+            Self::Suite => "suite_unsupported",
+            Self::Tag => "tag_mismatch",
+            Self::Gap => "gap",
+            Self::Hold => "secret_late",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
 /// An alert (RFC 9846 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -222,7 +275,21 @@ pub enum Fact {
         /// From the client to the server.
         direction: Direction,
     },
-    /// A certificate chain that could be read (up to TLS 1.2), leaf first; empty: the client declined.
+    /// What the server encrypts of its extensions, decrypted (TLS 1.3).
+    EncryptedExtensions(Arc<EncryptedExtensions>),
+    /// The Finished of a side, decrypted: its part of the handshake was read to the end.
+    Finished {
+        /// Who.
+        from: Role,
+    },
+    /// From here on records of this side are not decrypted, although there is a key log.
+    Undecrypted {
+        /// Who sent them.
+        from: Role,
+        /// Why.
+        reason: Undecrypted,
+    },
+    /// A certificate chain that could be read, leaf first; empty: the client declined. From TLS 1.3 on decrypted.
     Certificate {
         /// Whose.
         from: Role,

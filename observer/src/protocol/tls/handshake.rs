@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::analyzer::say;
 use super::hello::{self, ServerAnswer};
+use super::keylog::Random;
+use super::keys::Protection;
 use super::wire::{self, kind as message};
 use super::{Certificate, CipherSuite, ClientHello, Fact, Role, ServerHello, TlsVersion, ssl2};
 use crate::bytes::ParseError;
@@ -30,6 +32,10 @@ pub(in crate::protocol) struct Handshake {
     suite: Option<CipherSuite>,
     client_key_exchange: bool,
     renegotiated: bool,
+    client_random: Option<Random>,
+    server_random: Option<Random>,
+    /// Records are compressed before they are encrypted (RFC 3749).
+    compressed: bool,
     /// A chain of which the next message tells whose it is, where the beginning was not captured.
     unclaimed: Option<Box<Unclaimed>>,
 }
@@ -68,6 +74,9 @@ impl Handshake {
             suite: None,
             client_key_exchange: false,
             renegotiated: false,
+            client_random: None,
+            server_random: None,
+            compressed: false,
             unclaimed: None,
         }
     }
@@ -112,6 +121,21 @@ impl Handshake {
 
     pub(super) fn early_data(&self) -> bool {
         self.early_data
+    }
+
+    /// What a key log calls the session by.
+    pub(super) fn client_random(&self) -> Option<&Random> {
+        self.client_random.as_ref()
+    }
+
+    /// The client's and the server's.
+    pub(super) fn randoms(&self) -> Option<(&Random, &Random)> {
+        self.client_random.as_ref().zip(self.server_random.as_ref())
+    }
+
+    /// How records are protected, if it is a way that can be undone here.
+    pub(super) fn protection(&self) -> Option<Protection> {
+        self.suite.filter(|_| !self.compressed).and_then(Protection::of)
     }
 
     /// Says a renegotiation, once.
@@ -235,10 +259,15 @@ impl Handshake {
         match kind {
             message::CLIENT_HELLO => {
                 let hello = hello::client_hello(body, self.transport)?;
+                self.client_random = hello::random(body);
                 self.client_hello(direction, hello, cx);
             }
             message::SERVER_HELLO => match hello::server_hello(body)? {
-                ServerAnswer::Hello(hello) => self.server_hello(direction, hello, cx),
+                ServerAnswer::Hello(hello) => {
+                    self.server_random = hello::random(body);
+                    self.compressed = hello.compression_method != 0;
+                    self.server_hello(direction, hello, cx);
+                }
                 ServerAnswer::Retry(hello) => self.hello_retry_request(direction, hello, cx),
             },
             message::HELLO_RETRY_REQUEST => {

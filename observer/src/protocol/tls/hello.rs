@@ -26,24 +26,25 @@ const CLIENT_EXTENSIONS: usize = 20;
 const SERVER_EXTENSIONS: usize = 6;
 
 /// ExtensionTypes that are read.
-mod extension {
-    pub(super) const SERVER_NAME: u16 = 0;
-    pub(super) const SUPPORTED_GROUPS: u16 = 10;
-    pub(super) const EC_POINT_FORMATS: u16 = 11;
-    pub(super) const SIGNATURE_ALGORITHMS: u16 = 13;
-    pub(super) const ALPN: u16 = 16;
-    pub(super) const EXTENDED_MASTER_SECRET: u16 = 23;
-    pub(super) const SESSION_TICKET: u16 = 35;
+pub(super) mod extension {
+    pub(in super::super) const SERVER_NAME: u16 = 0;
+    pub(in super::super) const SUPPORTED_GROUPS: u16 = 10;
+    pub(in super::super) const EC_POINT_FORMATS: u16 = 11;
+    pub(in super::super) const SIGNATURE_ALGORITHMS: u16 = 13;
+    pub(in super::super) const ALPN: u16 = 16;
+    pub(in super::super) const EXTENDED_MASTER_SECRET: u16 = 23;
+    pub(in super::super) const SESSION_TICKET: u16 = 35;
     /// `key_share` of the drafts before 23.
-    pub(super) const OLD_KEY_SHARE: u16 = 40;
-    pub(super) const PRE_SHARED_KEY: u16 = 41;
-    pub(super) const EARLY_DATA: u16 = 42;
-    pub(super) const SUPPORTED_VERSIONS: u16 = 43;
-    pub(super) const KEY_SHARE: u16 = 51;
+    pub(in super::super) const OLD_KEY_SHARE: u16 = 40;
+    pub(in super::super) const PRE_SHARED_KEY: u16 = 41;
+    pub(in super::super) const EARLY_DATA: u16 = 42;
+    pub(in super::super) const SUPPORTED_VERSIONS: u16 = 43;
+    pub(in super::super) const CERTIFICATE_AUTHORITIES: u16 = 47;
+    pub(in super::super) const KEY_SHARE: u16 = 51;
     /// Drafts of ECH with the same shape.
-    pub(super) const FIRST_ECH_DRAFT: u16 = 0xfe08;
-    pub(super) const ECH: u16 = 0xfe0d;
-    pub(super) const RENEGOTIATION_INFO: u16 = 0xff01;
+    pub(in super::super) const FIRST_ECH_DRAFT: u16 = 0xfe08;
+    pub(in super::super) const ECH: u16 = 0xfe0d;
+    pub(in super::super) const RENEGOTIATION_INFO: u16 = 0xff01;
 }
 
 /// What a ServerHello message turns out to be.
@@ -210,7 +211,7 @@ fn read_server_extensions(hello: &mut ServerHello, reader: &mut Reader<'_>) {
                     hello.version = TlsVersion(version);
                 }
             }
-            extension::ALPN => hello.alpn = alpn(content).next().map(text),
+            extension::ALPN => hello.alpn = first_alpn(content),
             extension::KEY_SHARE | extension::OLD_KEY_SHARE => {
                 hello.group = u16s(content).next().map(NamedGroup)
             }
@@ -223,6 +224,11 @@ fn read_server_extensions(hello: &mut ServerHello, reader: &mut Reader<'_>) {
     }
 }
 
+/// The random of a ClientHello or ServerHello.
+pub(super) fn random(body: &[u8]) -> Option<[u8; 32]> {
+    body.get(2..)?.first_chunk().copied()
+}
+
 fn session_id(reader: &mut Reader<'_>) -> Result<Vec<u8>, ParseError> {
     let start = reader.position();
     let len = reader.u8("session_id length")?;
@@ -233,7 +239,7 @@ fn session_id(reader: &mut Reader<'_>) -> Result<Vec<u8>, ParseError> {
 }
 
 /// The extensions that are whole; a block that claims more than there is yields those that are there.
-fn extensions<'a>(reader: &mut Reader<'a>) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
+pub(super) fn extensions<'a>(reader: &mut Reader<'a>) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
     let len = usize::from(reader.u16("extensions length").unwrap_or(0));
     let block = reader.take(len, "extensions").unwrap_or_else(|_truncated| reader.rest());
     let mut block = Reader::new(block);
@@ -265,6 +271,11 @@ fn alpn(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The first protocol of an ALPN extension; bytes that are not UTF-8 are replaced.
+pub(super) fn first_alpn(content: &[u8]) -> Option<String> {
+    alpn(content).next().map(text)
+}
+
 fn key_shares(content: &[u8]) -> Vec<NamedGroup> {
     let mut shares = Reader::new(sixteen(content));
     let mut groups = Vec::new();
@@ -279,7 +290,7 @@ fn key_shares(content: &[u8]) -> Vec<NamedGroup> {
 }
 
 /// A list after a length of two bytes; what there is of it where the length claims more.
-fn sixteen(content: &[u8]) -> &[u8] {
+pub(super) fn sixteen(content: &[u8]) -> &[u8] {
     let mut reader = Reader::new(content);
     let len = usize::from(reader.u16("list length").unwrap_or(0));
     reader.take(len, "list").unwrap_or_else(|_truncated| reader.rest())

@@ -2,7 +2,7 @@
 //!
 //! Recognised by bytes (`probe`), split into records and messages (`record`), read (`hello`, `wire`, `ssl2`, `x509`) and
 //! said as [`Fact`]s (`analyzer`, `handshake`); a [`Session`] is the facts of a flow put together. What is encrypted is
-//! not decrypted. Framing and hellos are read field by field, so that code points that nobody knows are kept; key
+//! decrypted with the tester's key log alone (`keylog`, `keys`, `decryption`, `encrypted`). Framing and hellos are read field by field, so that code points that nobody knows are kept; key
 //! exchange parameters and the registry of suites are tls-parser's, certificates x509-parser's.
 
 mod analyzer;
@@ -10,10 +10,14 @@ mod certificate;
 mod client_flight;
 mod code_point;
 mod crypto_stream;
+mod decryption;
+mod encrypted;
 mod fact;
 mod fingerprint;
 mod handshake;
 mod hello;
+mod keylog;
+mod keys;
 mod probe;
 mod record;
 mod rejection;
@@ -34,12 +38,13 @@ pub use self::client_flight::{Certainty, ClientFlight};
 pub use self::code_point::{NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name};
 pub(super) use self::crypto_stream::CryptoStream;
 pub use self::fact::{
-    Alert, CertificateRequest, ClientEch, ClientHello, Fact, HandshakePacket, Role, ServerHello,
-    ServerKeyExchange, Ssl2ServerHello,
+    Alert, CertificateRequest, ClientEch, ClientHello, EncryptedExtensions, Fact, HandshakePacket, Role,
+    ServerHello, ServerKeyExchange, Ssl2ServerHello, Undecrypted,
 };
 pub(in crate::protocol) use self::handshake::Handshake;
+pub use self::keylog::KeyLog;
 pub use self::rejection::{Rejection, Shape};
-pub use self::session::{ClientCertificate, Resumption, Seen, Session};
+pub use self::session::{ClientCertificate, ClientCertificateBasis, Resumption, Seen, Session};
 pub use self::suite::{
     Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, Mac, Ssl2CipherKind, SuiteProperties,
 };

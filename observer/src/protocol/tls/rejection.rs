@@ -7,6 +7,7 @@
 
 use super::tls13::tag;
 use super::{Certainty, Role, Session};
+use crate::observation::Basis;
 use crate::source::FrameNumber;
 
 /// What a client's refusal looks like.
@@ -40,8 +41,12 @@ impl Session {
     #[must_use]
     pub fn rejection(&self, ended_by: Option<Role>) -> Option<Rejection> {
         let rejection = |shape, certainty| Some(Rejection { shape, certainty });
-        if self.refusal_alert().is_some() {
-            return rejection(Shape::PlaintextAlert, Certainty::Certain);
+        if let Some(alert) = self.refusal_alert() {
+            let shape = match self.alerts.iter().find(|seen| seen.frame == alert).map(|seen| seen.basis) {
+                Some(Basis::Decrypted) => Shape::EncryptedAlert,
+                Some(Basis::Observed) | None => Shape::PlaintextAlert,
+            };
+            return rejection(shape, Certainty::Certain);
         }
         if self.resumed || self.handshake_gap {
             return None;
@@ -68,6 +73,10 @@ impl Session {
         // A fatal alert ends the session, whoever hangs up first.
         if self.client_records.iter().all(|len| self.is_alert(*len)) {
             return rejection(Shape::EncryptedAlert, Certainty::Firm);
+        }
+        if self.client_decrypted.is_some() {
+            let quiet = left && self.client_data.is_none();
+            return if quiet { rejection(Shape::AfterHandshake, Certainty::Tentative) } else { None };
         }
         let quiet = left && self.data_after_flight() == Some(false);
         if quiet { rejection(Shape::AfterHandshake, Certainty::Tentative) } else { None }
@@ -116,7 +125,7 @@ impl Session {
         self.alerts.iter().any(|seen| seen.value.from == role)
     }
 
-    /// The frame of an alert in the clear that says that the client does not like the server's certificate.
+    /// The frame of an alert that could be read and says that the client does not like the server's certificate.
     #[must_use]
     pub fn refusal_alert(&self) -> Option<FrameNumber> {
         let refuses = |description| REFUSALS.contains(&description);

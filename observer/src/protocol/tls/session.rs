@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::client_flight::{self, ClientFlight};
 use super::{
-    Alert, Certificate, CertificateRequest, ClientHello, Fact, HandshakePacket, NamedGroup, Role,
-    ServerHello, ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
+    Alert, Certificate, CertificateRequest, ClientHello, EncryptedExtensions, Fact, HandshakePacket,
+    NamedGroup, Role, ServerHello, ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
+    Undecrypted,
 };
 use crate::flow::Direction;
-use crate::observation::Observations;
+use crate::observation::{Basis, Observation, Observations};
 use crate::protocol;
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
@@ -20,6 +21,8 @@ pub struct Seen<T> {
     pub frame: FrameNumber,
     /// When that was captured.
     pub at: Timestamp,
+    /// How it was read.
+    pub basis: Basis,
     /// What was seen.
     pub value: T,
 }
@@ -40,6 +43,29 @@ pub enum ClientCertificate {
     ResumedUnknown,
     /// The capture cannot tell.
     Unknown,
+}
+
+/// How the state of the client's certificate is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientCertificateBasis {
+    /// The bytes said so.
+    Observed,
+    /// So did bytes that the key log decrypted.
+    Decrypted,
+    /// The lengths of records suggest it.
+    Inferred,
+}
+
+impl ClientCertificateBasis {
+    /// Its name in the outputs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Decrypted => "decrypted",
+            Self::Inferred => "inferred",
+        }
+    }
 }
 
 /// How a session resumes an earlier one.
@@ -63,6 +89,8 @@ pub struct Session {
     pub hello_retry_request: Option<Seen<Arc<ServerHello>>>,
     /// The ServerHello.
     pub server_hello: Option<Seen<Arc<ServerHello>>>,
+    /// What the server encrypts of its extensions, decrypted (TLS 1.3).
+    pub encrypted_extensions: Option<Seen<Arc<EncryptedExtensions>>>,
     /// The server's chain, leaf first.
     pub server_chain: Option<Seen<Arc<[Arc<Certificate>]>>>,
     /// The client's chain, leaf first; empty where it declined.
@@ -88,6 +116,12 @@ pub struct Session {
     pub client_finished: Option<FrameNumber>,
     /// The same of the server.
     pub server_finished: Option<FrameNumber>,
+    /// The frame of the client's Finished, decrypted: its part of the handshake is known to the end.
+    pub client_decrypted: Option<FrameNumber>,
+    /// The same of the server.
+    pub server_decrypted: Option<FrameNumber>,
+    /// Why decryption ended, or did not begin, for each side that it did.
+    pub undecrypted: Vec<(Role, Undecrypted)>,
     /// First application data of the client. Exact up to TLS 1.2; see [`Fact::ApplicationData`] for TLS 1.3.
     pub client_data: Option<FrameNumber>,
     /// First application data of the server.
@@ -122,7 +156,7 @@ impl Session {
         let mut session: Option<Box<Self>> = None;
         for observation in observations.iter() {
             let protocol::Fact::Tls(fact) = &observation.fact else { continue };
-            session.get_or_insert_default().add(fact, observation.frame, observation.at);
+            session.get_or_insert_default().add(fact, observation);
         }
         if let Some(session) = &mut session {
             session.resumption = session.resumption();
@@ -131,24 +165,29 @@ impl Session {
         session
     }
 
-    fn add(&mut self, fact: &Fact, frame: FrameNumber, at: Timestamp) {
+    fn add(&mut self, fact: &Fact, seen: &Observation) {
+        let frame = seen.frame;
         match fact {
-            Fact::ClientHello(hello) => first(&mut self.client_hello, hello, frame, at),
-            Fact::HelloRetryRequest(hello) => first(&mut self.hello_retry_request, hello, frame, at),
-            Fact::ServerHello(hello) => first(&mut self.server_hello, hello, frame, at),
-            Fact::Ssl2ServerHello(hello) => first(&mut self.ssl2_server_hello, hello, frame, at),
-            Fact::Ssl2MasterKey(kind) => first(&mut self.ssl2_cipher_kind, kind, frame, at),
+            Fact::ClientHello(hello) => first(&mut self.client_hello, hello, seen),
+            Fact::HelloRetryRequest(hello) => first(&mut self.hello_retry_request, hello, seen),
+            Fact::ServerHello(hello) => first(&mut self.server_hello, hello, seen),
+            Fact::Ssl2ServerHello(hello) => first(&mut self.ssl2_server_hello, hello, seen),
+            Fact::Ssl2MasterKey(kind) => first(&mut self.ssl2_cipher_kind, kind, seen),
             Fact::Client { direction } => {
                 self.client_direction.get_or_insert(*direction);
             }
+            Fact::EncryptedExtensions(read) => first(&mut self.encrypted_extensions, read, seen),
+            Fact::Finished { from: Role::Client } => once(&mut self.client_decrypted, frame),
+            Fact::Finished { from: Role::Server } => once(&mut self.server_decrypted, frame),
+            Fact::Undecrypted { from, reason } => self.undecrypted.push((*from, *reason)),
             Fact::Certificate { from: Role::Server, chain } => {
-                first(&mut self.server_chain, chain, frame, at);
+                first(&mut self.server_chain, chain, seen);
             }
             Fact::Certificate { from: Role::Client, chain } => {
-                first(&mut self.client_chain, chain, frame, at);
+                first(&mut self.client_chain, chain, seen);
             }
-            Fact::CertificateRequest(request) => first(&mut self.certificate_request, request, frame, at),
-            Fact::ServerKeyExchange(exchange) => first(&mut self.server_key_exchange, exchange, frame, at),
+            Fact::CertificateRequest(request) => first(&mut self.certificate_request, request, seen),
+            Fact::ServerKeyExchange(exchange) => first(&mut self.server_key_exchange, exchange, seen),
             Fact::ServerHelloDone => once(&mut self.server_hello_done, frame),
             Fact::ClientKeyExchange => once(&mut self.client_key_exchange, frame),
             Fact::CertificateVerify { from: Role::Client } => {
@@ -161,10 +200,12 @@ impl Session {
             Fact::EncryptedRecords { from: Role::Client, lengths } => self.client_records.clone_from(lengths),
             Fact::EncryptedRecords { from: Role::Server, lengths } => self.server_records.clone_from(lengths),
             Fact::HandshakePackets { packets } => self.client_packets.clone_from(packets),
-            Fact::Alert(alert) => self.alerts.push(Seen { frame, at, value: *alert }),
-            Fact::Midstream { version } => first(&mut self.midstream, version, frame, at),
-            Fact::Renegotiation { from } => first(&mut self.renegotiation, from, frame, at),
-            Fact::Heartbeat { from } => first(&mut self.heartbeat, from, frame, at),
+            Fact::Alert(alert) => {
+                self.alerts.push(Seen { frame, at: seen.at, basis: seen.basis, value: *alert })
+            }
+            Fact::Midstream { version } => first(&mut self.midstream, version, seen),
+            Fact::Renegotiation { from } => first(&mut self.renegotiation, from, seen),
+            Fact::Heartbeat { from } => first(&mut self.heartbeat, from, seen),
             Fact::HandshakeGap { .. } | Fact::MessageDropped { .. } | Fact::MalformedMessage { .. } => {
                 self.handshake_gap = true;
             }
@@ -182,6 +223,43 @@ impl Session {
             (Some(hello), _) => Some(hello.value.version),
             (None, Some(hello)) => Some(hello.value.version),
             (None, None) => None,
+        }
+    }
+
+    /// The ALPN protocol that the server chose, where it could be read.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&str> {
+        let clear = self.server_hello.as_ref().and_then(|hello| hello.value.alpn.as_deref());
+        clear.or_else(|| self.encrypted_extensions.as_ref()?.value.alpn.as_deref())
+    }
+
+    /// Whether the server asked for a client certificate; `None` where that cannot be read.
+    #[must_use]
+    pub fn certificate_requested(&self) -> Option<bool> {
+        if self.certificate_request.is_some() {
+            return Some(true);
+        }
+        // From TLS 1.3 on the request is encrypted. Before, it follows the certificate.
+        let readable = match self.version().is_some_and(TlsVersion::is_tls13) {
+            true => self.server_decrypted.is_some(),
+            false => self.server_chain.is_some(),
+        };
+        readable.then_some(false)
+    }
+
+    /// How the state of the client's certificate is known; `None` where it is not: from TLS 1.3 on it is encrypted, and
+    /// concluded if it is not decrypted.
+    #[must_use]
+    pub fn client_certificate_basis(&self) -> Option<ClientCertificateBasis> {
+        let tls13 = self.version().is_some_and(TlsVersion::is_tls13);
+        match self.client_certificate() {
+            ClientCertificate::Unknown => None,
+            ClientCertificate::ResumedUnknown => Some(ClientCertificateBasis::Observed),
+            _ if !tls13 => Some(ClientCertificateBasis::Observed),
+            _ if self.client_chain.is_some() || self.client_decrypted.is_some() => {
+                Some(ClientCertificateBasis::Decrypted)
+            }
+            _ => Some(ClientCertificateBasis::Inferred),
         }
     }
 
@@ -221,6 +299,12 @@ impl Session {
             return ClientCertificate::Unknown;
         };
         if server.version.is_tls13() {
+            if self.client_decrypted.is_some() && self.server_decrypted.is_some() {
+                return match self.certificate_request {
+                    Some(_) => ClientCertificate::NotSent,
+                    None => ClientCertificate::NotRequested,
+                };
+            }
             return self.client_flight().map_or(ClientCertificate::Unknown, |flight| flight.state);
         }
         if self.handshake_gap || self.server_hello_done.is_none() {
@@ -244,11 +328,15 @@ impl Session {
         }
     }
 
-    /// What the lengths of records say of the client's flight; `None` where no ServerHello of TLS 1.3 was seen.
+    /// What the lengths of records say of the client's flight; `None` where no ServerHello of TLS 1.3 was seen, and where
+    /// the flight was decrypted.
     ///
     /// Of a resumed session, too: its flight has no certificate.
     #[must_use]
     pub fn client_flight(&self) -> Option<ClientFlight> {
+        if self.client_decrypted.is_some() {
+            return None;
+        }
         let server = &self.server_hello.as_ref().filter(|hello| hello.value.version.is_tls13())?.value;
         let Some(client) = self.client_hello.as_ref().map(|hello| &hello.value) else {
             return Some(client_flight::unknown("the ClientHello was not captured"));
@@ -314,9 +402,10 @@ const APPLICATION_SETTINGS: [u16; 2] = [17_513, 17_613];
 /// AlertDescription `no_certificate`, of SSL 3.0 alone.
 const NO_CERTIFICATE: u8 = 41;
 
-fn first<T: Clone>(slot: &mut Option<Seen<T>>, value: &T, frame: FrameNumber, at: Timestamp) {
+fn first<T: Clone>(slot: &mut Option<Seen<T>>, value: &T, seen: &Observation) {
     if slot.is_none() {
-        *slot = Some(Seen { frame, at, value: value.clone() });
+        let Observation { frame, at, basis, .. } = *seen;
+        *slot = Some(Seen { frame, at, basis, value: value.clone() });
     }
 }
 

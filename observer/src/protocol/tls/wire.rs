@@ -21,19 +21,24 @@ pub(in crate::protocol) mod kind {
     /// Of DTLS alone.
     pub(in crate::protocol) const HELLO_VERIFY_REQUEST: u8 = 3;
     pub(in crate::protocol) const NEW_SESSION_TICKET: u8 = 4;
+    pub(in crate::protocol) const END_OF_EARLY_DATA: u8 = 5;
     /// Of the drafts of TLS 1.3 before 22.
     pub(in crate::protocol) const HELLO_RETRY_REQUEST: u8 = 6;
+    pub(in crate::protocol) const ENCRYPTED_EXTENSIONS: u8 = 8;
     pub(in crate::protocol) const CERTIFICATE: u8 = 11;
     pub(in crate::protocol) const SERVER_KEY_EXCHANGE: u8 = 12;
     pub(in crate::protocol) const CERTIFICATE_REQUEST: u8 = 13;
     pub(in crate::protocol) const SERVER_HELLO_DONE: u8 = 14;
     pub(in crate::protocol) const CERTIFICATE_VERIFY: u8 = 15;
     pub(in crate::protocol) const CLIENT_KEY_EXCHANGE: u8 = 16;
+    pub(in crate::protocol) const FINISHED: u8 = 20;
     pub(in crate::protocol) const CERTIFICATE_STATUS: u8 = 22;
+    pub(in crate::protocol) const KEY_UPDATE: u8 = 24;
+    pub(in crate::protocol) const COMPRESSED_CERTIFICATE: u8 = 25;
 }
 
 /// Certificates of a chain that are kept.
-const MAX_CHAIN: usize = 32;
+pub(super) const MAX_CHAIN: usize = 32;
 
 /// Authorities of a request that are kept.
 const MAX_AUTHORITIES: usize = 64;
@@ -69,7 +74,13 @@ pub(super) fn certificate_request(
         signature_schemes = u16s(schemes).map(SignatureScheme).collect();
     }
     let len = usize::from(reader.u16("certificate_authorities length")?);
-    let mut names = reader.sub(len, "certificate_authorities")?;
+    let authorities = authorities(reader.take(len, "certificate_authorities")?)?;
+    Ok(CertificateRequest { certificate_types, signature_schemes, authorities })
+}
+
+/// Distinguished names, each after its length.
+pub(super) fn authorities(list: &[u8]) -> Result<Vec<String>, ParseError> {
+    let mut names = Reader::new(list);
     let mut authorities = Vec::new();
     while !names.is_empty() && authorities.len() < MAX_AUTHORITIES {
         let len = usize::from(names.u16("distinguished name length")?);
@@ -79,7 +90,7 @@ pub(super) fn certificate_request(
             Err(_not_a_name) => format!("#{}", hex(der)),
         });
     }
-    Ok(CertificateRequest { certificate_types, signature_schemes, authorities })
+    Ok(authorities)
 }
 
 /// A ServerKeyExchange. What the suite does not let us read stays `None`.
@@ -134,7 +145,7 @@ pub(super) fn bits(number: &[u8]) -> u32 {
     u32::try_from(digits.len()).unwrap_or(u32::MAX).saturating_mul(8).saturating_sub(top)
 }
 
-fn length(value: u32) -> usize {
+pub(super) fn length(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 

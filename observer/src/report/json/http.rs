@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use crate::observation::Flow;
+use crate::observation::{Basis, Flow};
 use crate::protocol::dns::{Answer, AnswerData, Service};
 use crate::protocol::http1::{Header, Request};
 use crate::report::exchange::{DnsExchange, HttpExchange};
@@ -16,6 +16,8 @@ use crate::source::FrameNumber;
 #[derive(Serialize)]
 pub(super) struct HttpRecord<'a> {
     frame: FrameNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<Basis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,11 +70,12 @@ impl Serialize for Headers<'_> {
 
 impl<'a> HttpRecord<'a> {
     pub(super) fn new(flow: &Flow, exchange: &HttpExchange<'a>, secrets: Secrets) -> Self {
-        let HttpExchange { frame, request, response } = *exchange;
+        let HttpExchange { frame, basis, request, response } = *exchange;
         let response = response.map(|(_frame, response)| response);
         let path = request.map(|request| secrets.target(request));
         Self {
             frame,
+            basis: super::tls::basis(basis),
             version: request.map(|request| request.version).or(response.map(|response| response.version)),
             method: request.map(|request| request.method.as_str()),
             host: request.and_then(|request| request.host.as_deref()),

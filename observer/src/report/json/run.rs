@@ -204,6 +204,8 @@ pub(super) struct SummaryRecord<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     malformed: &'a BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    decryption: &'a BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     skipped: &'a BTreeMap<String, u64>,
     duplicates: u64,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -269,6 +271,7 @@ impl<'a> SummaryRecord<'a> {
                 bytes: run.totals.unattributed_bytes,
             },
             malformed: &run.totals.malformed,
+            decryption: &run.totals.decryption,
             skipped: &run.totals.skipped,
             duplicates,
             notes: &run.assessment.notes,

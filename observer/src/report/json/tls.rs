@@ -6,10 +6,11 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use serde::{Serialize, Serializer};
 
-use crate::observation::Flow;
+use crate::observation::{Basis, Flow};
 use crate::protocol::tls::{
-    Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientEch, ClientHello, HandshakePacket,
-    NamedGroup, ParsedCertificate, PublicKey, Role, Seen, Session, Shape, SignatureScheme, TlsVersion,
+    Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientCertificateBasis, ClientEch,
+    ClientHello, HandshakePacket, NamedGroup, ParsedCertificate, PublicKey, Role, Seen, Session, Shape,
+    SignatureScheme, TlsVersion,
 };
 use crate::report::names::VersionName;
 use crate::source::FrameNumber;
@@ -120,6 +121,8 @@ struct RejectionRecord {
 struct Server<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_requested: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_basis: Option<Basis>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     certificate_chain: Vec<CertificateRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +138,8 @@ pub(crate) struct AlertRecord {
     description: Option<String>,
     frame: FrameNumber,
     encrypted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<Basis>,
 }
 
 #[derive(Serialize)]
@@ -183,7 +188,7 @@ impl<'a> TlsRecord<'a> {
             version: session.version().map(|version| Shown(VersionName(version))),
             cipher: hello.map(|hello| Shown(hello.cipher_suite)),
             curve: curve(session).map(Shown),
-            next_protocol: hello.and_then(|hello| hello.alpn.as_deref()),
+            next_protocol: session.alpn(),
             established: session.established(),
             resumed: session.resumed,
             client: client(session, flow),
@@ -201,6 +206,11 @@ pub(crate) fn version_protocol(session: &Session, layers: &[&'static str]) -> Op
     let offered = || session.client_hello.as_ref().map(|hello| hello.value.legacy_version);
     let seen = || session.midstream.as_ref().map(|midstream| midstream.value);
     session.version().or_else(offered).or_else(seen).map(TlsVersion::protocol)
+}
+
+/// How something was read, where it did not cross the network like that.
+pub(crate) fn basis(basis: Basis) -> Option<Basis> {
+    (basis != Basis::Observed).then_some(basis)
 }
 
 /// The versions that a client offers.
@@ -222,16 +232,6 @@ pub(crate) fn ech(hello: &ClientHello) -> &'static str {
     }
 }
 
-/// How the state of the client's certificate is known: from TLS 1.3 on it is encrypted and can only be concluded.
-pub(crate) fn certificate_basis(session: &Session, state: ClientCertificate) -> Option<&'static str> {
-    match state {
-        ClientCertificate::Unknown => None,
-        ClientCertificate::ResumedUnknown => Some("observed"),
-        _ if session.version().is_some_and(TlsVersion::is_tls13) => Some("inferred"),
-        _ => Some("observed"),
-    }
-}
-
 fn client<'a>(session: &'a Session, flow: &Flow) -> Client<'a> {
     let hello = session.client_hello.as_ref().map(|hello| &*hello.value);
     let certificate = session.client_certificate();
@@ -250,7 +250,7 @@ fn client<'a>(session: &'a Session, flow: &Flow) -> Client<'a> {
         ech: hello.map(ech),
         fallback_scsv: hello.map(|hello| hello.fallback_scsv),
         certificate,
-        certificate_basis: certificate_basis(session, certificate),
+        certificate_basis: session.client_certificate_basis().map(ClientCertificateBasis::name),
         certificate_confidence: certificate_confidence(session),
         certificate_evidence: certificate_evidence(session),
         certificate_chain: chain(session.client_chain.as_ref()),
@@ -289,21 +289,11 @@ fn server(session: &Session) -> Option<Server<'_>> {
         return None;
     }
     Some(Server {
-        certificate_requested: certificate_requested(session),
+        certificate_requested: session.certificate_requested(),
+        certificate_basis: session.server_chain.as_ref().and_then(|chain| basis(chain.basis)),
         certificate_chain: chain(session.server_chain.as_ref()),
         ja3s: hello.map(|hello| hello.ja3s.as_str()),
     })
-}
-
-/// Whether the server asked for a client certificate; `None` where that cannot be read.
-pub(crate) fn certificate_requested(session: &Session) -> Option<bool> {
-    if session.certificate_request.is_some() {
-        return Some(true);
-    }
-    // From TLS 1.3 on the request is encrypted: that none was seen says nothing then. Before, it follows the
-    // certificate.
-    let readable = session.version().is_none_or(|version| !version.is_tls13());
-    (readable && session.server_chain.is_some()).then_some(false)
 }
 
 fn chain(chain: Option<&Seen<Arc<[Arc<Certificate>]>>>) -> Vec<CertificateRecord<'_>> {
@@ -341,5 +331,6 @@ fn alert(seen: &Seen<Alert>) -> AlertRecord {
             .map(|code| alert.description_name().map_or_else(|| format!("{code:#04x}"), str::to_owned)),
         frame: seen.frame,
         encrypted: alert.is_encrypted(),
+        basis: basis(seen.basis),
     }
 }

@@ -12,7 +12,7 @@ mod accepted_weak_certificate;
 use data_encoding::HEXLOWER;
 
 use super::{Finding, RuleContext, RuleInfo, facts};
-use crate::observation::Flow;
+use crate::observation::{Basis, Flow};
 use crate::protocol::tls::Certificate;
 use crate::source::FrameNumber;
 use crate::trust::ChainStatus;
@@ -54,6 +54,8 @@ struct Accepted<'a> {
     /// The leaf's names.
     names: &'a [String],
     leaf: &'a Certificate,
+    /// How the chain was read.
+    basis: Basis,
     /// The frame that completed the chain.
     chain: FrameNumber,
     /// The frame in which the client goes on.
@@ -75,6 +77,7 @@ impl Accepted<'_> {
             .also((flow.id, self.data))
             .detail("certificate_sha256", HEXLOWER.encode(&self.leaf.sha256))
             .detail("subject", self.subject)
+            .detail("basis", self.basis.name())
     }
 }
 
@@ -99,6 +102,7 @@ fn went_on<'a>(flow: &'a Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
         subject: if parsed.subject.is_empty() { "a certificate without a subject" } else { &parsed.subject },
         names: &parsed.san,
         leaf,
+        basis: chain.basis,
         chain: chain.frame,
         data,
         is_pinned: keys.any(|certificate| pins.contains(&certificate.spki_sha256)),

@@ -23,7 +23,7 @@ mod tests {
     //! On flows that are made here: what a capture shows only with its keys.
 
     use super::*;
-    use crate::observation::{Domain, DomainBasis, Flow, Observation, Observations, Protection};
+    use crate::observation::{Basis, Domain, DomainBasis, Flow, Observation, Observations, Protection};
     use crate::policy::{Policy, TlsPolicy};
     use crate::protocol::http1::{self, Header};
     use crate::protocol::{Fact, tls};
@@ -46,9 +46,10 @@ mod tests {
         };
         let response = http1::Response { index: Some(0), version: "1.1", status, headers: headers.collect() };
         let mut observations = Observations::default();
+        let basis = if secure { Basis::Decrypted } else { Basis::Observed };
         for (frame, fact) in [(4, http1::Fact::Request(request)), (5, http1::Fact::Response(response))] {
             let fact = Fact::Http1(Box::new(fact));
-            observations.push(Observation { frame, at: Timestamp(0), fact }, 8);
+            observations.push(Observation { frame, at: Timestamp(0), basis, fact }, 8);
         }
         Flow {
             layers: if secure { vec!["tls", "http"] } else { vec!["http"] },

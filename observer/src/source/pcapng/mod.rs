@@ -1,7 +1,6 @@
 //! pcapng files (draft-ietf-opsawg-pcapng): any number of sections, each in its own byte order.
 //!
-//! Packets, names, losses and ownership are read; custom, journal and decryption secrets blocks are passed over by
-//! their length, wherever they stand and however long they are. The length that a section header may state is not
+//! Packets, names, losses, ownership and TLS secrets are read; custom and journal blocks are passed over by their length, wherever they stand and however long they are. The length that a section header may state is not
 //! used: writers that stream cannot know it. A block whose length is corrupt does not end the file: the next place
 //! that looks like a block, with its length at both ends, is searched for.
 
@@ -9,10 +8,14 @@ mod annotate;
 mod blocks;
 mod interface;
 mod options;
+mod secrets;
+
+pub(super) use self::secrets::SecretsScan;
 
 use self::blocks::{Malformed, Section};
 use super::file::{Format, Found, MAX_CAPTURED, Window};
 use super::order::{ByteOrder, to_u64, to_usize};
+use super::{Metadata, Secrets};
 use crate::time::Timestamp;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -144,6 +147,13 @@ impl Pcapng {
                 Ok(())
             }
             STATISTICS => self.section.statistics(body, self.last, found),
+            SECRETS => {
+                if let Some(text) = secrets::tls_secrets(self.section.order, body) {
+                    let text = Secrets(text.into());
+                    found.metadata(Metadata::Secrets { text, growing: true });
+                }
+                Ok(())
+            }
             CUSTOM => self.section.custom(body, found),
             DARWIN_PROCESS => self.section.darwin_process(body),
             _ => Ok(()),
