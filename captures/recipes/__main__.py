@@ -22,6 +22,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     client_flight,
     consistency,
     containers,
+    decryption,
     demo,
     dns,
     headers,

@@ -1,7 +1,7 @@
 //! Rule `client-certificate-declined`.
 
 use crate::observation::Flow;
-use crate::protocol::tls::ClientCertificate;
+use crate::protocol::tls::{ClientCertificate, ClientCertificateBasis};
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
@@ -52,9 +52,10 @@ impl Rule for ClientCertificateDeclined {
         let frame = read.or(session.client_finished).unwrap_or(hello.frame);
         let message = "the server asked for a client certificate and the client sent none";
         let finding = Finding::new(self.info(), flow, frame, message).severity(severity);
-        report(match read {
-            Some(_) => finding,
-            None => facts::by_record_lengths(finding, session),
+        let observed = Some(ClientCertificateBasis::Observed);
+        report(match session.client_certificate_basis() == observed {
+            true => finding,
+            false => facts::by_record_lengths(finding, session),
         });
     }
 }

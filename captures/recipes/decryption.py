@@ -1,0 +1,162 @@
+"""TLS with the session's keys in the file: every suite that can be decrypted, and every turn that a session takes.
+
+The server, or GnuTLS in its place, logs its keys. editcap puts them before the packets as a Decryption Secrets Block, or the
+recipe behind them, as recorders do that write keys when they come.
+"""
+
+import struct
+import subprocess
+
+from . import capfile
+from .capfile import Pcapng
+from .catalogue import capture
+
+KEYS = "decryption-keys.log"
+HOST, SELF_SIGNED = "shop.test", "self-signed.test"
+
+
+def keyed(file, shows, tools, *, late=False, fires=(), **declared):
+    """A recording with keys, made by a function that is given a lab whose servers log them to `KEYS`."""
+
+    def declare(act):
+        @capture(
+            f"decryption/{file}.pcapng",
+            shows=shows,
+            tools=tools,
+            how="converted",
+            # What the servers answer with has none of these headers, which can be read now.
+            fires=["missing-csp", "missing-hsts", "missing-nosniff", *fires],
+            silent=["cleartext-http", "non-tls-encryption"],
+            **declared,
+        )
+        def record(lab):
+            keys = lab.dir / KEYS
+            keys.unlink(missing_ok=True)
+            with lab.recording(file=lab.temporary("wire.pcap")) as wire:
+                act(lab)
+            if not late:
+                inject = ["editcap", "-F", "pcapng", "--inject-secrets", f"tls,{keys}", wire, lab.out]
+                subprocess.run([str(part) for part in inject], check=True, capture_output=True)
+                return
+            text = keys.read_bytes()
+            out = Pcapng().section().interface(1)
+            for frame in capfile.read(wire):
+                out.packet(frame)
+            lab.out.write_bytes(out.block(0x0A, struct.pack("<II", 0x544C534B, len(text)) + text).data)
+
+        record.__name__ = f"decryption_{file.replace('-', '_')}"
+        return record
+
+    return declare
+
+
+def serve(lab, *options, identity=None, host=HOST, **settings):
+    return lab.s_server(host, "-keylogfile", lab.dir / KEYS, *options, identity=identity, **settings)
+
+
+SUITES_12 = [
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "DHE-RSA-AES128-CCM",
+    "DHE-RSA-AES256-CCM8",
+    "AES256-GCM-SHA384",
+]
+SUITES_13 = [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_CCM_SHA256",
+    "TLS_AES_128_CCM_8_SHA256",
+]
+
+
+@keyed(
+    "tls12-suites",
+    "openssl s_client asks once under each AEAD suite of TLS 1.2: GCM, ChaCha20-Poly1305, CCM.",
+    ["openssl s_client", "openssl s_server"],
+    fires=["weak-cipher-negotiated", "weak-cipher-offered"],
+    expect=["tls.handshake.type == 20"],
+)
+def tls12_suites(lab):
+    serve(lab, "-tls1_2", "-cipher", "ALL:@SECLEVEL=0")
+    for suite in SUITES_12:
+        lab.s_client(HOST, "-tls1_2", "-cipher", f"{suite}:@SECLEVEL=0", wait=0.15)
+
+
+@keyed(
+    "tls13-suites",
+    "openssl s_client asks once under each suite of TLS 1.3.",
+    ["openssl s_client", "openssl s_server"],
+    fires=["weak-cipher-negotiated"],
+    expect=["tls.handshake.type == 8", "tls.handshake.type == 20"],
+)
+def tls13_suites(lab):
+    serve(lab, "-ciphersuites", ":".join(SUITES_13))
+    for suite in SUITES_13:
+        lab.s_client(HOST, "-tls1_3", "-ciphersuites", suite, wait=0.15)
+
+
+@keyed(
+    "tls13-turns",
+    "A HelloRetryRequest, KeyUpdates of the client, a session that is resumed; the keys come after the packets.",
+    ["openssl s_client", "openssl s_server"],
+    late=True,
+)
+def tls13_turns(lab):
+    state = lab.dir / "decryption-session.pem"
+    state.unlink(missing_ok=True)
+    serve(lab, "-groups", "P-384")
+    lab.s_client(HOST, "-tls1_3", "-groups", "X25519:P-384", "-sess_out", state, wait=0.15)
+    lab.s_client(HOST, "-tls1_3", "-sess_in", state, wait=0.15)
+    # `K` is s_client's command for a KeyUpdate that asks for one in return, `k` for one that does not.
+    lab.s_client(
+        HOST, "-tls1_3", request="k\nK\nGET / HTTP/1.0\n\n", renegotiate=True, wait=0.15
+    )
+
+
+@keyed(
+    "tls13-mutual",
+    "The server asks for a client certificate under TLS 1.3: sent, declined, and not asked for.",
+    ["openssl s_client", "openssl s_server"],
+    fires=["client-certificate-declined"],
+)
+def tls13_mutual(lab):
+    leaf = lab.pki.client()
+    asking = serve(lab, "-verify", "5", "-CAfile", lab.pki.root)
+    lab.s_client(HOST, "-tls1_3", "-cert", leaf.certificate, "-key", leaf.key, wait=0.15)
+    lab.s_client(HOST, "-tls1_3", wait=0.15)
+    asking.terminate()
+    asking.wait(5)
+    lab._processes.remove(asking)
+    serve(lab)
+    lab.s_client(HOST, "-tls1_3", wait=0.15)
+
+
+@keyed(
+    "tls13-self-signed",
+    "curl -k goes on with a self-signed server under TLS 1.3, and curl that verifies turns it away with an alert.",
+    ["curl", "openssl s_server", "dnsmasq"],
+    fires=["accepted-self-signed"],
+)
+def tls13_self_signed(lab):
+    own = lab.pki.server(SELF_SIGNED, self_signed=True)
+    serve(lab, identity=own, host=SELF_SIGNED)
+    lab.curl("-k", f"https://{SELF_SIGNED}/")
+    lab.curl(f"https://{SELF_SIGNED}/", fails=True)
+
+
+@keyed(
+    "tls13-compressed",
+    "gnutls-serv and gnutls-cli compress their certificates (RFC 8879) with zlib, brotli and zstd.",
+    ["gnutls-cli", "gnutls-serv"],
+)
+def tls13_compressed(lab):
+    leaf, server = lab.pki.client(), lab.pki.server(HOST)
+    command = ["env", f"SSLKEYLOGFILE={lab.dir / KEYS}", "gnutls-serv", "--quiet", "--http", "--port", "443"]
+    command += ["--x509certfile", server.chain, "--x509keyfile", server.key, "--x509cafile", lab.pki.root]
+    methods = ["zlib", "brotli", "zstd"]
+    lab.serve(*command, *(f"--compress-cert={method}" for method in methods), port=443)
+    for method in methods:
+        options = ["--x509certfile", leaf.chain, "--x509keyfile", leaf.key, f"--compress-cert={method}"]
+        lab.gnutls_cli(HOST, "NORMAL:-VERS-ALL:+VERS-TLS1.3", *options)
