@@ -25,6 +25,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     decryption,
     demo,
     dns,
+    dtls,
     headers,
     http,
     interception,

@@ -13,6 +13,8 @@ mod association;
 mod probe;
 mod reassembly;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use super::demultiplexer;
 use super::{Protocol, Worth};
