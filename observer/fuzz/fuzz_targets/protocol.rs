@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use observer::flow::{Data, Direction, FlowLimits, Gap};
-use observer::observation::Observations;
+use observer::observation::{Basis, Observations};
 use observer::protocol::{Context, Inner, PROTOCOLS, ProbeInput, Progress, tls};
 use observer::time::Timestamp;
 
@@ -14,6 +14,10 @@ fuzz_target!(|data: &[u8]| {
     let limits = FlowLimits { message_bytes: 4096, observations_per_flow: 32, ..FlowLimits::default() };
     let mut observations = Observations::default();
     let mut certificates = tls::CertificateCache::default();
+    // Secrets may come yet: ciphertext is held.
+    let mut secrets = tls::KeyLog::default();
+    secrets.set_growing(true);
+    let mut ciphertext = 0;
     let mut inner = Inner::default();
     let mut resolutions = Vec::new();
     let mut analyzer = (protocol.analyzer)();
@@ -29,10 +33,13 @@ fuzz_target!(|data: &[u8]| {
             inner: &mut inner,
             entered: Vec::new(),
             resolutions: &mut resolutions,
+            secrets: &secrets,
+            ciphertext: &mut ciphertext,
             certificates: &mut certificates,
             limits: &limits,
             frame,
             at: Timestamp(0),
+            basis: Basis::Observed,
         };
         let progress = if bytes.is_empty() {
             analyzer.gap(Gap { direction, len: u64::from(head >> 1) + 1, frame, at: Timestamp(0) }, &mut cx)
@@ -44,6 +51,7 @@ fuzz_target!(|data: &[u8]| {
             break;
         }
     }
+    assert!(ciphertext <= limits.ciphertext_per_shard);
     assert!(observations.iter().count() <= limits.observations_per_flow);
     let _ = tls::Session::fold(&observations);
 });

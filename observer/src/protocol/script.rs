@@ -46,11 +46,19 @@ impl Played {
 
 /// Plays a flow; its acts are its frames, from 1.
 pub(super) fn play(transport: Transport, port: u16, acts: &[Act]) -> Played {
-    play_with(transport, port, acts, &tls::KeyLog::default())
+    play_with(transport, port, acts, &tls::KeyLog::default(), 0)
 }
 
-/// The same, with secrets.
-pub(super) fn play_with(transport: Transport, port: u16, acts: &[Act], secrets: &tls::KeyLog) -> Played {
+/// The same, with secrets that are there from the act `from` on; before it, a key log without any grows.
+pub(super) fn play_with(
+    transport: Transport,
+    port: u16,
+    acts: &[Act],
+    secrets: &tls::KeyLog,
+    from: usize,
+) -> Played {
+    let mut growing = tls::KeyLog::default();
+    growing.set_growing(true);
     let endpoint = |last, port| Endpoint { ip: Ipv4Addr::new(192, 0, 2, last).into(), port };
     let flow = FlowInfo {
         five_tuple: FiveTuple { transport, source: endpoint(1, 40000), destination: endpoint(2, port) },
@@ -71,7 +79,7 @@ pub(super) fn play_with(transport: Transport, port: u16, acts: &[Act], secrets: 
         inner: &mut inner,
         entered: Vec::new(),
         resolutions: &mut resolutions,
-        secrets,
+        secrets: if from > 0 { &growing } else { secrets },
         ciphertext: &mut ciphertext,
         certificates: &mut certificates,
         limits: &limits,
@@ -82,6 +90,9 @@ pub(super) fn play_with(transport: Transport, port: u16, acts: &[Act], secrets: 
     for (index, act) in acts.iter().enumerate() {
         let (number, at) = (index + 1, Timestamp(0));
         let frame = u64::try_from(number).unwrap();
+        if from > 0 && index == from {
+            cx.secrets = secrets;
+        }
         let interest = match act {
             Act::Bytes(direction, bytes) => {
                 conversation.data(&flow, Data { direction: *direction, bytes, frame, at }, &mut cx)
@@ -96,6 +107,7 @@ pub(super) fn play_with(transport: Transport, port: u16, acts: &[Act], secrets: 
         }
     }
     conversation.finish(&mut cx);
+    assert_eq!(ciphertext, 0, "nothing is held after the end");
     Played { layers: conversation.layers().to_vec(), observations, done }
 }
 

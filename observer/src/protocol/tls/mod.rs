@@ -11,6 +11,8 @@ mod client_flight;
 mod code_point;
 mod crypto_stream;
 mod decryption;
+#[cfg(test)]
+mod decryption_tests;
 mod encrypted;
 mod fact;
 mod fingerprint;

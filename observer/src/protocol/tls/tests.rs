@@ -12,7 +12,7 @@ use crate::protocol::script::{Act, Played, REQUEST, RESPONSE, cut, play, send, s
 use crate::source;
 
 /// The TCP flows of a capture without losses, as acts, in the order of their first frames.
-fn recorded(name: &str) -> Vec<Vec<Act>> {
+pub(super) fn recorded(name: &str) -> Vec<Vec<Act>> {
     let mut source = source::open(&[observer_captures::path(name)]).unwrap();
     let mut decoder = Decoder::default();
     let mut flows: Vec<Vec<Act>> = Vec::new();

@@ -13,7 +13,7 @@ declare_rule! {
     /// The leaf, or an intermediate without which no path exists, has expired or is not yet valid, which is
     /// medium, and the client went on.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. A device whose clock is wrong
     /// captures at a wrong time, too; times before the year 2000 are not believed.
     /// ## References

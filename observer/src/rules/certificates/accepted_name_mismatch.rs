@@ -12,7 +12,7 @@ declare_rule! {
     /// leaf that has the name there and nowhere else is medium. Where the ClientHello states an address,
     /// which RFC 6066 forbids, it is tentative: the client may compare with a name.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. A ClientHello without a
     /// server name says nothing of what the client compares with.
     /// ## References

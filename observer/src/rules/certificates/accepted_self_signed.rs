@@ -7,12 +7,12 @@ use crate::trust::PathStatus;
 
 declare_rule! {
     /// ## What it observes
-    /// The chain that the server sent up to TLS 1.2, and whether the client sent application data after it.
+    /// The chain that the server sent, as far as it can be read (up to TLS 1.2, or with a key log), and whether the client sent application data after it.
     /// ## Fails when
     /// The leaf issued itself, is not among the trusted authorities (Mozilla's and those of `--ca`), and the
     /// client went on.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. An app that pins exactly this
     /// certificate is safe: name its key in the policy's pins or the certificate with `--ca`.
     /// ## References

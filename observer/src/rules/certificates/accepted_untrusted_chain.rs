@@ -7,7 +7,7 @@ use crate::trust::PathStatus;
 
 declare_rule! {
     /// ## What it observes
-    /// The chain that the server sent up to TLS 1.2, and whether the client sent application data after it.
+    /// The chain that the server sent, as far as it can be read (up to TLS 1.2, or with a key log), and whether the client sent application data after it.
     /// ## Fails when
     /// The chain leads to an authority that is not trusted (Mozilla's and those of `--ca` are), and the
     /// client went on. A leaf that was sent alone and whose issuer is unknown is medium and tentative: the
@@ -15,7 +15,7 @@ declare_rule! {
     /// public authority's (policies of the CA/Browser Forum, Certificate Transparency) is low and tentative:
     /// its root may have left the store since, or be trusted by the platform alone.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. An app with its own trust
     /// store does right: give that authority with `--ca`, or name the key in the policy's pins.
     /// ## References

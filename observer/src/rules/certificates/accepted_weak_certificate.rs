@@ -11,7 +11,7 @@ declare_rule! {
     /// A key is shorter than the policy allows (RSA 2048 bits, elliptic curves 224), or a signature other
     /// than a root's own uses MD5 or SHA-1, and the client went on.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. A client that completes the handshake and leaves without a request may
+    /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. A leaf that issued itself is
     /// looked at, too.
     /// ## References

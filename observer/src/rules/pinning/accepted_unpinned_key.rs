@@ -10,7 +10,7 @@ declare_rule! {
     /// ## Fails when
     /// None of the keys is pinned, and the client went on with application data.
     /// ## Blind spots
-    /// TLS 1.3 encrypts the chain. Hosts without a pin in the policy are not judged. That all keys matched
+    /// TLS 1.3 encrypts the chain: without a key log it is not seen. Hosts without a pin in the policy are not judged. That all keys matched
     /// does not show that the app refuses others: only an interception can.
     /// ## References
     /// [MASTG-TEST-0244](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0244/),
