@@ -1,6 +1,9 @@
 """Protocols of nobody: text, noise, and what only looks like either."""
 
+import gzip
+import json
 import os
+import subprocess
 import time
 
 from . import clients
@@ -28,6 +31,86 @@ def conversation(lab, host, port, lines, answer):
 
     with lab.recording():
         lab.on_phone(ask)
+
+
+def packed(file, shows, tools, expect, pack, *, fires=("cleartext-unknown",), frame=True):
+    """Events in a binary format, each behind its length; `pack` runs in the recorder's environment."""
+
+    @capture(
+        f"unknown/{file}.pcap",
+        shows=shows,
+        tools=tools,
+        fires=list(fires),
+        silent=[rule for rule in RULES if rule not in fires],
+        expect=[expect],
+    )
+    def record(lab):
+        events = [
+            {"device": f"phone-{n}", "event": "screen_view", "screen": "checkout", "mail": "alice@shop.test"}
+            for n in range(6)
+        ]
+        messages = [pack(event) for event in events]
+        if frame:
+            messages = [len(message).to_bytes(4, "big") + message for message in messages]
+        conversation(lab, "sync.chat.test", 7300, messages, lambda data: b"\x00\x00\x00\x01\x00")
+
+    record.__name__ = file.replace("-", "_")
+
+
+def as_msgpack(event):
+    import msgpack
+
+    return msgpack.packb(event)
+
+
+def as_cbor(event):
+    import cbor2
+
+    return cbor2.dumps(event)
+
+
+def as_gzip(event):
+    return gzip.compress(json.dumps([event] * 3).encode())
+
+
+def as_aes(event):
+    """AES-256-CTR under a key of its own, which openssl does."""
+    key, counter = os.urandom(32).hex(), os.urandom(16).hex()
+    command = ["openssl", "enc", "-aes-256-ctr", "-K", key, "-iv", counter]
+    text = json.dumps(event).encode()
+    return subprocess.run(command, input=text, capture_output=True, check=True).stdout
+
+
+packed(
+    "msgpack",
+    "Events in MessagePack over TCP, each behind its length.",
+    ["python msgpack"],
+    'tcp.payload contains "screen_view"',
+    as_msgpack,
+)
+packed(
+    "cbor",
+    "Events in CBOR over TCP, each behind its length.",
+    ["python cbor2"],
+    'tcp.payload contains "screen_view"',
+    as_cbor,
+)
+packed(
+    "gzip",
+    "Events in JSON, compressed with gzip, over TCP.",
+    ["python gzip"],
+    "tcp.payload contains 1f:8b:08",
+    as_gzip,
+)
+packed(
+    "aes",
+    "Events under AES of the app's own, which nobody can read and which are not TLS, over TCP.",
+    ["openssl enc"],
+    "tcp.port == 7300 && tcp.len > 80",
+    as_aes,
+    fires=["non-tls-encryption"],
+    frame=False,
+)
 
 
 def others(*fires):

@@ -147,8 +147,8 @@ impl Protection {
             _ => None,
         });
         match likeness {
-            Some(unrecognised::Likeness::Text) => Self::Cleartext,
             Some(unrecognised::Likeness::Opaque) | None => Self::Opaque,
+            Some(_) => Self::Cleartext,
         }
     }
 }
@@ -444,6 +444,8 @@ mod tests {
     fn unrecognised(likeness: unrecognised::Likeness) -> Fact {
         Fact::Unrecognised(Box::new(unrecognised::Fact {
             likeness,
+            kind: None,
+            evidence: None,
             sampled: 9,
             printable: 0.5,
             entropy: 3.0,

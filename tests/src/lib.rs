@@ -222,6 +222,16 @@ fn flow(record: &Value, out: &mut String) {
             text(login, "/frame")
         ));
     }
+    if let Some(sample) = record.get("unrecognised") {
+        line(format!(
+            "  unrecognised {} {} items={} bits={} sampled={}\n",
+            text(sample, "/likeness"),
+            text(sample, "/kind"),
+            text(sample, "/evidence_items"),
+            text(sample, "/evidence_bits"),
+            text(sample, "/sampled")
+        ));
+    }
     for (protocol, values) in record.get("properties").and_then(Value::as_object).into_iter().flatten() {
         line(format!("  {protocol} {values}\n"));
     }

@@ -210,7 +210,7 @@ impl AppMemory {
             let unclaimed = flow.unrecognised().is_some();
             match flow.protection {
                 Protection::Opaque => self.opaque = self.opaque.saturating_add(1),
-                Protection::Cleartext if unclaimed && facts::unknown_text(flow).is_none() => {
+                Protection::Cleartext if unclaimed && facts::unknown_readable(flow).is_none() => {
                     self.vague = self.vague.saturating_add(1);
                 }
                 _ => {}

@@ -187,6 +187,14 @@ words! {
         Response => "response",
         Secret => "secret",
     }
+    /// What unrecognised bytes look like as `unrecognised.likeness` names it.
+    likeness: crate::protocol::unrecognised::Likeness {
+        Text => "text",
+        Serialised => "serialised",
+        Compressed => "compressed",
+        Media => "media",
+        Opaque => "opaque",
+    }
     /// An owner's origin as `owner.method` names it.
     method: crate::attribution::Method {
         Ebpf => "ebpf",

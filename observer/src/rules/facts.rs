@@ -9,7 +9,7 @@ use crate::observation::{Basis, Flow, Observation, Protection};
 use crate::protocol::UNKNOWN_LAYER;
 use crate::protocol::http1;
 use crate::protocol::tls;
-use crate::protocol::unrecognised;
+use crate::protocol::unrecognised::{self, Likeness};
 
 /// Ports of services that devices use to find each other, the time and their address: never an app's fault.
 ///
@@ -119,11 +119,16 @@ pub(crate) const CONNECTIVITY_CHECK: &str = "connectivity-check";
 /// Bytes below which text cannot be told from chance.
 const MIN_TEXT: usize = 16;
 
-/// The text at the start of a flow that no protocol claims: enough of it, and from the start.
-pub(crate) fn unknown_text(flow: &Flow) -> Option<(&Observation, &unrecognised::Fact)> {
+/// What is readable at the start of a flow that no protocol claims: text, enough of it, or a format that the evidence
+/// speaks for; from the start of the flow.
+pub(crate) fn unknown_readable(flow: &Flow) -> Option<(&Observation, &unrecognised::Fact)> {
     let (observation, fact) = flow.unrecognised()?;
-    let text = fact.likeness == unrecognised::Likeness::Text && fact.sampled >= MIN_TEXT;
-    (text && !flow.flow.info.midstream).then_some((observation, fact))
+    let readable = match fact.likeness {
+        Likeness::Text => fact.sampled >= MIN_TEXT,
+        Likeness::Opaque => false,
+        Likeness::Serialised | Likeness::Compressed | Likeness::Media => true,
+    };
+    (readable && !flow.flow.info.midstream).then_some((observation, fact))
 }
 
 /// Hosts and paths by which platforms find out whether there is a captive portal; in the clear, by design.

@@ -390,6 +390,17 @@ fn word_rows(rows: &mut Rows, flow: &Flow) {
                 .word(fact.name)
                 .text(fact.value.as_str())
                 .end(Table::Properties),
+            Fact::Unrecognised(fact) => rows
+                .cell(Cell::Flow(flow.id))
+                .int(observation.frame)
+                .word(names::likeness(fact.likeness))
+                .word(fact.kind)
+                .int(fact.evidence.map(|evidence| u64::from(evidence.items)))
+                .int(fact.evidence.map(|evidence| u64::from(evidence.bits)))
+                .int(u64::try_from(fact.sampled).unwrap_or(u64::MAX))
+                .real(fact.printable)
+                .real(fact.entropy)
+                .end(Table::Unrecognised),
             _ => {}
         }
     }

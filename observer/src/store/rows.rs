@@ -24,6 +24,7 @@ pub(super) enum Table {
     Upgrades,
     Logins,
     Properties,
+    Unrecognised,
     Quic,
     Known(Known),
 }
@@ -38,10 +39,11 @@ pub(super) enum Known {
 }
 
 /// The value of a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Cell {
     Null,
     Integer(i64),
+    Real(f64),
     /// One of the program's own words.
     Word(&'static str),
     /// A range of the batch's bytes.
@@ -132,6 +134,10 @@ impl Rows {
 
     pub(super) fn signed(&mut self, value: impl Into<Option<i64>>) -> &mut Self {
         self.cell(value.into().map_or(Cell::Null, Cell::Integer))
+    }
+
+    pub(super) fn real(&mut self, value: f64) -> &mut Self {
+        self.cell(Cell::Real(value))
     }
 
     pub(super) fn flag(&mut self, value: impl Into<Option<bool>>) -> &mut Self {

@@ -74,6 +74,7 @@ pub(super) struct Writer<'a> {
     upgrades: Insert<'a>,
     logins: Insert<'a>,
     properties: Insert<'a>,
+    unrecognised: Insert<'a>,
     quic: Insert<'a>,
     owners: Find<'a>,
     certificates: Find<'a>,
@@ -97,6 +98,7 @@ impl<'a> Writer<'a> {
             logins: Insert::new(connection, "logins_v1", 5)?,
             properties: Insert::new(connection, "properties_v1", 5)?,
             quic: Insert::new(connection, "quic_v1", 10)?,
+            unrecognised: Insert::new(connection, "unrecognised_v1", 9)?,
             owners: Find::new(connection, "owners_v1", 11, ("fields", 10))?,
             certificates: Find::new(connection, "certificates_v1", 15, ("hash_sha256", 0))?,
             lists: Find::new(connection, "lists_v1", 1, ("text", 0))?,
@@ -169,6 +171,7 @@ impl<'a> Writer<'a> {
             Table::Upgrades => &mut self.upgrades,
             Table::Logins => &mut self.logins,
             Table::Properties => &mut self.properties,
+            Table::Unrecognised => &mut self.unrecognised,
             Table::Quic => &mut self.quic,
             Table::Known(known) => {
                 let find = match known {
@@ -203,6 +206,7 @@ impl<'a> Insert<'a> {
             let value = match cell {
                 Cell::Null => ValueRef::Null,
                 Cell::Integer(value) => ValueRef::Integer(*value),
+                Cell::Real(value) => ValueRef::Real(*value),
                 Cell::Word(word) => ValueRef::Text(word.as_bytes()),
                 Cell::Text(range) => ValueRef::Text(rows.bytes(range)),
                 Cell::Blob(range) => ValueRef::Blob(rows.bytes(range)),
@@ -211,7 +215,7 @@ impl<'a> Insert<'a> {
                     ids.known(*known, *number).map_or(ValueRef::Null, ValueRef::Integer)
                 }
             };
-            let lasting = matches!(cell, Cell::Null | Cell::Integer(_) | Cell::Word(_));
+            let lasting = matches!(cell, Cell::Null | Cell::Integer(_) | Cell::Real(_) | Cell::Word(_));
             if !lasting {
                 *bound = None;
             } else if bound.as_ref() == Some(cell) {

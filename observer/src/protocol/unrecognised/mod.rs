@@ -1,8 +1,20 @@
-//! What bytes look like that no protocol claims: cleartext, opaque or nothing.
+//! What bytes look like that no protocol claims: text, a known binary format, or nothing that is known.
 //!
-//! Text is what people can read: printable ASCII, or UTF-8 without control characters. Everything else is opaque:
-//! entropy is shown but does not decide, because compressed data has as much of it as encrypted data and a short
-//! sample of either has little. Binary formats that are readable with the right program are opaque here.
+//! Text is what people can read: printable ASCII, or UTF-8 without control characters. Serialised, compressed and media
+//! data are what anybody can read who has the right program. Each is told from ciphertext by evidence: constraints that
+//! the bytes meet and that random bytes meet with a chance below 2^-40 ([`Evidence`]). Entropy is shown but does not
+//! decide, because compressed data has as much of it as encrypted data and a short sample of either has little.
+//! Everything else is opaque: nothing is said of its encryption.
+
+mod evidence;
+#[cfg(test)]
+mod samples;
+mod serialised;
+mod signature;
+#[cfg(test)]
+mod tests;
+
+pub use self::evidence::Evidence;
 
 /// Below this many bytes nothing is called text: a binary length or a tag can be printable by chance.
 const MIN_SAMPLE: usize = 8;
@@ -11,11 +23,18 @@ const MIN_SAMPLE: usize = 8;
 const TEXT_SHARE: f64 = 0.95;
 
 /// What the first bytes of a flow look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Likeness {
     /// Printable text.
     Text,
-    /// Neither text nor anything else that is known. Says nothing of encryption.
+    /// A known binary serialisation.
+    Serialised,
+    /// A known compression, which can be undone.
+    Compressed,
+    /// Pictures, sound, video, documents.
+    Media,
+    /// Nothing that is known. Says nothing of encryption.
     Opaque,
 }
 
@@ -24,12 +43,24 @@ pub enum Likeness {
 pub struct Fact {
     /// The verdict.
     pub likeness: Likeness,
+    /// The format, such as `json`, `protobuf`, `gzip`, `png`; `None` for text of no known form and for opaque bytes.
+    pub kind: Option<&'static str>,
+    /// What speaks for a binary format; `None` for text and opaque bytes.
+    pub evidence: Option<Evidence>,
     /// Bytes looked at, both directions.
     pub sampled: usize,
     /// Share of printable bytes, 0 to 1.
     pub printable: f64,
     /// Shannon entropy, bits a byte, 0 to 8. Shown, never decisive.
     pub entropy: f64,
+}
+
+/// A format that bytes are in, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Named {
+    likeness: Likeness,
+    kind: &'static str,
+    evidence: Evidence,
 }
 
 /// The first bytes of both directions.
@@ -52,13 +83,26 @@ impl Sample<'_> {
     pub(super) fn judge(&self) -> Fact {
         let sampled = self.len();
         let printable = ratio(self.parts.iter().map(|part| printable(part)).sum(), sampled);
-        let text = sampled >= MIN_SAMPLE && printable >= TEXT_SHARE;
-        Fact {
-            likeness: if text { Likeness::Text } else { Likeness::Opaque },
-            sampled,
-            printable,
-            entropy: self.entropy(),
+        let entropy = self.entropy();
+        let fact =
+            Fact { likeness: Likeness::Opaque, kind: None, evidence: None, sampled, printable, entropy };
+        if sampled >= MIN_SAMPLE && printable >= TEXT_SHARE {
+            let kind = self.parts.into_iter().find_map(form_of_text);
+            return Fact { likeness: Likeness::Text, kind, ..fact };
         }
+        match self.format() {
+            Some(Named { likeness, kind, evidence }) => {
+                Fact { likeness, kind: Some(kind), evidence: Some(evidence), ..fact }
+            }
+            None => fact,
+        }
+    }
+
+    /// The binary format that either direction is in, where the evidence is enough: the one with the most of it.
+    fn format(&self) -> Option<Named> {
+        let found = self.parts.into_iter().flat_map(|part| [signature::find(part), serialised::find(part)]);
+        let enough = found.flatten().filter(|named| named.evidence.bits >= evidence::ENOUGH);
+        enough.reduce(|best, next| if next.evidence.bits > best.evidence.bits { next } else { best })
     }
 
     fn entropy(&self) -> f64 {
@@ -92,39 +136,20 @@ fn printable(bytes: &[u8]) -> usize {
         .sum()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judge(bytes: &[u8]) -> Fact {
-        Sample { parts: [bytes, &[]] }.judge()
+/// The form of a text, by how it begins.
+fn form_of_text(part: &[u8]) -> Option<&'static str> {
+    let text = part.trim_ascii_start();
+    if text.starts_with(b"<?xml")
+        || text.starts_with(b"<") && text.get(1).is_some_and(u8::is_ascii_alphabetic)
+    {
+        return Some("xml");
     }
-
-    #[test]
-    fn text_of_any_script_is_text() {
-        assert_eq!(judge(b"220 mail.example ESMTP\r\n").likeness, Likeness::Text);
-        assert_eq!(judge("Grüße aus Köln, 你好\n".as_bytes()).likeness, Likeness::Text);
-    }
-
-    #[test]
-    fn compressed_or_encrypted_bytes_are_opaque_and_entropy_does_not_decide() {
-        let all: Vec<u8> = (0..=255).collect();
-        let fact = judge(&all);
-        assert_eq!((fact.likeness, fact.sampled), (Likeness::Opaque, 256));
-        assert!((fact.entropy - 8.0).abs() < 1e-9);
-        let zeros = judge(&[0; 64]);
-        assert_eq!((zeros.likeness, zeros.entropy), (Likeness::Opaque, 0.0));
-    }
-
-    #[test]
-    fn a_short_sample_is_opaque_whatever_it_holds() {
-        let fact = judge(b"HELO");
-        assert_eq!((fact.likeness, fact.sampled, fact.printable), (Likeness::Opaque, 4, 1.0));
-    }
-
-    #[test]
-    fn both_directions_count() {
-        let sample = Sample { parts: [b"USER bob\r\n", &[0xff; 10]] };
-        assert_eq!(sample.judge().printable, 0.5);
-    }
+    let (first, rest) = text.split_first()?;
+    let next = rest.trim_ascii_start().first()?;
+    let json = match first {
+        b'{' => matches!(next, b'"' | b'}'),
+        b'[' => matches!(next, b'"' | b'{' | b'[' | b']' | b'-' | b'0'..=b'9'),
+        _ => false,
+    };
+    json.then_some("json")
 }

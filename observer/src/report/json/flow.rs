@@ -14,6 +14,7 @@ use crate::decode::Transport;
 use crate::observation::{DomainBasis, Flow, Protection, Tunnel};
 use crate::protocol::login::Exposure;
 use crate::protocol::quic;
+use crate::protocol::unrecognised::Likeness;
 use crate::protocol::upgrade::Step;
 use crate::report::community_id::CommunityId;
 use crate::report::exchange;
@@ -52,6 +53,8 @@ pub(super) struct FlowRecord<'a> {
     http: Vec<HttpRecord<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dns: Vec<DnsRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unrecognised: Option<UnrecognisedRecord>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     properties: BTreeMap<&'static str, BTreeMap<&'static str, &'a str>>,
 }
@@ -78,6 +81,21 @@ struct LoginRecord<'a> {
     protocol: &'static str,
     mechanism: &'a str,
     exposure: Exposure,
+}
+
+#[derive(Serialize)]
+struct UnrecognisedRecord {
+    frame: FrameNumber,
+    likeness: Likeness,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence_items: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence_bits: Option<u32>,
+    sampled: usize,
+    printable: f64,
+    entropy: f64,
 }
 
 #[derive(Serialize)]
@@ -210,6 +228,16 @@ impl<'a> FlowRecord<'a> {
                 .map(|exchange| HttpRecord::new(flow, exchange, secrets))
                 .collect(),
             dns: exchange::dns(flow).iter().map(DnsRecord::new).collect(),
+            unrecognised: flow.unrecognised().map(|(seen, fact)| UnrecognisedRecord {
+                frame: seen.frame,
+                likeness: fact.likeness,
+                kind: fact.kind,
+                evidence_items: fact.evidence.map(|evidence| evidence.items),
+                evidence_bits: fact.evidence.map(|evidence| evidence.bits),
+                sampled: fact.sampled,
+                printable: fact.printable,
+                entropy: fact.entropy,
+            }),
             properties: properties(flow),
         }
     }

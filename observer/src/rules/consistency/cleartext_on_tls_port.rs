@@ -39,7 +39,7 @@ impl Rule for CleartextOnTlsPort {
         {
             return;
         }
-        if flow.unrecognised().is_some() && facts::unknown_text(flow).is_none() {
+        if flow.unrecognised().is_some() && facts::unknown_readable(flow).is_none() {
             return;
         }
         let first = flow.observations.iter().next();

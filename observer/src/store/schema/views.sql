@@ -95,3 +95,9 @@ FROM logins_v1 AS login JOIN flows AS flow ON flow.id = login.flow;
 CREATE VIEW properties AS SELECT
     property.flow, flow.run, flow.app, flow.host, property.frame, property.protocol, property.name, property.value
 FROM properties_v1 AS property JOIN flows AS flow ON flow.id = property.flow;
+
+-- What the bytes look like that no protocol claims. `evidence_bits` is against chance; entropy decides nothing.
+CREATE VIEW unrecognised AS SELECT
+    sample.flow, flow.run, flow.app, flow.host, sample.frame, sample.likeness, sample.kind, sample.evidence_items,
+    sample.evidence_bits, sample.sampled, sample.printable, sample.entropy
+FROM unrecognised_v1 AS sample JOIN flows AS flow ON flow.id = sample.flow;
