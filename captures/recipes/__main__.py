@@ -36,6 +36,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     neighbours,
     offline,
     owners,
+    pinning,
     quic,
     tcp,
     tls,

@@ -18,7 +18,7 @@ use std::thread;
 use crate::attribution::{AppDirectory, LiveOwners, Selection, Sidecar};
 use crate::flow::FlowLimits;
 use crate::observation::{FlowSink, SinkError};
-use crate::policy::{Policy, TlsPolicy};
+use crate::policy::{KnownKeys, Policy, TlsPolicy};
 use crate::report::Run;
 use crate::source::{Source, SourceError};
 use crate::trust::TrustStore;
@@ -41,6 +41,8 @@ pub struct Options {
     pub policy: Policy,
     /// What counts as weak in TLS.
     pub tls: &'static TlsPolicy,
+    /// The server keys that earlier runs saw.
+    pub known_keys: Arc<KnownKeys>,
     /// The authorities that server chains may lead to.
     pub trust: Arc<TrustStore>,
     /// The device's apps, as far as known before the capture.
@@ -63,6 +65,7 @@ impl Default for Options {
             limits: FlowLimits::default(),
             policy: Policy::default(),
             tls: TlsPolicy::recommended(),
+            known_keys: Arc::default(),
             trust: Arc::default(),
             apps: AppDirectory::default(),
             sidecar: Arc::default(),

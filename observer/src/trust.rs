@@ -52,12 +52,14 @@ pub enum TrustError {
 #[derive(Clone, Debug)]
 pub struct TrustStore {
     anchors: Vec<TrustAnchor<'static>>,
+    /// The tester's own authorities, which a chain is compared with and does not become valid by.
+    test: Vec<TrustAnchor<'static>>,
 }
 
 impl Default for TrustStore {
     /// Mozilla's roots, as the crate `webpki-roots` carries them.
     fn default() -> Self {
-        Self { anchors: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+        Self { anchors: webpki_roots::TLS_SERVER_ROOTS.to_vec(), test: Vec::new() }
     }
 }
 
@@ -67,23 +69,16 @@ impl TrustStore {
     /// # Errors
     /// When the file cannot be read or holds something else.
     pub fn add_file(&mut self, path: &Path) -> Result<(), TrustError> {
-        let name = path.display().to_string();
-        let pem = std::fs::read(path).map_err(|source| TrustError::Io { path: name.clone(), source })?;
-        let before = self.anchors.len();
-        for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
-            let unreadable = |reason: String| TrustError::Unreadable {
-                path: name.clone(),
-                number: index.saturating_add(1),
-                reason,
-            };
-            let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
-            let anchor = webpki::anchor_from_trusted_cert(&certificate)
-                .map_err(|error| unreadable(error.to_string()))?;
-            self.anchors.push(anchor.to_owned());
-        }
-        if self.anchors.len() == before {
-            return Err(TrustError::Empty { path: name });
-        }
+        self.anchors.extend(authorities(path)?);
+        Ok(())
+    }
+
+    /// Knows the certificates of a PEM file as the tester's own: see [`ChainStatus::under_test_ca`].
+    ///
+    /// # Errors
+    /// As [`Self::add_file`].
+    pub fn add_test_file(&mut self, path: &Path) -> Result<(), TrustError> {
+        self.test.extend(authorities(path)?);
         Ok(())
     }
 
@@ -106,7 +101,8 @@ impl TrustStore {
         let weak = weaknesses(chain, followed.as_ref().map_or(&all, |followed| &followed.used), policy);
         let path_dates = followed.and_then(|followed| followed.dates);
         let dates = Dates::of(parsed, at).or(path_dates).filter(|_| at >= CREDIBLE);
-        Some(ChainStatus { path, dates, name: name_matches(leaf, parsed, host), weak })
+        let under_test_ca = !self.test.is_empty() && verify(&self.test, chain, at).is_ok();
+        Some(ChainStatus { path, dates, under_test_ca, name: name_matches(leaf, parsed, host), weak })
     }
 
     /// Where the chain leads, whatever the dates, and what was followed to a trusted root.
@@ -116,7 +112,7 @@ impl TrustStore {
         leaf: &ParsedCertificate,
         at: Timestamp,
     ) -> (PathStatus, Option<Followed>) {
-        let failure = match self.verify(chain, at) {
+        let failure = match verify(&self.anchors, chain, at) {
             Ok(used) => return (PathStatus::Trusted, Some(Followed { used, dates: None })),
             Err(error) => error,
         };
@@ -126,7 +122,7 @@ impl TrustStore {
             let times = parsed.flat_map(|parsed| [parsed.not_before, parsed.not_after]);
             let mut other = None;
             for time in times.take(MAX_RETRIES) {
-                match self.verify(chain, time) {
+                match verify(&self.anchors, chain, time) {
                     Ok(used) => {
                         let dates = used
                             .iter()
@@ -153,35 +149,60 @@ impl TrustStore {
         };
         (status, None)
     }
+}
 
-    /// Builds a path at a time; says which certificates of the chain are on it.
-    fn verify(&self, chain: &[Arc<Certificate>], at: Timestamp) -> Result<Vec<usize>, Error> {
-        let mut certificates =
-            chain.iter().map(|certificate| CertificateDer::from(certificate.der.as_slice()));
-        let leaf = certificates.next().ok_or(Error::UnknownIssuer)?;
-        let intermediates: Vec<CertificateDer<'_>> = certificates.collect();
-        let leaf = EndEntityCert::try_from(&leaf)?;
-        let seconds = u64::try_from(at.seconds()).unwrap_or(0);
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        leaf.verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            &self.anchors,
-            &intermediates,
-            time,
-            KeyUsage::server_auth(),
-            None,
-            None,
-        )
-        .map(|path| {
-            let used: Vec<CertificateDer<'_>> =
-                path.intermediate_certificates().map(|certificate| certificate.der()).collect();
-            let on_path = |(index, certificate): (usize, &Arc<Certificate>)| {
-                let der = certificate.der.as_slice();
-                (index == 0 || used.iter().any(|used| used.as_ref() == der)).then_some(index)
-            };
-            chain.iter().enumerate().filter_map(on_path).collect()
-        })
+/// Builds a path at a time; says which certificates of the chain are on it.
+fn verify(
+    anchors: &[TrustAnchor<'static>],
+    chain: &[Arc<Certificate>],
+    at: Timestamp,
+) -> Result<Vec<usize>, Error> {
+    let mut certificates = chain.iter().map(|certificate| CertificateDer::from(certificate.der.as_slice()));
+    let leaf = certificates.next().ok_or(Error::UnknownIssuer)?;
+    let intermediates: Vec<CertificateDer<'_>> = certificates.collect();
+    let leaf = EndEntityCert::try_from(&leaf)?;
+    let seconds = u64::try_from(at.seconds()).unwrap_or(0);
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    leaf.verify_for_usage(
+        webpki::ALL_VERIFICATION_ALGS,
+        anchors,
+        &intermediates,
+        time,
+        KeyUsage::server_auth(),
+        None,
+        None,
+    )
+    .map(|path| {
+        let used: Vec<CertificateDer<'_>> =
+            path.intermediate_certificates().map(|certificate| certificate.der()).collect();
+        let on_path = |(index, certificate): (usize, &Arc<Certificate>)| {
+            let der = certificate.der.as_slice();
+            (index == 0 || used.iter().any(|used| used.as_ref() == der)).then_some(index)
+        };
+        chain.iter().enumerate().filter_map(on_path).collect()
+    })
+}
+
+/// The certificates of a PEM file, as authorities.
+fn authorities(path: &Path) -> Result<Vec<TrustAnchor<'static>>, TrustError> {
+    let name = path.display().to_string();
+    let pem = std::fs::read(path).map_err(|source| TrustError::Io { path: name.clone(), source })?;
+    let mut anchors = Vec::new();
+    for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
+        let unreadable = |reason: String| TrustError::Unreadable {
+            path: name.clone(),
+            number: index.saturating_add(1),
+            reason,
+        };
+        let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+        let anchor =
+            webpki::anchor_from_trusted_cert(&certificate).map_err(|error| unreadable(error.to_string()))?;
+        anchors.push(anchor.to_owned());
     }
+    if anchors.is_empty() {
+        return Err(TrustError::Empty { path: name });
+    }
+    Ok(anchors)
 }
 
 /// What was followed to a trusted root.
@@ -234,6 +255,8 @@ const MAX_RETRIES: usize = 8;
 /// What is known of a server's chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainStatus {
+    /// Whether it leads to the tester's own authority, valid at that time.
+    pub under_test_ca: bool,
     /// Where it leads, whatever its dates.
     pub path: PathStatus,
     /// What is wrong with its dates, if anything.

@@ -13,11 +13,13 @@ use observer_captures::Capture;
 /// What the lab's tester declares: see the recipes.
 const POLICY: &str = "[[mtls]]\nhost = \"mtls.test\"\n";
 
-/// Rules that speak only under a policy, and are tested below.
+/// Rules that speak only of what the tester declares, or of earlier runs, and are tested below.
 const BY_POLICY: &[&str] = &[
+    "accepted-test-ca",
     "accepted-unpinned-key",
     "client-certificate-cleartext-only",
     "policy-expired-exception",
+    "server-key-changed",
     "undeclared-endpoint",
 ];
 
@@ -314,4 +316,58 @@ fn the_tester_chooses_what_counts_as_weak() {
     let (code, _, stderr) = observer(&["analyze", "x.pcap", "--tls-policy", "sslyze"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("nist-sp800-52r2"), "{stderr}");
+}
+
+/// The records of one type in JSON Lines, as text.
+fn records<'a>(lines: &'a str, kind: &str) -> Vec<&'a str> {
+    let start = format!("{{\"type\":\"{kind}\"");
+    lines.lines().filter(|line| line.starts_with(&start)).collect()
+}
+
+#[test]
+fn who_takes_the_tester_s_authority_pins_nothing() {
+    let roots = observer_captures::roots().display().to_string();
+    let under = |name: &str, options: &[&str]| {
+        let file = capture(name).path().display().to_string();
+        let words = [&["analyze", &file, "--format", "jsonl"], options].concat();
+        let (_, lines, _) = observer(&words);
+        let findings = records(&lines, "finding").into_iter();
+        let rules: Vec<String> = findings
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+            .map(|record| record["rule"]["id"].as_str().expect("an id").to_owned())
+            .collect();
+        let verdicts = records(&lines, "verdict").into_iter();
+        let mut verdict = verdicts.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let verdict = verdict.rfind(|record| record["requirement"] == "cl-mss:5.7").expect("a verdict");
+        (rules, verdict["verdict"].as_str().expect("a word").to_owned())
+    };
+    let (rules, verdict) = under("pinning/taken.pcap", &["--test-ca", &roots, "--ca", &roots]);
+    assert_eq!((rules, verdict.as_str()), (vec!["accepted-test-ca".to_owned()], "violated"));
+    // Where the device does not trust it, it is the graver fault to take it.
+    let (rules, _) = under("pinning/taken.pcap", &["--test-ca", &roots]);
+    assert_eq!(rules, ["accepted-untrusted-chain", "accepted-test-ca"]);
+    let (rules, verdict) = under("pinning/refused.pcap", &["--test-ca", &roots, "--ca", &roots]);
+    assert_eq!((rules, verdict.as_str()), (Vec::new(), "no_violation_observed"));
+    let (rules, verdict) = under("pinning/taken.pcap", &["--ca", &roots]);
+    assert_eq!((rules, verdict.as_str()), (Vec::new(), "not_exercised"));
+}
+
+#[test]
+fn a_key_that_no_earlier_run_saw_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = folder.path().join("runs.db").display().to_string();
+    let roots = observer_captures::roots().display().to_string();
+    let changed = |name: &str| {
+        let file = capture(name).path().display().to_string();
+        let words = ["analyze", &file, "--format", "jsonl", "--db", &database, "--ca", &roots];
+        let (code, lines, _) = observer(&words);
+        assert_eq!(code, Some(0));
+        records(&lines, "finding").iter().filter(|line| line.contains("\"server-key-changed\"")).count()
+    };
+    // The first run knows nothing, the same key is no news, another one is; then both are known.
+    assert_eq!(changed("pinning/taken.pcap"), 0);
+    assert_eq!(changed("pinning/refused.pcap"), 0);
+    assert_eq!(changed("pinning/other-key.pcap"), 1);
+    assert_eq!(changed("pinning/taken.pcap"), 0);
+    assert_eq!(changed("pinning/other-key.pcap"), 0);
 }

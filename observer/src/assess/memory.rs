@@ -264,7 +264,8 @@ fn exercises(flow: &Flow, cx: &RuleContext<'_>) -> Vec<Exercise> {
     if session.server_chain.is_some() || refused_server(session) {
         found.push(Exercise::Chain);
     }
-    if session.server_chain.is_some() && cx.policy.pins(&host).is_some() {
+    let intercepted = cx.chain.is_some_and(|chain| chain.under_test_ca);
+    if session.server_chain.is_some() && (intercepted || cx.policy.pins(&host).is_some()) {
         found.push(Exercise::Pin);
     }
     found

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use sha2::Digest as _;
 
 use crate::observation::{Flow, Mark};
-use crate::policy::{Policy, Severity, TlsPolicy};
+use crate::policy::{KnownKeys, Policy, Severity, TlsPolicy};
 use crate::protocol::tls::Certificate;
 use crate::rules::{Blame, Device, EndpointName, Finding, RULES, RuleContext, facts};
 use crate::time::Timestamp;
@@ -117,6 +117,7 @@ pub struct Assessor {
     findings: Findings,
     memory: Memory,
     chains: BTreeMap<[u8; 32], Option<Arc<ChainStatus>>>,
+    known_keys: Arc<KnownKeys>,
     /// What is known of the device before the run is over.
     unknown: Device,
     last: Timestamp,
@@ -125,7 +126,12 @@ pub struct Assessor {
 impl Assessor {
     /// An assessor that has seen nothing.
     #[must_use]
-    pub fn new(policy: Policy, tls: &'static TlsPolicy, trust: Arc<TrustStore>) -> Self {
+    pub fn new(
+        policy: Policy,
+        tls: &'static TlsPolicy,
+        trust: Arc<TrustStore>,
+        known_keys: Arc<KnownKeys>,
+    ) -> Self {
         Self {
             policy,
             tls,
@@ -134,6 +140,7 @@ impl Assessor {
             findings: Findings::default(),
             memory: Memory::default(),
             chains: BTreeMap::new(),
+            known_keys,
             unknown: Device::default(),
             last: Timestamp(i64::MIN),
         }
@@ -144,7 +151,13 @@ impl Assessor {
         self.last = self.last.max(flow.flow.end);
         let chain = self.chain(flow);
         let device = &self.unknown;
-        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: chain.as_deref(), device };
+        let cx = RuleContext {
+            policy: &self.policy,
+            tls: self.tls,
+            chain: chain.as_deref(),
+            device,
+            known_keys: &self.known_keys,
+        };
         let mut worst: Option<(Severity, &'static str)> = None;
         for rule in RULES {
             rule.check_flow(flow, &cx, &mut |finding| {
@@ -164,7 +177,13 @@ impl Assessor {
         let apps = self.memory.apps();
         let judge = blame::Judge::new(&self.policy, self.memory.owners());
         let device = Device::of(&apps, |app| judge.blame(app.owner.as_deref()) == Blame::Platform);
-        let cx = RuleContext { policy: &self.policy, tls: self.tls, chain: None, device: &device };
+        let cx = RuleContext {
+            policy: &self.policy,
+            tls: self.tls,
+            chain: None,
+            device: &device,
+            known_keys: &self.known_keys,
+        };
         for app in &apps {
             for rule in RULES {
                 for endpoint in &app.endpoints {

@@ -39,6 +39,9 @@ pub(super) struct Judging {
     /// repeated
     #[arg(long, value_name = "FILE")]
     pub(super) keylog: Vec<PathBuf>,
+    /// The authority of your interception proxy (PEM): who accepts it pins nothing; can be repeated
+    #[arg(long, value_name = "FILE")]
+    test_ca: Vec<PathBuf>,
     /// Write credentials of HTTP messages as they were sent, not as digests
     #[arg(long)]
     keep_secrets: bool,
@@ -90,8 +93,15 @@ impl Judging {
         for path in &self.ca {
             trust.add_file(path)?;
         }
+        for path in &self.test_ca {
+            trust.add_test_file(path)?;
+        }
         let mut options = Options { policy, trust: Arc::new(trust), ..Options::default() };
         options.tls = TlsPolicy::find(&self.tls_policy).unwrap_or_else(TlsPolicy::recommended);
+        // The database may be yet to be made; whether it can be used is said when the run begins in it.
+        if let Some(known) = self.db.as_deref().filter(|path| store::is_database(path)) {
+            options.known_keys = Arc::new(store::known_keys(known)?);
+        }
         if let Some(packages) = &self.packages {
             if store::is_database(packages) {
                 options.apps = store::packages(packages)?;

@@ -134,7 +134,12 @@ impl Merge {
             sidecar: options.sidecar.clone(),
             live: options.live.clone(),
             selection: options.selection.clone(),
-            assessor: Assessor::new(options.policy.clone(), options.tls, options.trust.clone()),
+            assessor: Assessor::new(
+                options.policy.clone(),
+                options.tls,
+                options.trust.clone(),
+                options.known_keys.clone(),
+            ),
             names: dns::NameMemory::default(),
             contradicted: 0,
             markers: Vec::new(),

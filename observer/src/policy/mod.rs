@@ -5,6 +5,7 @@
 //! without it every app is in scope and nothing is excused. Whether an exception has expired is decided by the time of
 //! the capture's last frame, not by a clock.
 
+mod known_keys;
 mod severity;
 mod tls;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use crate::attribution::Owner;
 use crate::time::Timestamp;
 
+pub use self::known_keys::KnownKeys;
 pub use self::severity::Severity;
 pub use self::tls::{CipherWeakness, Grade, Keys, NamedSuites, TlsPolicy, Weaknesses};
 

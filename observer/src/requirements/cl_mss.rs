@@ -66,7 +66,7 @@ pub(super) static ROWS: &[Requirement] = &[
         level: "L2",
         gist: "the app has its own trust store or pins the server's certificate or key, and refuses others",
         exercise: Exercise::Pin,
-        bearing: "A readable chain is compared with the pins of the policy. That the app itself refuses others shows only when it is offered others.",
+        bearing: "A readable chain is compared with the pins of the policy, and with the tester's authority (--test-ca): who takes that pins nothing.",
         instead: "Repeat the run with an interception proxy whose authority the device trusts: flows that complete are not pinned.",
     },
     Requirement {
@@ -75,7 +75,7 @@ pub(super) static ROWS: &[Requirement] = &[
         level: "L2",
         gist: "where pins are used, the rotation of certificates and keys is defined and built into the app",
         exercise: Exercise::None,
-        bearing: "It asks for a process. A changed key between two captures is a hint at most.",
+        bearing: "It asks for a process. A key that no earlier run in the database saw is told, as a hint.",
         instead: "Ask for the rotation plan, and look for backup pins and their expiry in the package.",
     },
     Requirement {

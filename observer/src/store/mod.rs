@@ -22,6 +22,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use rusqlite::Connection;
 
 use self::encode::Encoder;
@@ -29,6 +30,7 @@ use self::queue::Queue;
 use self::write::{Ids, Writer};
 use crate::attribution::AppDirectory;
 use crate::observation::{Flow, FlowSink, SinkError};
+use crate::policy::KnownKeys;
 use crate::report::secrets::Secrets;
 use crate::report::{Run, SCHEMA};
 use crate::time::Timestamp;
@@ -134,6 +136,35 @@ pub fn packages(path: &Path) -> Result<AppDirectory, StoreError> {
         return Err(StoreError::NoPackages { path: path.to_owned() });
     }
     Ok(apps)
+}
+
+/// The server keys that the runs in the database at `path` saw of hosts that clients named.
+///
+/// # Errors
+/// When it is no database of this program.
+pub fn known_keys(path: &Path) -> Result<KnownKeys, StoreError> {
+    let connection = open::for_reading(path)?;
+    let wrap = |error| StoreError::new(path, error);
+    let question = "SELECT session.client_server_name, certificate.spki_sha256, max(flow.event_start)
+        FROM flow_certificates_v1 AS shown
+        JOIN certificates_v1 AS certificate ON certificate.id = shown.certificate
+        JOIN tls_v1 AS session ON session.flow = shown.flow
+        JOIN flows_v1 AS flow ON flow.id = shown.flow
+        WHERE shown.role = 'server' AND shown.position = 0
+            AND session.client_server_name IS NOT NULL AND certificate.spki_sha256 IS NOT NULL
+        GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2";
+    let mut known = KnownKeys::default();
+    let mut statement = connection.prepare(question).map_err(wrap)?;
+    let mut rows = statement.query(()).map_err(wrap)?;
+    while let Some(row) = rows.next().map_err(wrap)? {
+        let (host, key, at): (String, String, i64) =
+            (row.get(0).map_err(wrap)?, row.get(1).map_err(wrap)?, row.get(2).map_err(wrap)?);
+        let key = HEXLOWER.decode(key.as_bytes()).ok().and_then(|key| key.try_into().ok());
+        if let Some(key) = key {
+            known.add(&host, key, Timestamp(at));
+        }
+    }
+    Ok(known)
 }
 
 fn begin_run(connection: &Connection, started: Timestamp) -> rusqlite::Result<i64> {

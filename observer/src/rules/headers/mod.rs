@@ -24,7 +24,7 @@ mod tests {
 
     use super::*;
     use crate::observation::{Basis, Domain, DomainBasis, Flow, Observation, Observations, Protection};
-    use crate::policy::{Policy, TlsPolicy};
+    use crate::policy::{KnownKeys, Policy, TlsPolicy};
     use crate::protocol::http1::{self, Header};
     use crate::protocol::{Fact, tls};
     use crate::rules::{App, Device, Digest, Endpoint, Rule, RuleContext, Severity};
@@ -73,8 +73,14 @@ mod tests {
         }
         let app = App { owner: None, endpoints };
         let policy = Policy::default();
-        let device = Device::default();
-        let cx = RuleContext { policy: &policy, tls: TlsPolicy::recommended(), chain: None, device: &device };
+        let (device, known_keys) = (Device::default(), KnownKeys::default());
+        let cx = RuleContext {
+            policy: &policy,
+            tls: TlsPolicy::recommended(),
+            chain: None,
+            device: &device,
+            known_keys: &known_keys,
+        };
         let mut found = Vec::new();
         let mut report = |finding: crate::rules::Finding| {
             assert_eq!(finding.details["basis"], "decrypted");
