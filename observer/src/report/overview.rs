@@ -14,7 +14,7 @@ use crate::source::FrameNumber;
 /// Endpoints that are told apart, over all apps; flows with further ones are only counted.
 const ENDPOINTS: usize = 20_000;
 
-/// Ciphers and protocols that are named for an endpoint.
+/// Ciphers and protocols that are named for an endpoint, owners of a kind of the platform's flows.
 const NAMES: usize = 8;
 
 /// What an endpoint is told apart by. Sorts the worst protection first.
@@ -98,6 +98,17 @@ pub struct Hidden {
     pub attributed: u64,
 }
 
+/// Flows of one kind that platforms send of their own accord.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Errand {
+    /// Flows.
+    pub flows: u64,
+    /// Their bytes, both directions, headers included.
+    pub bytes: u64,
+    /// Whose they are, at most eight; empty where nobody is known.
+    pub owners: BTreeSet<String>,
+}
+
 /// A run's flows, added up.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
@@ -105,6 +116,7 @@ pub struct Overview {
     apps: BTreeMap<(String, Option<u32>), App>,
     unattributed: App,
     hidden: Hidden,
+    errands: BTreeMap<&'static str, Errand>,
     endpoints: usize,
 }
 
@@ -112,6 +124,12 @@ impl Overview {
     /// The apps by name, unattributed traffic last.
     pub fn apps(&self) -> impl Iterator<Item = &App> {
         self.apps.values().chain((self.unattributed.flows > 0).then_some(&self.unattributed))
+    }
+
+    /// What platforms send of their own accord, by kind: see [`crate::rules::errand`].
+    #[must_use]
+    pub fn errands(&self) -> &BTreeMap<&'static str, Errand> {
+        &self.errands
     }
 
     /// What flows hide.
@@ -124,6 +142,14 @@ impl Overview {
         let closed = &flow.flow;
         let bytes = closed.counts.iter().map(|counts| counts.bytes).sum::<u64>();
         self.hidden.add(flow, bytes);
+        if let Some(kind) = crate::rules::errand(flow) {
+            let errand = self.errands.entry(kind).or_default();
+            errand.flows = errand.flows.saturating_add(1);
+            errand.bytes = errand.bytes.saturating_add(bytes);
+            if errand.owners.len() < NAMES {
+                errand.owners.extend(flow.owner.as_ref().map(|owner| owner.name()));
+            }
+        }
         let app = match &flow.owner {
             None => &mut self.unattributed,
             Some(owner) => self

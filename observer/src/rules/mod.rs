@@ -19,6 +19,7 @@ mod hsts;
 mod mutual_tls;
 mod offline;
 mod pinning;
+mod platform;
 mod responses;
 mod tls_everywhere;
 mod tls_settings;
@@ -31,6 +32,7 @@ pub use self::device::{Device, Offer};
 pub use self::finding::{Blame, Confidence, EndpointName, Evidence, Finding, Place};
 pub use self::history::{App, Attempt, Digest, Endpoint, Redirect, TlsDigest};
 pub use self::hsts::{Hsts, Protected};
+pub use self::platform::errand;
 pub use crate::policy::Severity;
 
 /// What a rule is.

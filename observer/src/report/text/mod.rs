@@ -145,9 +145,30 @@ pub fn render(
         writeln!(out, "\n{}", bold("Findings beside the traffic"))?;
         finding::render(&others, out)?;
     }
+    errands(overview, out)?;
     listeners(run, out)?;
     excused(run, out)?;
     limits::render(run, overview, out)
+}
+
+/// What platforms send of their own accord, and who sent it here.
+fn errands(overview: &Overview, out: &mut dyn Write) -> io::Result<()> {
+    if overview.errands().is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", bold("What platforms send of their own accord"))?;
+    writeln!(out, "  {}", dim("by request, name or port; held against an app only where its uid sent it"))?;
+    for (kind, errand) in overview.errands() {
+        let numbers = format!("{:>12}{:>9}", count(errand.flows, "flow"), size(errand.bytes));
+        writeln!(out, "  {kind:55} {numbers}")?;
+        let owners: Vec<_> = errand.owners.iter().map(|owner| plain(owner)).collect();
+        if !owners.is_empty() {
+            for line in wrapped(&owners.join(", "), 74) {
+                writeln!(out, "    {}", dim(&line))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The ports that processes are bound to.
