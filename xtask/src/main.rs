@@ -5,6 +5,7 @@
 
 mod bench;
 mod captures;
+mod catalogue;
 mod command;
 mod demo;
 mod dist;
@@ -30,8 +31,16 @@ struct Task {
 }
 
 /// Every task, in the order of the list.
-const TASKS: &[&Task] =
-    &[&demo::TASK, &test::TASK, &dist::TASK, &captures::TASK, &ebpf::TASK, &tidy::TASK, &bench::TASK];
+const TASKS: &[&Task] = &[
+    &demo::TASK,
+    &test::TASK,
+    &dist::TASK,
+    &captures::TASK,
+    &catalogue::TASK,
+    &ebpf::TASK,
+    &tidy::TASK,
+    &bench::TASK,
+];
 
 /// The exit code of a wrong invocation.
 const USAGE: u8 = 2;
