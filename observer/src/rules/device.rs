@@ -76,3 +76,58 @@ pub(super) fn offers(app: &App) -> impl Iterator<Item = (&Digest, super::TlsDige
     let flows = app.endpoints.iter().flat_map(|endpoint| &endpoint.flows);
     flows.filter_map(|digest| Some((digest, digest.tls.filter(|session| !session.fallback_scsv)?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::attribution::{Confidence, Method, Owner};
+    use crate::observation::Flow;
+    use crate::rules::Endpoint;
+
+    const PHONE: [u8; 4] = [10, 0, 0, 2];
+    const NEIGHBOUR: [u8; 4] = [10, 0, 0, 3];
+    const SERVER: [u8; 4] = [198, 51, 100, 1];
+
+    fn app(owned: bool, flows: &[([u8; 4], [u8; 4])]) -> App {
+        let owner = Owner {
+            uid: Some(10_123),
+            user: None,
+            package: None,
+            packages: Vec::new(),
+            label: None,
+            pid: None,
+            process: None,
+            method: Method::Recorded,
+            confidence: Confidence::Exact,
+            platform: false,
+        };
+        let digest = |(from, to): &([u8; 4], [u8; 4])| Digest::of(&Flow::made((*from, 40_000), (*to, 8080)));
+        let endpoint = Endpoint { owner: None, host: None, flows: flows.iter().map(digest).collect() };
+        App { owner: owned.then(|| Arc::new(owner)), endpoints: vec![endpoint] }
+    }
+
+    fn inbound(owned: bool, flows: &[([u8; 4], [u8; 4])]) -> usize {
+        let app = app(owned, flows);
+        let device = Device::of(std::slice::from_ref(&app), |_| false);
+        app.endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.flows)
+            .filter(|digest| device.is_inbound(digest))
+            .count()
+    }
+
+    #[test]
+    fn who_is_at_one_end_of_all_owned_flows_is_the_device() {
+        assert_eq!(inbound(true, &[(PHONE, SERVER), (NEIGHBOUR, PHONE)]), 1);
+        assert_eq!(inbound(true, &[(PHONE, SERVER), (PHONE, NEIGHBOUR)]), 0);
+    }
+
+    #[test]
+    fn where_it_cannot_be_told_nothing_is_claimed() {
+        // One peer could be either end; without owners, a server of many clients looks the same.
+        assert_eq!(inbound(true, &[(NEIGHBOUR, PHONE)]), 0);
+        assert_eq!(inbound(false, &[(PHONE, SERVER), (NEIGHBOUR, SERVER)]), 0);
+    }
+}
