@@ -1,5 +1,8 @@
 """What responses say of security in their headers (group 5.3 of the rules)."""
 
+import struct
+
+from . import capfile
 from .catalogue import capture
 
 RULES = [
@@ -122,3 +125,90 @@ def redirect_to_tls_unread(lab):
     )
     with lab.recording():
         lab.curl("-L", "http://redirect.test/start")
+
+
+# Inside TLS, with the session's keys in the file
+
+
+def keyed(file, shows, options, *, fires=(), redirect=False, expect=("http.response.code == 200",)):
+    """One page of https://shop.test/ with these nginx directives, and the keys to read it."""
+
+    @capture(
+        f"headers/{file}.pcapng",
+        shows=shows,
+        tools=["curl", "nginx", "dnsmasq"],
+        how="converted",
+        fires=fires,
+        silent=[rule for rule in RULES if rule not in fires],
+        expect=["tls.app_data", *expect],
+    )
+    def record(lab):
+        lab.nginx(
+            lab.https("shop.test", options=NOSNIFF + CSP + options),
+            lab.plain_http("shop.test", body="return 301 https://$host$request_uri;"),
+        )
+        keys = lab.dir / "keys.txt"
+        keys.unlink(missing_ok=True)
+        with lab.recording(file=lab.temporary("wire.pcap")) as wire:
+            url = "http://shop.test/page" if redirect else "https://shop.test/page"
+            environment = {"SSLKEYLOGFILE": str(keys), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+            lab.curl("-L", "--http1.1", url, env=environment)
+        text = keys.read_bytes()
+        out = capfile.Pcapng().section().interface(1)
+        out.block(0x0A, struct.pack("<II", 0x544C534B, len(text)) + text)
+        for frame in capfile.read(wire):
+            out.packet(frame)
+        lab.out.write_bytes(out.data)
+
+    record.__name__ = file.replace("-", "_")
+
+
+STS = "add_header Strict-Transport-Security"
+keyed(
+    "hsts-missing",
+    "An HTML page over TLS without Strict-Transport-Security.",
+    "",
+    fires=["missing-hsts"],
+)
+keyed(
+    "hsts-present",
+    "An HTML page over TLS whose host asks to be reached so for two years.",
+    f"{STS} 'max-age=63072000; includeSubDomains';",
+)
+keyed(
+    "hsts-short",
+    "A host that asks to be reached over TLS for five minutes.",
+    f"{STS} 'max-age=300';",
+    fires=["weak-hsts"],
+)
+keyed(
+    "hsts-off",
+    "A host that switches Strict-Transport-Security off.",
+    f"{STS} 'max-age=0';",
+    fires=["weak-hsts"],
+)
+keyed(
+    "hsts-missing-after-redirect",
+    "http://shop.test/ redirects to https://, which does not ask to be reached so next time.",
+    "",
+    redirect=True,
+    fires=[
+        "cleartext-first-then-redirect",
+        "cleartext-http",
+        "http-to-https-redirect-without-hsts",
+        "missing-hsts",
+    ],
+    expect=["http.response.code == 301", "http.response.code == 200"],
+)
+keyed(
+    "cookie-without-secure",
+    "A cookie over TLS that may go out over http as well, and a session that scripts can read.",
+    f"{STS} 'max-age=63072000';add_header Set-Cookie 'theme=x; Path=/';"
+    "add_header Set-Cookie 'session=7c1fe0; Path=/; Secure';",
+    fires=["insecure-cookie"],
+)
+keyed(
+    "cookie-with-secure",
+    "A session cookie over TLS with Secure and HttpOnly.",
+    f"{STS} 'max-age=63072000';add_header Set-Cookie 'session=7c1fe0; Path=/; Secure; HttpOnly';",
+)

@@ -23,9 +23,6 @@ const BY_POLICY: &[&str] = &[
     "undeclared-endpoint",
 ];
 
-/// Rules on what is inside TLS: a capture shows it only with its keys. Their unit tests make such flows.
-const INSIDE_TLS: &[&str] = &["http-to-https-redirect-without-hsts", "missing-hsts", "weak-hsts"];
-
 fn assess(capture: &Capture, policy: &str) -> Option<Assessment> {
     let mut trust = TrustStore::default();
     trust.add_file(&observer_captures::roots()).expect("the lab's roots");
@@ -82,7 +79,7 @@ fn every_rule_has_a_capture_and_a_near_miss() {
     let silent: BTreeSet<&str> = captures.iter().flat_map(|capture| capture.silent.iter().copied()).collect();
     let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.info().id).collect();
     for rule in known.iter().filter(|rule| !BY_POLICY.contains(rule)) {
-        assert!(fires.contains(rule) || INSIDE_TLS.contains(rule), "no capture on which {rule} fires");
+        assert!(fires.contains(rule), "no capture on which {rule} fires");
         assert!(silent.contains(rule), "no near miss for {rule}");
     }
 }
