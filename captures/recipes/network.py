@@ -44,6 +44,9 @@ HOSTS = {
 ALIASES = {"www.shop.test": "cdn.test", "static.news.test": "edge.cdn.test", "edge.cdn.test": "cdn.test"}
 # RFC 9460 HTTPS records: priority 1, target ".", alpn=h2, ipv4hint=198.51.100.10.
 HTTPS_RECORDS = {"shop.test": "0001 00 0001 0003 02 6832 0004 0004 c633640a"}
+# The same with a key for Encrypted Client Hello (RFC 9849 section 4): config_id 0, X25519, public name shop.test.
+ECH_KEY = "fe0d 0038 00 0020 0020 " + "5a" * 32 + " 0004 00010001 00 09 73686f702e74657374 0000"
+HTTPS_RECORDS["one.test"] = f"0001 00 0005 003e 003c {ECH_KEY}"
 
 # IP only, without the neighbour discovery and group membership that every Linux host emits.
 PACKETS = "tcp or udp or (ip[6:2] & 0x1fff != 0) or ip6 proto 44"

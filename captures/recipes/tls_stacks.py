@@ -1,6 +1,7 @@
 """TLS as different stacks speak it: browsers, Java, Node, GnuTLS."""
 
 from .catalogue import capture
+from .network import ECH_KEY
 from .tls import SOUND, TLS13, gnutls
 
 
@@ -48,6 +49,41 @@ impersonated(
     ["tls.handshake.type == 1"],
     fires=["tls-version-offered"],
 )
+
+
+@capture(
+    "tls/ech-offered.pcap",
+    shows="A look-up of one.test gives a key for Encrypted Client Hello, and a ClientHello for that key shows shop.test.",
+    tools=["curl_cffi chrome131_android", "nginx", "dnsmasq", "dig"],
+    how="made",
+    silent=SOUND,
+    expect=["tls.handshake.type == 1 && tls.handshake.extension.type == 65037", "dns.resp.type == 65", TLS13],
+)
+def ech_offered(lab):
+    """BoringSSL's GREASE is a real key's ClientHello to everybody but the two ends, once the key has its number.
+
+    The number of the key in the look-up's answer is made equal to the random one of the GREASE.
+    """
+    lab.nginx(lab.https("shop.test"))
+    script = (
+        "import sys; from curl_cffi import requests, CurlOpt; "
+        "requests.get('https://shop.test/', impersonate='chrome131_android', verify=sys.argv[1], timeout=10, "
+        "curl_options={CurlOpt.RESOLVE: ['shop.test:443:198.51.100.10']})"
+    )
+    with lab.recording():
+        lab.phone("dig", "+noedns", "one.test", "A")
+        lab.phone("dig", "+noedns", "one.test", "HTTPS")
+        lab.python(script, lab.pki.root)
+    data = bytearray(lab.out.read_bytes())
+    outer = data.index(b"\xfe\x0d", data.index(b"\x16\x03\x01"))
+    while data[outer + 4] != 0 or data[outer + 5] != 0 or data[outer + 6] != 1:
+        outer = data.index(b"\xfe\x0d", outer + 1)
+    key = data.index(bytes.fromhex(ECH_KEY.replace(" ", "")))
+    data[key + 4] = data[outer + 9]
+    # Without a checksum, as IPv4 allows.
+    header = data.rindex(bytes([10, 215, 173, 254, 10, 215, 173, 1, 0, 53]), 0, key) + 8
+    data[header + 6 : header + 8] = bytes(2)
+    lab.out.write_bytes(data)
 
 
 @capture(

@@ -2559,6 +2559,14 @@ pub(crate) const CAPTURES: &[Capture] = &[
         silent: &["non-tls-encryption", "version-downgrade-retry"],
     },
     Capture {
+        name: "tls/ech-offered.pcap",
+        frames: 20,
+        link_type: "EN10MB",
+        shows: "A look-up of one.test gives a key for Encrypted Client Hello, and a ClientHello for that key shows shop.test.",
+        fires: &[],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+    },
+    Capture {
         name: "tls/gnutls-tls12.pcap",
         frames: 17,
         link_type: "EN10MB",

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
+use crate::assess::originals::Originals;
 use crate::attribution::{AppDirectory, LiveOwners, Selection, Sidecar};
 use crate::flow::FlowLimits;
 use crate::observation::{FlowSink, SinkError};
@@ -53,6 +54,8 @@ pub struct Options {
     pub live: Option<Arc<LiveOwners>>,
     /// Whose traffic the run is about.
     pub selection: Selection,
+    /// Full handshakes of earlier runs, which sessions of this one may resume.
+    pub originals: Originals,
 }
 
 /// Things that a named limit dropped.
@@ -71,6 +74,7 @@ impl Default for Options {
             sidecar: Arc::default(),
             live: None,
             selection: Selection::default(),
+            originals: Originals::default(),
         }
     }
 }

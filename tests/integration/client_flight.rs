@@ -145,3 +145,50 @@ fn padded_records_are_never_taken_for_short_ones() {
         );
     }
 }
+
+/// A resumed session rests on the full handshake of the same app with the same host: in the run, or in an earlier one.
+#[test]
+fn a_resumed_session_is_looked_up() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let database = directory.path().join("run.db").display().to_string();
+    let run = |filter: &str| {
+        let file = observer_captures::path("client_flight/openssl-resumed.pcap").display().to_string();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_observer-under-test"));
+        command.args(["-q", "analyze", &file, "--format", "jsonl", "--db", &database, filter]);
+        let output = command.output().expect("the command starts");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let records = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        let records: Vec<serde_json::Value> = records.collect();
+        records
+            .into_iter()
+            .filter(|record| record["type"] == "flow")
+            .map(|flow| flow["tls"]["client"]["certificate_original"].clone())
+            .collect::<Vec<_>>()
+    };
+    let within = serde_json::json!({ "certificate": "sent", "flow": 1 });
+    let originals = run("tcp");
+    assert_eq!(originals, [serde_json::Value::Null, within.clone(), within]);
+    // The second run holds no full handshake: the first run's is found in the database.
+    let ports: Vec<u16> = resumed_ports();
+    let filter = ports.iter().map(|port| format!("port {port}")).collect::<Vec<_>>().join(" or ");
+    let before = serde_json::json!({ "certificate": "sent", "run": 1, "flow": 1 });
+    assert_eq!(run(&filter), [before.clone(), before]);
+}
+
+/// The clients' ports of the resumed sessions in that capture.
+fn resumed_ports() -> Vec<u16> {
+    #[derive(Default)]
+    struct Ports(Vec<u16>);
+    impl FlowSink for Ports {
+        fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+            let resumed = flow.tls.as_deref().is_some_and(|session| session.resumed);
+            self.0.extend(resumed.then_some(flow.flow.info.five_tuple.source.port));
+            Ok(())
+        }
+    }
+    let mut ports = Ports::default();
+    let source = source::open(&[observer_captures::path("client_flight/openssl-resumed.pcap")]);
+    let source = source.expect("a capture");
+    pipeline::analyze(source, &Options::default(), &mut [&mut ports], &mut |_, _| {}).expect("a run");
+    ports.0
+}

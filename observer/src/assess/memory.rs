@@ -8,7 +8,7 @@ use super::{AppKey, Limits, app_key};
 use crate::attribution::Owner;
 use crate::decode::Transport;
 use crate::observation::{Flow, Protection};
-use crate::protocol::tls::{Role, Session, TlsVersion};
+use crate::protocol::tls::{ClientCertificate, Role, Session, TlsVersion};
 use crate::requirements::Exercise;
 use crate::rules::{App, Digest, Endpoint, RuleContext, facts};
 
@@ -257,7 +257,13 @@ fn exercises(flow: &Flow, cx: &RuleContext<'_>) -> Vec<Exercise> {
     };
     if session.server_hello.is_some() {
         found.push(Exercise::Handshake);
-        if mutual || session.certificate_request.is_some() || session.client_chain.is_some() {
+        let state = match session.client_certificate() {
+            ClientCertificate::ResumedUnknown => session.original.map(|original| original.state),
+            ClientCertificate::Unknown => None,
+            state => Some(state),
+        };
+        let asked = matches!(state, Some(ClientCertificate::Sent | ClientCertificate::Declined));
+        if asked || session.certificate_request.is_some() || (mutual && state.is_some()) {
             found.push(Exercise::ClientCertificate);
         }
     }

@@ -10,6 +10,7 @@ mod blame;
 pub mod differential;
 mod findings;
 mod memory;
+pub mod originals;
 mod verdict;
 
 use std::collections::BTreeMap;

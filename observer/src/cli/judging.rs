@@ -109,6 +109,9 @@ impl Judging {
                 options.apps.load(packages)?;
             }
         }
+        if let Some(database) = &self.db {
+            options.originals = store::originals(database)?;
+        }
         if let Some(threads) = self.threads {
             options.threads = threads;
         }

@@ -22,11 +22,55 @@ pub(super) fn domain_of(
         let (name, ambiguous) = (normal(known.name)?, known.ambiguous);
         Some(Domain { name, basis: DomainBasis::Dns, ambiguous })
     };
+    if let Some(session) = session.filter(|session| session.ech.hides_name()) {
+        return hidden_name(flow, session, names, resolved());
+    }
     said(session.and_then(server_name).or_else(|| google_name(observations)), DomainBasis::Sni)
         .or_else(|| said(http_host(observations), DomainBasis::HttpHost))
         .or_else(|| said(proxy.and_then(|tunnel| normal(tunnel.target.name()?)), DomainBasis::Proxy))
         .or_else(resolved)
         .or_else(|| said(session.and_then(certificate_name), DomainBasis::Certificate))
+}
+
+/// What the Encrypted Client Hello of a session is: real where a look-up before the flow gave a key with its number and
+/// its name in the open; GREASE where the address was looked up under that very name.
+pub(super) fn ech_of(flow: &ClosedFlow, session: &tls::Session, names: &dns::NameMemory) -> tls::Ech {
+    let hello = session.client_hello.as_ref().map(|hello| &hello.value);
+    let Some((hello, tls::ClientEch::Outer { config })) = hello.map(|hello| (hello, hello.ech)) else {
+        return tls::Ech::Absent;
+    };
+    let Some(outer) = hello.server_name.as_deref().and_then(normal) else { return tls::Ech::Unknown };
+    let before = flow.info.first_frame;
+    if config.is_some_and(|number| names.hidden(&outer, number, before).next().is_some()) {
+        return if session.accepted_server() { tls::Ech::Accepted } else { tls::Ech::Offered };
+    }
+    let known = names.lookup(flow.info.five_tuple.destination.ip, before);
+    match known.and_then(|known| normal(known.name)) {
+        Some(name) if name == outer && !names.has_key(&outer) => tls::Ech::Grease,
+        _ => tls::Ech::Unknown,
+    }
+}
+
+/// The name behind an Encrypted Client Hello: the one that the address was looked up for, or the only one with that
+/// key. Never the one in the open.
+fn hidden_name(
+    flow: &ClosedFlow,
+    session: &tls::Session,
+    names: &dns::NameMemory,
+    resolved: Option<Domain>,
+) -> Option<Domain> {
+    let hello = &session.client_hello.as_ref()?.value;
+    let outer = normal(hello.server_name.as_deref()?)?;
+    let tls::ClientEch::Outer { config: Some(number) } = hello.ech else { return None };
+    let candidates: Vec<&str> = names.hidden(&outer, number, flow.info.first_frame).collect();
+    let resolved = resolved.filter(|domain| domain.name != outer);
+    match (resolved, candidates.as_slice()) {
+        (Some(domain), _) if candidates.iter().any(|name| normal(name).as_ref() == Some(&domain.name)) => {
+            Some(domain)
+        }
+        (_, [only]) => Some(Domain { name: normal(only)?, basis: DomainBasis::Dns, ambiguous: false }),
+        (domain, _) => domain.map(|domain| Domain { ambiguous: true, ..domain }),
+    }
 }
 
 fn server_name(session: &tls::Session) -> Option<String> {
@@ -117,6 +161,12 @@ mod tests {
         assert_eq!(names("dns/shared-address.pcap"), ["two.test Dns true"]);
         assert_eq!(names("dns/cname-chain.pcap"), ["static.news.test Sni false"]);
         assert_eq!(names("http/cleartext-get.pcap"), ["news.test HttpHost false"]);
+    }
+
+    #[test]
+    fn the_name_in_the_open_is_never_the_host() {
+        assert_eq!(names("tls/ech-offered.pcap"), ["one.test Dns false"]);
+        assert_eq!(names("tls/chrome131-android.pcap"), ["shop.test Sni false"]);
     }
 
     #[test]

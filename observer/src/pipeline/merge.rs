@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use super::domain::domain_of;
+use super::domain::{domain_of, ech_of};
 use super::reader::ReaderCounts;
 use super::{Dropped, Options, PipelineError};
+use crate::assess::originals::Originals;
 use crate::assess::{Assessor, Losses};
 use crate::attribution::{
     AppDirectory, Confidence, Life, LiveOwners, Owner, Selection, Sidecar, SocketOwner, owners_of, settle,
@@ -117,6 +118,7 @@ pub(super) struct Merge {
     selection: Selection,
     assessor: Assessor,
     names: dns::NameMemory,
+    originals: Originals,
     /// Flows whose owners contradict each other.
     contradicted: u64,
     markers: Vec<Marker>,
@@ -141,6 +143,7 @@ impl Merge {
                 options.known_keys.clone(),
             ),
             names: dns::NameMemory::default(),
+            originals: options.originals.clone(),
             contradicted: 0,
             markers: Vec::new(),
             totals: Totals::default(),
@@ -198,6 +201,7 @@ impl Merge {
         totals.dropped_by_kernel = inputs.iter().filter_map(|input| input.dropped).sum();
         totals.dropped_by_limit.extend(limits);
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
+        totals.dropped_by_limit.insert("hosts of resumed sessions".to_owned(), self.originals.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
         let live = self.live.as_deref();
         let apps = live.map_or_else(|| self.apps.clone(), LiveOwners::apps);
@@ -262,7 +266,7 @@ impl Merge {
                 Item::Metadata(metadata) => self.learn(*metadata),
                 Item::Named(named) => {
                     for one in &named.resolutions {
-                        self.names.learn(one.address, &one.name, one.frame);
+                        self.names.take(one);
                     }
                 }
                 Item::Ended(ended) => {
@@ -316,10 +320,13 @@ impl Merge {
         self.contradicted = self.contradicted.saturating_add(u64::from(direct && owners.len() > 0));
         self.count(&ended, owner.is_some());
         let proxy = Tunnel::of(&ended.observations);
+        if let Some(session) = ended.tls.as_deref_mut() {
+            session.ech = ech_of(&ended.flow, session, &self.names);
+        }
         let session = ended.tls.as_deref();
         let domain = domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names);
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
-        Some(Flow {
+        let mut flow = Flow {
             id: self.totals.flows,
             protection: Protection::of(&ended.layers, ended.tls.as_deref(), &ended.observations, payload),
             flow: ended.flow,
@@ -330,7 +337,9 @@ impl Merge {
             proxy,
             owner,
             contradicting: owners.collect(),
-        })
+        };
+        self.originals.settle(&mut flow);
+        Some(flow)
     }
 
     /// The owner to go by first, then those that contradict it; and the sockets that say so, of a running system.

@@ -217,6 +217,14 @@ words! {
         ResumedUnknown => "resumed_unknown",
         Unknown => "unknown",
     }
+    /// What Encrypted Client Hello is, as `tls.client.ech` names it.
+    ech: crate::protocol::tls::Ech {
+        Absent => "absent",
+        Grease => "grease",
+        Unknown => "unknown",
+        Offered => "offered",
+        Accepted => "accepted",
+    }
     /// How sure a conclusion is, as `tls.client.certificate_confidence` names it.
     certainty: crate::protocol::tls::Certainty {
         Tentative => "tentative",

@@ -7,7 +7,7 @@ use crate::attribution::Owner;
 use crate::decode::Transport;
 use crate::observation::{Flow, FlowSink, Protection, SinkError};
 use crate::protocol::quic;
-use crate::protocol::tls::{ClientEch, Session, TlsVersion};
+use crate::protocol::tls::{Ech, Session, TlsVersion};
 use crate::report::names;
 use crate::source::FrameNumber;
 
@@ -190,9 +190,7 @@ impl Hidden {
     fn add(&mut self, flow: &Flow, bytes: u64) {
         let session = flow.tls.as_deref();
         let tls_1_3 = session.and_then(Session::version).is_some_and(TlsVersion::is_tls13);
-        let ech = session
-            .and_then(|session| session.client_hello.as_ref())
-            .is_some_and(|hello| hello.value.ech != ClientEch::Absent);
+        let ech = session.is_some_and(|session| session.ech == Ech::Unknown || session.ech.hides_name());
         let gaps = flow.flow.tcp.as_ref().is_some_and(|tcp| tcp.gaps > 0);
         let opaque = flow.protection == Protection::Opaque;
         for (count, more) in [

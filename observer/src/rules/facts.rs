@@ -162,6 +162,18 @@ pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc
     Some((session, session.client_hello.as_ref()?))
 }
 
+/// The finding as a conclusion from the full handshake that a resumed session is taken to rest on.
+pub(crate) fn by_original(finding: Finding, session: &tls::Session) -> Finding {
+    let finding =
+        finding.inferred("the handshake that the session resumes").confidence(Confidence::Tentative);
+    let Some(tls::Original { run, flow, .. }) = session.original else { return finding };
+    let finding = finding.detail("original_flow", flow);
+    match run {
+        Some(run) => finding.detail("original_run", run),
+        None => finding,
+    }
+}
+
 /// The finding as a conclusion from the lengths of TLS 1.3's records, which are its evidence.
 pub(crate) fn by_record_lengths(finding: Finding, session: &tls::Session) -> Finding {
     if session.client_certificate_basis() == Some(tls::ClientCertificateBasis::Decrypted) {

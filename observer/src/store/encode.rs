@@ -175,18 +175,20 @@ impl Encoder {
             .flag(session.established())
             .flag(session.resumed)
             .int(client.map(|hello| hello.frame))
-            .text(hello.and_then(|hello| hello.server_name.as_deref()));
+            .text(json::server_name(session))
+            .text(json::outer_server_name(session));
         for list in lists {
             rows.cell(list);
         }
         rows.text(hello.map(|hello| hello.ja3.as_str()))
             .text(hello.map(|hello| hello.ja4.as_str()))
-            .word(hello.map(json::ech))
+            .word(hello.map(|_| names::ech(session.ech)))
             .flag(hello.map(|hello| hello.fallback_scsv))
             .word(names::client_certificate(certificate))
             .word(session.client_certificate_basis().map(ClientCertificateBasis::name))
             .word(json::certificate_confidence(session).map(names::certainty))
             .json(json::certificate_evidence(session))?
+            .json(json::original(session))?
             .flag(session.accepted_server().then_some(true))
             .word(rejection.map(|rejection| names::shape(rejection.shape)))
             .word(rejection.map(|rejection| names::certainty(rejection.certainty)))

@@ -12,6 +12,7 @@ mod end;
 mod error;
 mod meetings;
 mod open;
+mod originals;
 mod query;
 mod queue;
 mod rows;
@@ -38,6 +39,7 @@ use crate::time::Timestamp;
 pub use self::answer::{Form, write_answer};
 pub use self::error::StoreError;
 pub use self::meetings::meetings;
+pub use self::originals::originals;
 pub use self::query::{Database, Parameter, QueryError};
 pub use self::saved::{SAVED, Saved};
 

@@ -34,6 +34,8 @@ pub struct Service {
     pub alpn: Vec<String>,
     /// Whether it carries an ECHConfigList (RFC 9849).
     pub ech: bool,
+    /// The keys in that list, by number and the name that is shown in the open.
+    pub ech_keys: Vec<(u8, String)>,
     /// Address hints.
     pub hints: Vec<IpAddr>,
 }

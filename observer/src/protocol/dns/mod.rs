@@ -13,7 +13,7 @@ use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
 use crate::decode::Transport;
 
 pub use self::fact::{Answer, AnswerData, Fact, Question, Service};
-pub use self::names::{Known, NameMemory, Resolution};
+pub use self::names::{Known, NameMemory, Resolution, Resolved};
 
 /// DNS over datagrams, in the registry.
 pub static PROTOCOL: Protocol = Protocol {

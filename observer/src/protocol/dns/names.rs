@@ -12,11 +12,20 @@ const NAMES_PER_ADDRESS: usize = 8;
 /// Frames kept for one name beside the first: enough to tell which of two names was last when a flow began.
 const FRAMES_PER_NAME: usize = 8;
 
-/// An address and the name that was asked for.
+/// What an answer gives to the name that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// An address.
+    Address(IpAddr),
+    /// A key for Encrypted Client Hello: its number, and the name that is shown in the open (RFC 9849 §4).
+    EchKey(u8, String),
+}
+
+/// A name that was asked for, and what an answer gave to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// The address.
-    pub address: IpAddr,
+    /// What was given.
+    pub resolved: Resolved,
     /// The name that was asked for, not the alias that it led to; written as in a question.
     pub name: String,
     /// The frame of the answer.
@@ -43,6 +52,8 @@ pub struct NameMemory {
     /// Each address by when it was learned last, as a count of learnings.
     order: BTreeMap<u64, IpAddr>,
     learned: u64,
+    /// By the name that Encrypted Client Hello shows: the keys' numbers, whose they are, and since when.
+    ech: BTreeMap<String, Vec<(u8, String, FrameNumber)>>,
     limit: usize,
     dropped: u64,
 }
@@ -79,11 +90,22 @@ impl Default for NameMemory {
 impl NameMemory {
     /// Addresses kept: a day of a phone holds some thousands.
     pub const ADDRESSES: usize = 1 << 16;
+    /// Names in the open that are kept; providers of Encrypted Client Hello have one or a few.
+    pub const PUBLIC_NAMES: usize = 1024;
+    /// Keys and names that are kept behind one of those.
+    pub const HIDDEN_NAMES: usize = 1024;
 
     /// Room for `limit` addresses.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { names: BTreeMap::new(), order: BTreeMap::new(), learned: 0, limit, dropped: 0 }
+        Self {
+            names: BTreeMap::new(),
+            order: BTreeMap::new(),
+            learned: 0,
+            ech: BTreeMap::new(),
+            limit,
+            dropped: 0,
+        }
     }
 
     /// Learns that `address` is called `name` from `frame` on.
@@ -115,6 +137,45 @@ impl NameMemory {
             self.names.remove(&oldest);
             self.dropped = self.dropped.saturating_add(1);
         }
+    }
+
+    /// Learns what an answer says.
+    pub fn take(&mut self, one: &Resolution) {
+        match &one.resolved {
+            Resolved::Address(address) => self.learn(*address, &one.name, one.frame),
+            Resolved::EchKey(number, public) => self.learn_ech(*number, public, &one.name, one.frame),
+        }
+    }
+
+    fn learn_ech(&mut self, number: u8, public: &str, name: &str, frame: FrameNumber) {
+        if self.ech.len() >= Self::PUBLIC_NAMES && !self.ech.contains_key(public) {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        let names = self.ech.entry(public.to_owned()).or_default();
+        if names.iter().any(|(known, of, _)| *known == number && of == name) {
+            return;
+        }
+        if names.len() >= Self::HIDDEN_NAMES {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        names.push((number, name.to_owned(), frame));
+    }
+
+    /// The names that Encrypted Client Hello may hide behind `public` under the key `number`, as answers before `frame`
+    /// say.
+    pub fn hidden(&self, public: &str, number: u8, frame: FrameNumber) -> impl Iterator<Item = &str> {
+        let names = self.ech.get(public).into_iter().flatten();
+        names
+            .filter(move |(known, _, learned)| *known == number && *learned < frame)
+            .map(|(_, name, _)| name.as_str())
+    }
+
+    /// Whether some name may hide behind `public`.
+    #[must_use]
+    pub fn has_key(&self, public: &str) -> bool {
+        self.ech.contains_key(public)
     }
 
     /// What `address` was called before `frame`.
@@ -151,8 +212,14 @@ pub(super) fn resolutions(fact: &Fact, frame: FrameNumber, at: Timestamp, out: &
         };
         let question = asked.iter().find(|(_, owners)| owners.contains(answer.name.as_str()));
         let name = question.map_or(&answer.name, |(name, _)| *name);
-        out.extend(addresses.iter().map(|address| Resolution {
-            address: *address,
+        let keys = match &answer.data {
+            AnswerData::Service(service) => service.ech_keys.as_slice(),
+            _ => &[],
+        };
+        let addresses = addresses.iter().copied().map(Resolved::Address);
+        let keys = keys.iter().map(|(number, public)| Resolved::EchKey(*number, public.clone()));
+        out.extend(addresses.chain(keys).map(|resolved| Resolution {
+            resolved,
             name: name.clone(),
             frame,
             at,
@@ -264,7 +331,13 @@ mod tests {
         };
         let mut found = Vec::new();
         resolutions(&fact, 7, Timestamp(0), &mut found);
-        let found: Vec<_> = found.iter().map(|one| (one.address, one.name.as_str())).collect();
+        let found: Vec<_> = found
+            .iter()
+            .filter_map(|one| match one.resolved {
+                Resolved::Address(address) => Some((address, one.name.as_str())),
+                Resolved::EchKey(..) => None,
+            })
+            .collect();
         assert_eq!(found, [(address(1), "www.test"), (address(2), "other.test")]);
     }
 }

@@ -254,16 +254,57 @@ fn answer_data(kind: u16, decoder: &mut BinDecoder<'_>, length: u16, raw: &[u8])
 
 fn service_data(service: &SVCB) -> AnswerData {
     let (mut alpn, mut ech, mut hints) = (Vec::new(), false, Vec::new());
+    let mut ech_keys = Vec::new();
     for (_, value) in &service.svc_params {
         match value {
             SvcParamValue::Alpn(list) => alpn.extend(list.0.iter().cloned()),
-            SvcParamValue::EchConfigList(_) => ech = true,
+            SvcParamValue::EchConfigList(list) => {
+                ech = true;
+                ech_keys = self::ech_keys(&list.0);
+            }
             SvcParamValue::Ipv4Hint(list) => hints.extend(list.0.iter().map(|hint| IpAddr::from(hint.0))),
             SvcParamValue::Ipv6Hint(list) => hints.extend(list.0.iter().map(|hint| IpAddr::from(hint.0))),
             _ => {}
         }
     }
-    AnswerData::Service(Box::new(Service { target: text_of(&service.target_name), alpn, ech, hints }))
+    let target = text_of(&service.target_name);
+    AnswerData::Service(Box::new(Service { target, alpn, ech, ech_keys, hints }))
+}
+
+/// Keys of an ECHConfigList that are kept.
+const MAX_ECH_KEYS: usize = 8;
+
+/// The keys of an ECHConfigList that RFC 9849 §4 knows: number and public name.
+fn ech_keys(list: &[u8]) -> Vec<(u8, String)> {
+    let mut keys = Vec::new();
+    let mut reader = Reader::new(list);
+    // A list that is cut off gives the keys before the cut.
+    let _ = read_ech_keys(&mut reader, &mut keys);
+    keys
+}
+
+fn read_ech_keys(reader: &mut Reader<'_>, keys: &mut Vec<(u8, String)>) -> Result<(), ParseError> {
+    const VERSION: u16 = 0xfe0d;
+    reader.u16("ECHConfigList length")?;
+    while keys.len() < MAX_ECH_KEYS && !reader.is_empty() {
+        let version = reader.u16("ECHConfig version")?;
+        let len = usize::from(reader.u16("ECHConfig length")?);
+        let mut config = Reader::new(reader.take(len, "ECHConfig")?);
+        if version != VERSION {
+            continue;
+        }
+        let number = config.u8("config_id")?;
+        config.u16("kem_id")?;
+        let len = usize::from(config.u16("public_key length")?);
+        config.take(len, "public_key")?;
+        let len = usize::from(config.u16("cipher_suites length")?);
+        config.take(len, "cipher_suites")?;
+        config.u8("maximum_name_length")?;
+        let len = usize::from(config.u8("public_name length")?);
+        let name = String::from_utf8_lossy(config.take(len, "public_name")?).to_lowercase();
+        keys.push((number, name));
+    }
+    Ok(())
 }
 
 /// The presentation form of any record ([RFC 3597 §5](https://datatracker.ietf.org/doc/html/rfc3597#section-5)).
@@ -461,6 +502,20 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_keys_is_read_up_to_where_it_is_cut() {
+        let key = |number: u8| {
+            let contents =
+                [&[number, 0, 0x20, 0, 1, 9, 0, 4, 0, 1, 0, 1, 0, 6][..], b"A.test", &[0, 0]].concat();
+            let len = u8::try_from(contents.len()).unwrap();
+            [&[0xfe, 0x0d, 0, len][..], &contents].concat()
+        };
+        let list = [&[0, 99][..], &key(7), &[0xfe, 0x0a, 0, 1, 0], &key(8)].concat();
+        assert_eq!(ech_keys(&list), [(7, "a.test".to_owned()), (8, "a.test".to_owned())]);
+        assert_eq!(ech_keys(list.get(..40).unwrap()), [(7, "a.test".to_owned())]);
+        assert!(ech_keys(&[]).is_empty());
+    }
+
+    #[test]
     fn an_https_record_shows_alpn_ech_and_hints() {
         let mut bytes = query(b"\x04test\0", 65);
         bytes[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
@@ -469,7 +524,8 @@ mod tests {
         let message = message(&bytes).unwrap();
         assert_eq!(message.records, Ok(bytes.len()));
         let hints = vec![[192, 0, 2, 1].into()];
-        let service = Service { target: ".".into(), alpn: vec!["h2".into()], ech: true, hints };
+        let service =
+            Service { target: ".".into(), alpn: vec!["h2".into()], ech: true, ech_keys: Vec::new(), hints };
         let expected = AnswerData::Service(Box::new(service));
         assert_eq!(message.fact.answers[0].data, expected);
     }

@@ -24,7 +24,35 @@ pub enum ClientEch {
     Absent,
     /// An outer ClientHello. GREASE (RFC 9849 §6.2) looks the same: what it is shows only in the server's answer and
     /// in the DNS record.
-    Outer,
+    Outer {
+        /// The key that it is for: `config_id`, at random in GREASE. `None` in drafts that have none.
+        config: Option<u8>,
+    },
+}
+
+/// What the Encrypted Client Hello of a session is, as far as the capture tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ech {
+    /// There is none.
+    #[default]
+    Absent,
+    /// For show: the name in the open is the one that the flow's address was looked up for.
+    Grease,
+    /// GREASE or not: the capture holds no look-up that tells.
+    Unknown,
+    /// Real: a DNS record gave a key with this number and this name in the open. That name is not the host's.
+    Offered,
+    /// Real, and the client went on with data, which it does only where the server accepted (RFC 9849 §6.1.6).
+    Accepted,
+}
+
+impl Ech {
+    /// Whether the name in the open is not the host's.
+    #[must_use]
+    pub fn hides_name(self) -> bool {
+        matches!(self, Self::Offered | Self::Accepted)
+    }
 }
 
 /// A ClientHello (RFC 9846 §4.2.2; RFC 5246 §7.4.1.2; SSLv2-compatible: RFC 5246 Appendix E.2).

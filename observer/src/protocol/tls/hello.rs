@@ -140,10 +140,19 @@ fn client_extension<'a>(
             hello.supported_versions = u16s(eight(content)).map(TlsVersion).collect();
         }
         extension::KEY_SHARE | extension::OLD_KEY_SHARE => hello.key_share_groups = key_shares(content),
-        extension::FIRST_ECH_DRAFT..=extension::ECH => hello.ech = ClientEch::Outer,
+        extension::FIRST_ECH_DRAFT..=extension::ECH => {
+            hello.ech = ClientEch::Outer { config: ech_config(kind, content) };
+        }
         extension::RENEGOTIATION_INFO => hello.secure_renegotiation = true,
         _ => {}
     }
+}
+
+/// `config_id` of an outer ClientHello: behind its type and the HPKE suite (RFC 9849 §5).
+fn ech_config(kind: u16, content: &[u8]) -> Option<u8> {
+    const OUTER: u8 = 0;
+    let outer = kind == extension::ECH && content.first() == Some(&OUTER);
+    content.get(5).copied().filter(|_| outer)
 }
 
 /// Reads a ServerHello's contents.
@@ -376,10 +385,11 @@ mod tests {
     #[test]
     fn names_are_lower_case_and_ech_is_noticed() {
         let name = [&[0, 12, 0, 0, 9][..], b"A.Example"].concat();
-        let hello = client(&block(&[extension(0, &name), extension(0xfe0d, &[0; 8])]));
+        let hello =
+            client(&block(&[extension(0, &name), extension(0xfe0d, &[0, 0, 1, 0, 1, 7, 0, 0, 0, 0])]));
         let hello = client_hello(&hello, 't').unwrap();
         assert_eq!(hello.server_name.as_deref(), Some("a.example"));
-        assert_eq!(hello.ech, ClientEch::Outer);
+        assert_eq!(hello.ech, ClientEch::Outer { config: Some(7) });
         assert_eq!(hello.offered_versions(), [TlsVersion::TLS_1_2]);
     }
 

@@ -40,13 +40,13 @@ pub use self::client_flight::{Certainty, ClientFlight};
 pub use self::code_point::{NamedGroup, SignatureHash, SignatureScheme, TlsVersion, alert_description_name};
 pub(super) use self::crypto_stream::CryptoStream;
 pub use self::fact::{
-    Alert, CertificateRequest, ClientEch, ClientHello, EncryptedExtensions, Fact, HandshakePacket, Role,
+    Alert, CertificateRequest, ClientEch, ClientHello, Ech, EncryptedExtensions, Fact, HandshakePacket, Role,
     ServerHello, ServerKeyExchange, Ssl2ServerHello, Undecrypted,
 };
 pub(in crate::protocol) use self::handshake::Handshake;
 pub use self::keylog::KeyLog;
 pub use self::rejection::{Rejection, Shape};
-pub use self::session::{ClientCertificate, ClientCertificateBasis, Resumption, Seen, Session};
+pub use self::session::{ClientCertificate, ClientCertificateBasis, Original, Resumption, Seen, Session};
 pub use self::suite::{
     Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, Mac, Ssl2CipherKind, SuiteProperties,
 };

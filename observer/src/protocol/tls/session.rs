@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::client_flight::{self, ClientFlight};
 use super::{
-    Alert, Certificate, CertificateRequest, ClientHello, EncryptedExtensions, Fact, HandshakePacket,
-    NamedGroup, Role, ServerHello, ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion,
-    Undecrypted,
+    Alert, Certificate, CertificateRequest, ClientEch, ClientHello, Ech, EncryptedExtensions, Fact,
+    HandshakePacket, NamedGroup, Role, ServerHello, ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello,
+    TlsVersion, Undecrypted,
 };
 use crate::flow::Direction;
 use crate::observation::{Basis, Observation, Observations};
@@ -66,6 +66,18 @@ impl ClientCertificateBasis {
             Self::Inferred => "inferred",
         }
     }
+}
+
+/// The full handshake of the same app with the same host that a resumed session rests on: the last before it, where
+/// all that are known say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Original {
+    /// What became of the client's certificate there.
+    pub state: ClientCertificate,
+    /// The run in the database; `None` for the same run.
+    pub run: Option<i64>,
+    /// The flow's number in its run.
+    pub flow: u64,
 }
 
 /// How a session resumes an earlier one.
@@ -144,6 +156,10 @@ pub struct Session {
     pub resumption: Option<Resumption>,
     /// Parts of the handshake are missing from the capture: what is absent here may have been sent.
     pub handshake_gap: bool,
+    /// What its Encrypted Client Hello is; settled when the flow is joined with the look-ups.
+    pub ech: Ech,
+    /// Of a resumed session: the full handshake that it rests on, as far as known.
+    pub original: Option<Original>,
     /// Which way the client's bytes go. Where the flow's start was not captured, the originator is a guess that
     /// this corrects.
     pub client_direction: Option<Direction>,
@@ -161,6 +177,9 @@ impl Session {
         if let Some(session) = &mut session {
             session.resumption = session.resumption();
             session.resumed = session.resumption.is_some();
+            let outer = |hello: &Seen<Arc<ClientHello>>| hello.value.ech != ClientEch::Absent;
+            session.ech =
+                if session.client_hello.as_ref().is_some_and(outer) { Ech::Unknown } else { Ech::Absent };
         }
         session
     }

@@ -162,7 +162,7 @@ fn answer_data(answer: &Answer) -> Cow<'_, str> {
         AnswerData::Address(address) => names::address(*address).into(),
         AnswerData::Name(name) | AnswerData::Other(name) => name.into(),
         AnswerData::Service(service) => {
-            let Service { target, alpn, ech, hints } = service.as_ref();
+            let Service { target, alpn, ech, hints, .. } = service.as_ref();
             let mut text = target.clone();
             if !alpn.is_empty() {
                 text.push_str(" alpn=");

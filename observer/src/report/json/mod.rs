@@ -30,8 +30,8 @@ use crate::time::Tick;
 pub(crate) use self::http::{answers, full_url, headers};
 pub(crate) use self::quic::CloseRecord;
 pub(crate) use self::tls::{
-    List, alerts, certificate_confidence, certificate_evidence, curve, ech, offered_versions,
-    version_protocol,
+    List, alerts, certificate_confidence, certificate_evidence, curve, offered_versions, original,
+    outer_server_name, server_name, version_protocol,
 };
 
 /// Bytes of the spool that are copied at once.

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 
 use crate::observation::{Basis, Flow};
 use crate::protocol::tls::{
-    Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientCertificateBasis, ClientEch,
-    ClientHello, HandshakePacket, NamedGroup, ParsedCertificate, PublicKey, Role, Seen, Session, Shape,
+    Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientCertificateBasis, ClientHello, Ech,
+    HandshakePacket, NamedGroup, Original, ParsedCertificate, PublicKey, Role, Seen, Session, Shape,
     SignatureScheme, TlsVersion,
 };
 use crate::report::names::VersionName;
@@ -59,6 +59,9 @@ pub(super) struct TlsRecord<'a> {
 struct Client<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     server_name: Option<&'a str>,
+    /// The name in the open, where an Encrypted Client Hello hides the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outer_server_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     supported_versions: Option<Vec<Shown<VersionName>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +77,7 @@ struct Client<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ja4: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ech: Option<&'static str>,
+    ech: Option<Ech>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback_scsv: Option<bool>,
     certificate: ClientCertificate,
@@ -84,6 +87,9 @@ struct Client<'a> {
     certificate_confidence: Option<Certainty>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_evidence: Option<FlightRecord<'a>>,
+    /// The full handshake that a resumed session rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_original: Option<OriginalRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     certificate_chain: Vec<CertificateRecord<'a>>,
     #[serde(skip_serializing_if = "is_false")]
@@ -109,6 +115,21 @@ pub(crate) struct FlightRecord<'a> {
     server_asked: Option<bool>,
     #[serde(skip_serializing_if = "is_false")]
     may_follow_later: bool,
+}
+
+#[derive(Serialize)]
+pub(crate) struct OriginalRecord {
+    certificate: ClientCertificate,
+    /// The run in the database; none for the same run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<i64>,
+    flow: u64,
+}
+
+/// What is known of the full handshake that a resumed session rests on.
+pub(crate) fn original(session: &Session) -> Option<OriginalRecord> {
+    let Original { state, run, flow } = session.original?;
+    Some(OriginalRecord { certificate: state, run, flow })
 }
 
 #[derive(Serialize)]
@@ -224,19 +245,24 @@ pub(crate) fn curve(session: &Session) -> Option<NamedGroup> {
     shared.or_else(|| session.server_key_exchange.as_ref().and_then(|exchange| exchange.value.group))
 }
 
-/// What the ClientHello says of Encrypted Client Hello. GREASE cannot be told from an offer.
-pub(crate) fn ech(hello: &ClientHello) -> &'static str {
-    match hello.ech {
-        ClientEch::Absent => "absent",
-        ClientEch::Outer => "offered",
-    }
+/// The host's name in the ClientHello; not the one that is shown in its place.
+pub(crate) fn server_name(session: &Session) -> Option<&str> {
+    let hello = session.client_hello.as_ref().filter(|_| !session.ech.hides_name())?;
+    hello.value.server_name.as_deref()
+}
+
+/// The name that an Encrypted Client Hello shows in place of the host's.
+pub(crate) fn outer_server_name(session: &Session) -> Option<&str> {
+    let hello = session.client_hello.as_ref().filter(|_| session.ech.hides_name())?;
+    hello.value.server_name.as_deref()
 }
 
 fn client<'a>(session: &'a Session, flow: &Flow) -> Client<'a> {
     let hello = session.client_hello.as_ref().map(|hello| &*hello.value);
     let certificate = session.client_certificate();
     Client {
-        server_name: hello.and_then(|hello| hello.server_name.as_deref()),
+        server_name: server_name(session),
+        outer_server_name: outer_server_name(session),
         supported_versions: hello.map(offered_versions),
         supported_ciphers: hello.map(|hello| List(&hello.cipher_suites)),
         supported_protocols: hello.map(|hello| hello.alpn.as_slice()).filter(|list| !list.is_empty()),
@@ -247,12 +273,13 @@ fn client<'a>(session: &'a Session, flow: &Flow) -> Client<'a> {
             .map(List),
         ja3: hello.map(|hello| hello.ja3.as_str()),
         ja4: hello.map(|hello| hello.ja4.as_str()),
-        ech: hello.map(ech),
+        ech: hello.map(|_| session.ech),
         fallback_scsv: hello.map(|hello| hello.fallback_scsv),
         certificate,
         certificate_basis: session.client_certificate_basis().map(ClientCertificateBasis::name),
         certificate_confidence: certificate_confidence(session),
         certificate_evidence: certificate_evidence(session),
+        certificate_original: original(session),
         certificate_chain: chain(session.client_chain.as_ref()),
         accepted_server: session.accepted_server(),
         rejected_server: flow

@@ -12,7 +12,8 @@ declare_rule! {
     /// The client answers with an empty list. It is low, because servers may ask without need; medium where
     /// the server then ends the handshake, and high where the policy expects mutual TLS.
     /// ## Blind spots
-    /// Resumed sessions rest on an earlier handshake. The inference takes an encrypted record of the length
+    /// Resumed sessions rest on an earlier handshake: the last one of the same app with the same host in the run,
+    /// or in the database, is taken for it. The inference takes an encrypted record of the length
     /// of an empty list for one.
     /// ## References
     /// [RFC 5246 §7.4.6](https://datatracker.ietf.org/doc/html/rfc5246#section-7.4.6), [RFC 9846
@@ -37,9 +38,12 @@ impl Rule for ClientCertificateDeclined {
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let Some((session, hello)) = facts::server_hello(flow) else { return };
-        if session.client_certificate() != ClientCertificate::Declined {
-            return;
-        }
+        let original = session.original.map(|original| original.state);
+        let resumes = match session.client_certificate() {
+            ClientCertificate::Declined => false,
+            ClientCertificate::ResumedUnknown if original == Some(ClientCertificate::Declined) => true,
+            _ => return,
+        };
         let host = flow.host();
         let severity = if cx.policy.expects_client_certificate(&host) {
             Severity::High
@@ -54,6 +58,7 @@ impl Rule for ClientCertificateDeclined {
         let finding = Finding::new(self.info(), flow, frame, message).severity(severity);
         let observed = Some(ClientCertificateBasis::Observed);
         report(match session.client_certificate_basis() == observed {
+            _ if resumes => facts::by_original(finding, session),
             true => finding,
             false => facts::by_record_lengths(finding, session),
         });

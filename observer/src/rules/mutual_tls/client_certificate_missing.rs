@@ -12,7 +12,8 @@ declare_rule! {
     /// The policy names the host under `[[mtls]]`, the handshake was completed, and the client sent no
     /// certificate because the server did not ask, or did not send one as far as can be inferred.
     /// ## Blind spots
-    /// Resumed sessions rest on an earlier handshake and are not judged. A certificate that is asked for
+    /// Resumed sessions rest on an earlier handshake: the last one of the same app with the same host in the run,
+    /// or in the database, is taken for it; without one they are not judged. A certificate that is asked for
     /// after the handshake: where the client offers to send one then, the finding is tentative.
     /// ## References
     /// [RFC 8705 §2](https://datatracker.ietf.org/doc/html/rfc8705#section-2), [RFC 9846
@@ -41,7 +42,9 @@ impl Rule for ClientCertificateMissing {
             return;
         }
         let Some((session, hello)) = facts::server_hello(flow) else { return };
-        let what = match session.client_certificate() {
+        let state = session.client_certificate();
+        let original = session.original.map(|original| original.state);
+        let what = match original.filter(|_| state == ClientCertificate::ResumedUnknown).unwrap_or(state) {
             ClientCertificate::NotRequested => "the server did not ask for a client certificate",
             ClientCertificate::NotSent => "the client sent no certificate",
             _ => return,
@@ -52,6 +55,7 @@ impl Rule for ClientCertificateMissing {
         let frame = session.client_finished.unwrap_or(hello.frame);
         let finding = Finding::new(self.info(), flow, frame, format!("{what}, where mutual TLS is expected"));
         report(match hello.value.version.of_tls() >= TlsVersion::TLS_1_3 {
+            _ if session.resumed => facts::by_original(finding, session),
             true => facts::by_record_lengths(finding, session),
             false => finding,
         });
