@@ -13,6 +13,7 @@ pub mod dns;
 pub mod dtls;
 mod glance;
 pub mod http1;
+mod http2;
 mod inner;
 mod ipsec;
 pub mod login;
@@ -150,6 +151,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &quic::PROTOCOL,
     &quic::GOOGLE_PROTOCOL,
     &http1::PROTOCOL,
+    &http2::PROTOCOL,
     &dns::PROTOCOL,
     &dns::STREAM_PROTOCOL,
     &dtls::PROTOCOL,

@@ -61,10 +61,15 @@ pub(crate) fn is_between_peers(flow: &Flow) -> bool {
     flow.layers.contains(&"dtls") && (offers || flow.layers.contains(&"stun"))
 }
 
+/// Whether the layer is HTTP, of any version.
+pub(crate) fn is_http(layer: &str) -> bool {
+    matches!(layer, "http" | "http2")
+}
+
 /// The readable HTTP requests that crossed the network in the clear: not those inside TLS, and no `CONNECT`.
 pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation, &http1::Request)> {
-    let position = |name: &str| flow.layers.iter().position(|layer| *layer == name);
-    let clear = match (position("http"), position("tls")) {
+    let http = flow.layers.iter().position(|layer| is_http(layer));
+    let clear = match (http, flow.layers.iter().position(|layer| *layer == "tls")) {
         (Some(http), Some(tls)) => http < tls,
         _ => true,
     };

@@ -17,7 +17,7 @@ impl Reading {
     /// Of the HTTP messages of `flow`: those behind a TLS layer were decrypted.
     pub(super) fn of(flow: &Flow) -> Self {
         let tls = flow.layers.iter().position(|layer| matches!(*layer, "tls" | "quic" | "dtls"));
-        let inside = |from: usize| flow.layers.iter().skip(from).any(|layer| layer.starts_with("http"));
+        let inside = |from: usize| flow.layers.iter().skip(from).any(|layer| facts::is_http(layer));
         if tls.is_some_and(inside) { Self::Decrypted } else { Self::Cleartext }
     }
 

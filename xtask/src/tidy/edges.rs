@@ -50,7 +50,7 @@ const APART: &[(&str, &str, &str)] = &[
 ];
 
 /// One protocol may use another only here: the user, and the module it may use.
-const SIDEWAYS: &[(&str, &str)] = &[("quic", "tls"), ("dtls", "tls")];
+const SIDEWAYS: &[(&str, &str)] = &[("quic", "tls"), ("dtls", "tls"), ("http2", "http1")];
 
 /// Where the observer's modules lie.
 const SOURCES: &str = "observer/src/";

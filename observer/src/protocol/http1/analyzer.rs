@@ -250,7 +250,7 @@ impl Http1Analyzer {
         let form = framing != Framing::None && credential::may_hold_form(&head);
         let host = head.field("host").filter(|host| !host.is_empty()).map(str::to_lowercase);
         let Start::Request { method, target, version } = head.start.clone() else { return };
-        let credentials = credential::in_head(&head, &target);
+        let credentials = credential::in_fields(&head.fields, &target);
         let kind = match method.as_str() {
             "HEAD" => Method::Head,
             "CONNECT" => Method::Connect,

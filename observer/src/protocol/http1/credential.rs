@@ -1,7 +1,7 @@
 //! Secrets that a request carries: that it does, of what kind and under which name. Values are never kept.
 
 use super::wire::Head;
-use super::{Credential, CredentialKind};
+use super::{Credential, CredentialKind, Header};
 
 /// Secrets listed for one message.
 const MAX_CREDENTIALS: usize = 32;
@@ -60,9 +60,9 @@ const KEY_FIELDS: &[&str] = &[
 ];
 
 /// The secrets in the fields and the target of a request.
-pub(super) fn in_head(head: &Head, target: &str) -> Vec<Credential> {
+pub(in super::super) fn in_fields(fields: &[Header], target: &str) -> Vec<Credential> {
     let mut found = Vec::new();
-    for field in head.fields.iter().filter(|field| !field.value.is_empty()) {
+    for field in fields.iter().filter(|field| !field.value.is_empty()) {
         let kind = match field.name.as_str() {
             "authorization" | "proxy-authorization" => Some(scheme(&field.value)),
             "cookie" => Some(CredentialKind::Cookie),
@@ -187,7 +187,7 @@ mod tests {
     fn of_head(bytes: &str) -> Vec<(CredentialKind, String)> {
         let head = wire::head(bytes.as_bytes()).unwrap();
         let wire::Start::Request { target, .. } = &head.start else { unreachable!("a request") };
-        in_head(&head, target).into_iter().map(|one| (one.kind, one.name)).collect()
+        in_fields(&head.fields, target).into_iter().map(|one| (one.kind, one.name)).collect()
     }
 
     fn of_body(body: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! What an HTTP/1 message head says.
+//! What an HTTP message head says.
 
 /// A header field as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Credential {
 pub struct Request {
     /// Its index in the flow, from 0: pairs it with its response.
     pub index: u64,
-    /// `1.0` or `1.1`.
+    /// `1.0`, `1.1` or `2`.
     pub version: &'static str,
     /// The method.
     pub method: String,
@@ -63,7 +63,7 @@ pub struct Request {
 pub struct Response {
     /// The index of the request that it answers; `None` where that was not captured.
     pub index: Option<u64>,
-    /// `1.0` or `1.1`.
+    /// `1.0`, `1.1` or `2`.
     pub version: &'static str,
     /// 100 to 999.
     pub status: u16,
@@ -71,7 +71,7 @@ pub struct Response {
     pub headers: Vec<Header>,
 }
 
-/// An HTTP/1 message head.
+/// An HTTP message head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// A request.

@@ -14,6 +14,7 @@ mod wire;
 use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
 use crate::decode::Transport;
 
+pub(super) use self::credential::in_fields as credentials;
 pub(crate) use self::credential::{announces_secret, is_secret_field, plain_name};
 pub use self::fact::{Credential, CredentialKind, Fact, Header, Request, Response, header};
 

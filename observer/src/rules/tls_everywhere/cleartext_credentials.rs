@@ -6,7 +6,7 @@ use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule,
 
 declare_rule! {
     /// ## What it observes
-    /// Secrets in HTTP/1 requests that are readable on the network: `Authorization` and
+    /// Secrets in HTTP requests that are readable on the network: `Authorization` and
     /// `Proxy-Authorization`, cookies, headers named like keys, form fields and JSON members named like
     /// passwords, `user:password@` in the target. Only that there is one and its name are kept, never its
     /// value.
@@ -14,8 +14,8 @@ declare_rule! {
     /// Such a request leaves the device outside of TLS. Digest authentication, which can be attacked offline,
     /// is high; a cookie that is named like a session or a token is medium.
     /// ## Blind spots
-    /// Secrets under names that nobody gives to secrets; bodies beyond the part that is looked at; other
-    /// protocols than HTTP/1.
+    /// Secrets under names that nobody gives to secrets; bodies beyond the part that is looked at, and
+    /// those of HTTP/2; other protocols than HTTP.
     /// ## References
     /// [RFC 7617 §4](https://datatracker.ietf.org/doc/html/rfc7617#section-4), [RFC 6750
     /// §5.3](https://datatracker.ietf.org/doc/html/rfc6750#section-5.3),

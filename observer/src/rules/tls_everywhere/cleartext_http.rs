@@ -7,14 +7,13 @@ use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule,
 
 declare_rule! {
     /// ## What it observes
-    /// HTTP/1 requests that are readable on the network, by their bytes, on any port.
+    /// HTTP/1 and HTTP/2 requests that are readable on the network, by their bytes, on any port.
     /// ## Fails when
     /// A request other than `CONNECT` leaves the device outside of TLS. Certificate status and revocation
     /// lists, which are signed and fetched in the clear by design, are noted as info.
     /// ## Blind spots
-    /// Requests inside a tunnel that is not decoded; HTTP/2 without TLS; frames that the capture lost. A
-    /// request by a system service for the app (a download manager, a media player) belongs to that service's
-    /// uid.
+    /// Requests inside a tunnel that is not decoded; frames that the capture lost. A request by a system
+    /// service for the app (a download manager, a media player) belongs to that service's uid.
     /// ## References
     /// [RFC 9110 §4.2.1](https://datatracker.ietf.org/doc/html/rfc9110#section-4.2.1),
     /// [MASTG-TEST-0236](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0236/),

@@ -6,7 +6,7 @@ use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
-    /// Names of query parameters in HTTP/1 requests that are readable on the network. Values are not kept.
+    /// Names of query parameters in HTTP requests that are readable on the network. Values are not kept.
     /// ## Fails when
     /// A parameter is named like a credential (`token`, `password`, `api_key` …) and the request leaves the
     /// device outside of TLS. Besides the listeners, logs and proxies on the way keep such URLs.
