@@ -25,12 +25,16 @@ mod probing;
 pub mod property;
 pub mod proxy;
 pub mod quic;
+mod redis;
 pub mod rtp;
+mod rtsp;
 #[cfg(test)]
 mod script;
+mod sip;
 mod ssdp;
 mod ssh;
 pub mod stun;
+mod text_head;
 pub mod tls;
 pub mod unrecognised;
 pub mod upgrade;
@@ -169,6 +173,9 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &netbios::PROTOCOL,
     &netbios::DATAGRAM_PROTOCOL,
     &ssdp::PROTOCOL,
+    &sip::PROTOCOL,
+    &rtsp::PROTOCOL,
+    &redis::PROTOCOL,
     &rtp::PROTOCOL,
     &rtp::CONTROL_PROTOCOL,
 ];

@@ -48,22 +48,24 @@ fn version(datagram: &[u8]) -> Option<u8> {
     let (version, mode) = (first >> 3 & 7, first & 7);
     let length = datagram.len();
     let sized = (HEADER..=MAX_LENGTH).contains(&length) && length.is_multiple_of(4);
-    if !sized || !matches!((version, mode), (1..=4, 1..=5)) {
+    if !sized || !matches!((version, mode), (2..=4, 1..=5)) {
         return None;
     }
     let mut reader = Reader::new(datagram.get(1..)?);
     let stratum = reader.u8("stratum").ok()?;
     let poll = reader.u8("poll").ok()?;
-    let _precision = reader.u8("precision").ok()?;
+    let precision = reader.u8("precision").ok()?;
     let delay = reader.u16("root delay").ok()?;
     reader.take(2, "root delay").ok()?;
     let dispersion = reader.u16("root dispersion").ok()?;
     // Seconds of 16 and more are for nobody to set a clock by.
     let near = delay < 16 && dispersion < 16;
     let poll_fits = poll <= 17 || poll >= 0xf9;
+    // A clock that is set knows itself to a fraction of a second; clients leave it out, or say anything.
+    let precise = stratum == 0 || precision >= 0xe0;
     let empty = datagram.get(1..HEADER)?.iter().all(|byte| *byte == 0);
     // What nothing says but the first byte is a request only in the modes that ask.
-    (stratum <= 16 && poll_fits && near && (!empty || mode == 3)).then_some(version)
+    (stratum <= 16 && poll_fits && precise && near && (!empty || mode == 3)).then_some(version)
 }
 
 #[cfg(test)]

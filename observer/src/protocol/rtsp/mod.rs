@@ -1,0 +1,185 @@
+//! RTSP ([RFC 2326](https://datatracker.ietf.org/doc/html/rfc2326), RFC 7826): software, logins and how media will be carried.
+//!
+//! Bodies and interleaved media are passed over.
+
+use super::login::{self, Exposure};
+use super::pending::{Messages, Pending, Step};
+use super::text_head::{Head, first_line};
+use super::{Analyzer, Context, Fact, Probe, ProbeInput, Progress, Protocol, Worth, property};
+use crate::bytes::ParseError;
+use crate::decode::Transport;
+use crate::flow::{Data, Direction};
+
+/// The name of its layer.
+const NAME: &str = "rtsp";
+
+/// RTSP in the registry.
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: NAME,
+    transports: &[Transport::Tcp],
+    worth: Worth::Cleartext,
+    probe,
+    analyzer,
+    views: "",
+};
+
+/// The methods that requests have (RFC 2326 §10).
+const METHODS: [&str; 11] = [
+    "OPTIONS",
+    "DESCRIBE",
+    "ANNOUNCE",
+    "SETUP",
+    "PLAY",
+    "PAUSE",
+    "TEARDOWN",
+    "GET_PARAMETER",
+    "SET_PARAMETER",
+    "REDIRECT",
+    "RECORD",
+];
+/// Bytes of a request line without an end that are waited for.
+const MAX_LINE: usize = 900;
+/// Messages that are read before a flow is only counted.
+const MAX_MESSAGES: u8 = 32;
+
+fn probe(input: &ProbeInput<'_>) -> Probe {
+    let bytes = input.bytes;
+    let begins = |word: &str, then: &str| {
+        let all = [word.as_bytes(), then.as_bytes()].concat();
+        bytes.starts_with(&all) || all.starts_with(bytes)
+    };
+    let targets = [" rtsp", " * RTSP/"];
+    let request = METHODS.iter().any(|method| targets.iter().any(|target| begins(method, target)));
+    if !request && !begins("RTSP/", "") {
+        return Probe::NoMatch;
+    }
+    match first_line(bytes) {
+        Some(line) if is_start(line) => Probe::Match,
+        Some(_) => Probe::NoMatch,
+        None if bytes.len() < MAX_LINE => Probe::NeedMore,
+        None => Probe::NoMatch,
+    }
+}
+
+fn is_start(line: &str) -> bool {
+    line.starts_with("RTSP/1.0 ")
+        || line.starts_with("RTSP/2.0 ")
+        || line.ends_with(" RTSP/1.0")
+        || line.ends_with(" RTSP/2.0")
+}
+
+fn analyzer() -> Box<dyn Analyzer> {
+    Box::new(Rtsp::default())
+}
+
+#[derive(Default)]
+struct Rtsp {
+    pending: Pending,
+    session: Session,
+}
+
+impl Analyzer for Rtsp {
+    fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
+        self.pending.feed(data, &mut self.session, cx)
+    }
+}
+
+/// What was said before.
+#[derive(Default)]
+struct Session {
+    software: [bool; 2],
+    login: bool,
+    transport: bool,
+    messages: u8,
+}
+
+impl Messages for Session {
+    const LIMIT: usize = 64 << 10;
+
+    fn message(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Step, ParseError> {
+        if bytes.first() == Some(&b'$') {
+            // Media within the stream (RFC 2326 §10.12): the session is set up.
+            return Ok(Step::Stop);
+        }
+        let Some(head) = Head::parse(bytes) else { return Ok(Step::Wait) };
+        if !is_start(head.start) {
+            return Err(ParseError::invalid("start line", 0));
+        }
+        let length = head.length.saturating_add(head.body(&["content-length"]));
+        if bytes.len() < length {
+            return Ok(Step::Wait);
+        }
+        let say = |name, value: &str, cx: &mut Context<'_>| {
+            cx.say(Fact::Property(Box::new(property::Fact::new(NAME, name, value))));
+        };
+        let name = match direction {
+            Direction::ToResponder => "client_software",
+            Direction::ToOriginator => "server_software",
+        };
+        if let (Some(value), Some(said)) = (
+            head.first(&["user-agent", "server"]),
+            self.software.get_mut(direction.index()).filter(|said| !**said),
+        ) {
+            *said = true;
+            say(name, value, cx);
+        }
+        if let Some(value) = head.first(&["authorization"]).filter(|_| !self.login) {
+            self.login = true;
+            let mechanism: String = value.chars().take_while(|char| *char != ' ').take(32).collect();
+            let digest = mechanism.eq_ignore_ascii_case("digest");
+            let exposure = if digest { Exposure::Response } else { Exposure::Secret };
+            cx.say(Fact::Login(Box::new(login::Fact { protocol: NAME, mechanism, exposure })));
+        }
+        if let Some(value) = head.first(&["transport"]).filter(|_| !self.transport) {
+            self.transport = true;
+            say("media_profile", value.split(';').next().unwrap_or_default(), cx);
+        }
+        self.messages = self.messages.saturating_add(1);
+        Ok(if self.messages >= MAX_MESSAGES { Step::Stop } else { Step::Took(length) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::script::{Act, REQUEST, RESPONSE, cut, play, send, sizes};
+
+    fn session() -> Vec<Act> {
+        vec![
+            send(REQUEST, "OPTIONS rtsp://cam.test/1 RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: Lavf60\r\n\r\n"),
+            send(
+                RESPONSE,
+                "RTSP/1.0 401 Unauthorized\r\nServer: cam/3\r\nWWW-Authenticate: Basic realm=\"c\"\r\n\r\n",
+            ),
+            send(
+                REQUEST,
+                "SETUP rtsp://cam.test/1 RTSP/1.0\r\nAuthorization: Basic YTpi\r\nTransport: RTP/AVP/TCP;unicast\r\n\r\n",
+            ),
+            send(RESPONSE, "$\0\0\x04abcd"),
+        ]
+    }
+
+    #[test]
+    fn software_login_and_transport_are_said() {
+        let played = play(Transport::Tcp, 554, &session());
+        let said = played.said();
+        assert_eq!((played.layers.as_slice(), played.facts().len()), (["rtsp"].as_slice(), 4), "{said}");
+        assert!(said.contains("Basic") && !said.contains("YTpi"), "{said}");
+        assert_eq!(played.done, Some(4));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_says_the_same(sizes in sizes()) {
+            let whole = play(Transport::Tcp, 554, &session());
+            prop_assert_eq!(play(Transport::Tcp, 554, &cut(&session(), &sizes)).said(), whole.said());
+        }
+    }
+}
