@@ -28,6 +28,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     dtls,
     headers,
     http,
+    http2,
     interception,
     ip,
     link_types,

@@ -457,6 +457,7 @@ def websocket_refused(lab):
     "http/http2-prior-knowledge.pcap",
     shows="curl speaks HTTP/2 without TLS, from the preface on.",
     tools=["curl", "nginx", "dnsmasq"],
+    fires=["cleartext-http"],
     silent=["cleartext-websocket", "non-tls-encryption", *QUIET],
     expect=["http2"],
 )

@@ -1243,7 +1243,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 18,
         link_type: "EN10MB",
         shows: "curl speaks HTTP/2 without TLS, from the preface on.",
-        fires: &[],
+        fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-websocket", "non-tls-encryption"],
     },
     Capture {
@@ -1357,6 +1357,22 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A WebSocket conversation in the clear.",
         fires: &["cleartext-websocket"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "non-tls-encryption"],
+    },
+    Capture {
+        name: "http2/curl-credentials.pcap",
+        frames: 18,
+        link_type: "EN10MB",
+        shows: "curl sends a password, a cookie and a token in the query over HTTP/2 without TLS.",
+        fires: &["cleartext-credentials", "cleartext-http", "cleartext-secret-in-url"],
+        silent: &["cleartext-unknown", "cleartext-websocket"],
+    },
+    Capture {
+        name: "http2/prior-knowledge.pcap",
+        frames: 16,
+        link_type: "EN10MB",
+        shows: "nghttp fetches two pages over one connection of HTTP/2 without TLS; nothing secret is in it.",
+        fires: &["cleartext-http"],
+        silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket"],
     },
     Capture {
         name: "interception/baseline.pcap",

@@ -46,6 +46,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("javac", "default-jdk-headless"),
     ("lz4", "lz4"),
     ("nft", "nftables"),
+    ("nghttp", "nghttp2-client"),
+    ("nghttpd", "nghttp2-server"),
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
     ("openssl", "openssl"),
