@@ -45,7 +45,7 @@ enum State {
     /// Nothing was read: a preface may come.
     #[default]
     Fresh,
-    /// SETTINGS come first.
+    /// There is no preface: SETTINGS come first.
     Settings,
     Frames,
 }
@@ -129,14 +129,15 @@ impl Http2Analyzer {
             return Ok(Some(Progress::NeedMore));
         }
         if side.state == State::Fresh {
-            match frame::preface(reader.peek()) {
+            side.state = match frame::preface(reader.peek()) {
                 None => return Ok(None),
                 Some(true) => {
                     reader.take(frame::PREFACE_LEN, "preface")?;
+                    // SETTINGS have to follow, and some clients leave them out.
+                    State::Frames
                 }
-                Some(false) => {}
-            }
-            side.state = State::Settings;
+                Some(false) => State::Settings,
+            };
             return Ok(Some(Progress::NeedMore));
         }
         if reader.left() < FrameHeader::LEN {
