@@ -17,6 +17,7 @@ mod http2;
 mod inner;
 mod ipsec;
 pub mod login;
+pub mod mqtt;
 mod netbios;
 mod ntp;
 mod openvpn;
@@ -31,6 +32,7 @@ mod rtsp;
 #[cfg(test)]
 mod script;
 mod sip;
+pub mod socks;
 mod ssdp;
 mod ssh;
 pub mod stun;
@@ -38,6 +40,7 @@ mod text_head;
 pub mod tls;
 pub mod unrecognised;
 pub mod upgrade;
+pub mod websocket;
 mod wireguard;
 
 use crate::bytes::ParseError;
@@ -178,6 +181,10 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &redis::PROTOCOL,
     &rtp::PROTOCOL,
     &rtp::CONTROL_PROTOCOL,
+    &socks::PROTOCOL_4,
+    &socks::PROTOCOL_5,
+    &mqtt::PROTOCOL,
+    &websocket::PROTOCOL,
 ];
 
 /// The layer of bytes that no protocol claims.

@@ -50,7 +50,8 @@ const APART: &[(&str, &str, &str)] = &[
 ];
 
 /// One protocol may use another only here: the user, and the module it may use.
-const SIDEWAYS: &[(&str, &str)] = &[("quic", "tls"), ("dtls", "tls"), ("http2", "http1")];
+const SIDEWAYS: &[(&str, &str)] =
+    &[("quic", "tls"), ("dtls", "tls"), ("http2", "http1"), ("websocket", "mqtt")];
 
 /// Where the observer's modules lie.
 const SOURCES: &str = "observer/src/";

@@ -628,12 +628,13 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_to_websocket_is_a_layer_and_ends_the_reading() {
+    fn an_upgrade_to_websocket_is_a_layer_that_takes_what_follows() {
         let upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
-        let agreed = "HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\n\r\n\u{1}\u{5}hello";
-        let played = tcp(&[send(REQUEST, upgrade), send(RESPONSE, agreed), send(REQUEST, "\u{1}\u{5}hello")]);
+        let hello = b"\x81\x05hello";
+        let agreed = [b"HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\n\r\n".as_slice(), hello].concat();
+        let played = tcp(&[send(REQUEST, upgrade), send(RESPONSE, agreed), send(REQUEST, hello)]);
         assert_eq!(played.layers, ["http", "websocket"]);
-        assert_eq!(played.done, Some(2));
+        assert_eq!(played.done, Some(3));
     }
 
     #[test]
