@@ -10,6 +10,8 @@
 
 mod message;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod transactions;
 
 use super::demultiplexer;

@@ -99,7 +99,13 @@ impl Analyzer for Stream {
             }
             match self.messages.data(Data { bytes, ..data }, cx) {
                 Progress::NeedMore => {}
-                progress => return progress,
+                progress => {
+                    // What follows in the same piece belongs to whoever goes on.
+                    if progress == Progress::Inner {
+                        cx.hand_on(Data { bytes: rest, ..data });
+                    }
+                    return progress;
+                }
             }
         }
         // What is too long to be a message is none: there is no way back into the stream.
