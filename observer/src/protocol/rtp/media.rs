@@ -25,8 +25,8 @@ const TAIL: usize = 20;
 /// Bytes below which how they are spread says nothing.
 const LEAST_BYTES: u32 = 2048;
 
-/// Chi-squared of 256 values above which bytes are not evenly spread: 255 degrees of freedom have a mean of 255 and a
-/// deviation of 23; more than twelve deviations off are seen in none of 10^12 samples.
+/// Chi-squared of 256 values above which bytes are not evenly spread: with 255 degrees of freedom its mean is 255 and its
+/// deviation 23, and this is fifteen deviations off.
 const MAX_CHI_SQUARED: u64 = 600;
 
 /// Reads the media of a flow.
@@ -174,8 +174,8 @@ impl Media {
 impl Sample {
     /// Whether no cipher's output looks like this.
     ///
-    /// Of `n` random bytes, `k` have one value with a chance of at most `256 * C(n, k) / 256^k`: for `k` a quarter of `n` and
-    /// five more that is below 10^-12 from 8 on.
+    /// Of random bytes about one in 256 has a given value: a quarter of them, and five more, is far from it. What random
+    /// payloads come to is counted in `tests`.
     fn is_readable(&self, payloads: u32) -> bool {
         let most = self.first.iter().copied().max().unwrap_or(0);
         let recurs = payloads >= LEAST_PAYLOADS && most >= payloads.div_ceil(4).saturating_add(5);
