@@ -8,6 +8,8 @@
 
 mod conversation;
 mod demultiplexer;
+#[cfg(test)]
+mod demultiplexer_tests;
 mod dhcp;
 pub mod dns;
 pub mod dtls;

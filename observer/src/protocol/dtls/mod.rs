@@ -14,7 +14,7 @@ mod probe;
 mod reassembly;
 mod record;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::demultiplexer;
 use super::{Protocol, Worth};
