@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_flow_that_nobody_claims_is_described_and_then_only_counted() {
-        let text = "220 mail.test ESMTP\r\n".repeat(60);
+        let text = "a protocol of nobody\r\n".repeat(60);
         let played = tcp(&[send(RESPONSE, &text), send(REQUEST, &text), send(REQUEST, &text)]);
         assert_eq!((played.layers.as_slice(), played.done), (["unknown"].as_slice(), Some(2)));
         assert_eq!(likeness(&played), Some((Likeness::Text, 2048)));

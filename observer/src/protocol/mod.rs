@@ -11,29 +11,42 @@ mod demultiplexer;
 #[cfg(test)]
 mod demultiplexer_tests;
 mod dhcp;
+mod dialogue;
 pub mod dns;
 pub mod dtls;
+pub mod ftp;
 mod glance;
 pub mod http1;
 mod http2;
+pub mod imap;
 mod inner;
 mod ipsec;
+pub mod irc;
+pub mod ldap;
 pub mod login;
+pub mod managesieve;
 pub mod mqtt;
+pub mod mysql;
 mod netbios;
+pub mod nntp;
 mod ntp;
 mod openvpn;
 mod pending;
+pub mod pop3;
+pub mod postgresql;
 mod probing;
 pub mod property;
 pub mod proxy;
 pub mod quic;
+pub mod rdp;
 mod redis;
 pub mod rtp;
 mod rtsp;
+mod sasl;
 #[cfg(test)]
 mod script;
 mod sip;
+pub mod smtp;
 pub mod socks;
 mod ssdp;
 mod ssh;
@@ -42,8 +55,11 @@ mod text_head;
 pub mod tls;
 pub mod unrecognised;
 pub mod upgrade;
+#[cfg(test)]
+mod upgrade_tests;
 pub mod websocket;
 mod wireguard;
+pub mod xmpp;
 
 use crate::bytes::ParseError;
 use crate::decode::Transport;
@@ -187,6 +203,18 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &socks::PROTOCOL_5,
     &mqtt::PROTOCOL,
     &websocket::PROTOCOL,
+    &smtp::PROTOCOL,
+    &imap::PROTOCOL,
+    &pop3::PROTOCOL,
+    &ftp::PROTOCOL,
+    &nntp::PROTOCOL,
+    &managesieve::PROTOCOL,
+    &irc::PROTOCOL,
+    &xmpp::PROTOCOL,
+    &ldap::PROTOCOL,
+    &postgresql::PROTOCOL,
+    &mysql::PROTOCOL,
+    &rdp::PROTOCOL,
 ];
 
 /// The layer of bytes that no protocol claims.

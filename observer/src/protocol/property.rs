@@ -22,3 +22,13 @@ impl Fact {
         Self { protocol, name, value }
     }
 }
+
+impl Fact {
+    /// Says a value that came as bytes.
+    pub(super) fn say(protocol: &'static str, name: &'static str, value: &[u8], cx: &mut super::Context<'_>) {
+        let value = Self::new(protocol, name, String::from_utf8_lossy(value).trim());
+        if !value.value.is_empty() {
+            cx.say(super::Fact::Property(Box::new(value)));
+        }
+    }
+}

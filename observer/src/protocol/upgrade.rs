@@ -26,3 +26,10 @@ pub enum Step {
     /// The server does not: what follows is readable.
     Refused,
 }
+
+impl Fact {
+    /// Says a step of `protocol`.
+    pub(super) fn say(protocol: &'static str, step: Step, cx: &mut super::Context<'_>) {
+        cx.say(super::Fact::Upgrade(Self { protocol, step }));
+    }
+}

@@ -2,20 +2,21 @@
 
 use crate::observation::Flow;
 use crate::protocol::http1::{CredentialKind, Request, header};
+use crate::protocol::login::Exposure;
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
     /// Secrets in HTTP requests that are readable on the network: `Authorization` and
     /// `Proxy-Authorization`, cookies, headers named like keys, form fields and JSON members named like
-    /// passwords, `user:password@` in the target. Only that there is one and its name are kept, never its
-    /// value.
+    /// passwords, `user:password@` in the target; and logins of other protocols (mail, FTP, LDAP, databases,
+    /// chat). Only that there is one and its name are kept, never its value.
     /// ## Fails when
-    /// Such a request leaves the device outside of TLS. Digest authentication, which can be attacked offline,
-    /// is high; a cookie that is named like a session or a token is medium.
+    /// Such a request or login leaves the device outside of TLS. Answers to challenges, which can be attacked
+    /// offline, are high; a cookie that is named like a session or a token is medium.
     /// ## Blind spots
-    /// Secrets under names that nobody gives to secrets; bodies beyond the part that is looked at, and
-    /// those of HTTP/2; other protocols than HTTP.
+    /// Secrets under names that nobody gives to secrets; bodies beyond the part that is looked at, and those of
+    /// HTTP/2; protocols that nothing here reads.
     /// ## References
     /// [RFC 7617 §4](https://datatracker.ietf.org/doc/html/rfc7617#section-4), [RFC 6750
     /// §5.3](https://datatracker.ietf.org/doc/html/rfc6750#section-5.3),
@@ -51,6 +52,21 @@ impl Rule for CleartextCredentials {
                         .detail("name", credential.name.as_str()),
                 );
             }
+        }
+        for (observation, login) in flow.logins().filter(|_| facts::leaves_device(flow)) {
+            let (what, severity) = match login.exposure {
+                Exposure::Secret => ("password or token", Severity::Critical),
+                Exposure::Response => ("answer to a challenge", Severity::High),
+                Exposure::Identity => continue,
+            };
+            let message = format!("{} login ({}) readable: {what}", login.protocol, login.mechanism);
+            report(
+                Finding::new(self.info(), flow, observation.frame, message)
+                    .severity(severity)
+                    .kind(format!("{}:{}", login.protocol, login.mechanism))
+                    .detail("protocol", login.protocol)
+                    .detail("mechanism", login.mechanism.as_str()),
+            );
         }
     }
 }

@@ -1,0 +1,147 @@
+//! Commands and their replies, which may be pipelined (RFC 2449 §6.6).
+
+use std::collections::VecDeque;
+
+use super::PROTOCOL;
+use crate::flow::Direction;
+use crate::protocol::dialogue::{Dialogue, Turn, command, trimmed};
+use crate::protocol::login::Exposure;
+use crate::protocol::sasl::{self, Exchange};
+use crate::protocol::upgrade::{self, Step};
+use crate::protocol::{Context, Progress, property};
+
+/// Commands that may wait for their replies.
+const MAX_PENDING: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    Greeting,
+    Capabilities,
+    Mechanisms,
+    StartTls,
+    Login,
+    Other,
+}
+
+#[derive(Default)]
+pub(super) struct Pop3 {
+    pending: VecDeque<Pending>,
+    spoken: bool,
+    /// The list that is being read, up to a line with a dot; whether it offers an upgrade.
+    list: Option<(Pending, bool)>,
+    exchange: Option<Exchange>,
+}
+
+impl Dialogue for Pop3 {
+    fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
+        let first = !std::mem::replace(&mut self.spoken, true);
+        match direction {
+            Direction::ToResponder => self.command(message, cx),
+            Direction::ToOriginator => {
+                if first {
+                    self.pending.push_front(Pending::Greeting);
+                }
+                self.reply(trimmed(message), cx)
+            }
+        }
+    }
+
+    fn missing(&mut self, _direction: Direction) {
+        self.pending.clear();
+        (self.exchange, self.list, self.spoken) = (None, None, true);
+    }
+}
+
+impl Pop3 {
+    fn command(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.response(trimmed(line), PROTOCOL.name, cx);
+            return Turn::Next;
+        }
+        let (word, rest) = command(line);
+        let mut turn = Turn::Next;
+        let pending = match word.as_str() {
+            "CAPA" => Pending::Capabilities,
+            "STLS" => {
+                upgrade::Fact::say(PROTOCOL.name, Step::Requested, cx);
+                turn = Turn::Hold;
+                Pending::StartTls
+            }
+            "PASS" if !rest.is_empty() => {
+                went_on(&word, cx);
+                sasl::say(PROTOCOL.name, "USER/PASS", Exposure::Secret, cx);
+                Pending::Login
+            }
+            "APOP" => {
+                went_on(&word, cx);
+                sasl::say(PROTOCOL.name, "APOP", Exposure::Response, cx);
+                Pending::Login
+            }
+            "AUTH" if rest.is_empty() => Pending::Mechanisms,
+            "AUTH" => {
+                went_on(&word, cx);
+                let mut words = rest.splitn(2, |byte| *byte == b' ');
+                let mut exchange = Exchange::new(words.next().unwrap_or_default());
+                exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
+                self.exchange = Some(exchange);
+                Pending::Login
+            }
+            "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" => {
+                went_on(&word, cx);
+                return Turn::Stop(Progress::Done);
+            }
+            _ => Pending::Other,
+        };
+        if self.pending.len() >= MAX_PENDING {
+            return Turn::Stop(Progress::Done);
+        }
+        self.pending.push_back(pending);
+        turn
+    }
+
+    fn reply(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
+        if let Some((what, offered)) = &mut self.list {
+            if line == b"." {
+                if (*what, *offered) == (Pending::Capabilities, false) {
+                    upgrade::Fact::say(PROTOCOL.name, Step::NotOffered, cx);
+                }
+                self.list = None;
+            } else if *what == Pending::Capabilities && line.eq_ignore_ascii_case(b"STLS") {
+                *offered = true;
+                upgrade::Fact::say(PROTOCOL.name, Step::Offered, cx);
+            }
+            return Turn::Next;
+        }
+        let agreed = line.starts_with(b"+OK");
+        if !agreed && !line.starts_with(b"-ERR") {
+            return Turn::Next;
+        }
+        match self.pending.pop_front() {
+            Some(Pending::Greeting) => {
+                let banner = line.get(3..).unwrap_or_default();
+                // The part in brackets is the challenge of APOP.
+                let banner = banner.split(|byte| *byte == b'<').next().unwrap_or_default();
+                property::Fact::say(PROTOCOL.name, "banner", banner, cx);
+            }
+            Some(what @ (Pending::Capabilities | Pending::Mechanisms)) if agreed => {
+                self.list = Some((what, false));
+            }
+            Some(Pending::StartTls) if agreed => {
+                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
+                return Turn::Stop(Progress::Inner);
+            }
+            Some(Pending::StartTls) => {
+                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
+                return Turn::Release;
+            }
+            Some(Pending::Login) if agreed => return Turn::Stop(Progress::Done),
+            Some(Pending::Login) => self.exchange = None,
+            _ => {}
+        }
+        Turn::Next
+    }
+}
+
+fn went_on(word: &str, cx: &mut Context<'_>) {
+    property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx);
+}

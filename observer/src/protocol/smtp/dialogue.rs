@@ -1,0 +1,139 @@
+//! Commands and their replies, which may be pipelined (RFC 2920).
+
+use std::collections::VecDeque;
+
+use super::PROTOCOL;
+use crate::flow::Direction;
+use crate::protocol::dialogue::{Dialogue, Turn, command, reply, trimmed};
+use crate::protocol::sasl::Exchange;
+use crate::protocol::upgrade::{self, Step};
+use crate::protocol::{Context, Progress, property};
+
+/// Commands that may wait for their replies.
+const MAX_PENDING: usize = 64;
+
+/// A command that waits for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    Greeting,
+    Hello,
+    StartTls,
+    Auth,
+    Other,
+}
+
+#[derive(Default)]
+pub(super) struct Smtp {
+    pending: VecDeque<Pending>,
+    spoken: bool,
+    /// Whether the reply to EHLO that is being read offers an upgrade.
+    offered: bool,
+    exchange: Option<Exchange>,
+}
+
+impl Dialogue for Smtp {
+    fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
+        let first = !std::mem::replace(&mut self.spoken, true);
+        match direction {
+            Direction::ToResponder => self.command(message, cx),
+            Direction::ToOriginator => {
+                if first {
+                    self.pending.push_front(Pending::Greeting);
+                }
+                self.reply(message, cx)
+            }
+        }
+    }
+
+    fn missing(&mut self, _direction: Direction) {
+        self.pending.clear();
+        self.exchange = None;
+        self.spoken = true;
+    }
+}
+
+impl Smtp {
+    fn command(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.response(trimmed(line), PROTOCOL.name, cx);
+            return Turn::Next;
+        }
+        let (word, rest) = command(line);
+        let (pending, turn) = match word.as_str() {
+            "EHLO" | "LHLO" => {
+                self.offered = false;
+                (Pending::Hello, Turn::Next)
+            }
+            "STARTTLS" => {
+                upgrade::Fact::say(PROTOCOL.name, Step::Requested, cx);
+                (Pending::StartTls, Turn::Hold)
+            }
+            "AUTH" => {
+                let mut words = rest.splitn(2, |byte| *byte == b' ');
+                let mut exchange = Exchange::new(words.next().unwrap_or_default());
+                exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
+                self.exchange = Some(exchange);
+                property::Fact::say(PROTOCOL.name, "went_on_with", b"AUTH", cx);
+                (Pending::Auth, Turn::Next)
+            }
+            "MAIL" | "DATA" | "BDAT" => {
+                property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx);
+                return Turn::Stop(Progress::Done);
+            }
+            _ => (Pending::Other, Turn::Next),
+        };
+        if self.pending.len() >= MAX_PENDING {
+            return Turn::Stop(Progress::Done);
+        }
+        self.pending.push_back(pending);
+        turn
+    }
+
+    fn reply(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
+        let Some((code, more)) = reply(line) else { return Turn::Next };
+        let said = trimmed(line).get(4..).unwrap_or_default();
+        match self.pending.front() {
+            Some(Pending::Hello) if code == 250 => self.capability(said, more, cx),
+            Some(Pending::Greeting) if !more => property::Fact::say(PROTOCOL.name, "banner", said, cx),
+            _ => {}
+        }
+        // 334: the exchange goes on (RFC 4954 §4).
+        if more || code == 334 {
+            return Turn::Next;
+        }
+        match self.pending.pop_front() {
+            Some(Pending::StartTls) if code == 220 => {
+                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
+                Turn::Stop(Progress::Inner)
+            }
+            Some(Pending::StartTls) => {
+                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
+                Turn::Release
+            }
+            Some(Pending::Auth) => {
+                self.exchange = None;
+                Turn::Next
+            }
+            _ => Turn::Next,
+        }
+    }
+
+    /// A line of the reply to EHLO.
+    fn capability(&mut self, said: &[u8], more: bool, cx: &mut Context<'_>) {
+        if said.eq_ignore_ascii_case(b"STARTTLS") {
+            self.offered = true;
+            upgrade::Fact::say(PROTOCOL.name, Step::Offered, cx);
+        } else if is_garbled(said) {
+            property::Fact::say(PROTOCOL.name, "garbled_capability", said, cx);
+        }
+        if !more && !self.offered {
+            upgrade::Fact::say(PROTOCOL.name, Step::NotOffered, cx);
+        }
+    }
+}
+
+/// Whether a middlebox wrote over a capability: `XXXXXXXA` has the length of `STARTTLS`.
+fn is_garbled(capability: &[u8]) -> bool {
+    let xs = capability.iter().take_while(|byte| **byte == b'X').count();
+    xs >= 4 && capability.len().saturating_sub(xs) <= 1
+}
