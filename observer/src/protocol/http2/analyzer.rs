@@ -205,9 +205,12 @@ impl Http2Analyzer {
         let version = "2";
         let head = if let Some(method) = fields.method {
             let authority = fields.authority.as_deref().or_else(|| header("host"));
-            let host = authority.filter(|host| !host.is_empty()).map(str::to_lowercase);
+            // `user:password@` has no place in an authority (§8.3.1); what some clients send there is a secret.
+            let (user, host) = authority.and_then(|text| text.rsplit_once('@')).unzip();
+            let host = host.or(authority).filter(|host| !host.is_empty()).map(str::to_lowercase);
             let target = fields.path.or_else(|| host.clone()).unwrap_or_default();
-            let credentials = http1::credentials(&fields.headers, &target);
+            let searched = user.map(|user| format!("http://{user}@{target}"));
+            let credentials = http1::credentials(&fields.headers, searched.as_deref().unwrap_or(&target));
             let headers = fields.headers;
             http1::Fact::Request(Request { index, version, method, target, host, headers, credentials })
         } else if let Some(status) = fields.status {

@@ -110,6 +110,13 @@ fn an_upgrade_goes_on_with_stream_1() {
 }
 
 #[test]
+fn a_password_in_the_authority_is_a_credential_and_no_host() {
+    let head = fields(&[(":method", "GET"), (":path", "/a?pin=1"), (":authority", "alice:sesame@Shop.test")]);
+    let played = tcp(&[send(REQUEST, [PREFACE, SETTINGS, &frame(HEADERS, END, 1, &head)].concat())]);
+    assert_eq!(heads(&played), [r#"0 GET shop.test/a?pin=1 ["userinfo", "pin"]"#]);
+}
+
+#[test]
 fn grpc_is_named_with_its_status() {
     let head = fields(&[(":method", "POST"), (":path", "/s/m"), ("content-type", "application/grpc+proto")]);
     let played = tcp(&[
