@@ -228,7 +228,6 @@ fn upgrades_and_logins_are_said_in_order() {
 #[test]
 fn texts_that_look_alike_are_not_claimed() {
     for acts in [
-        vec![send(REQUEST, "*1\r\n$4\r\nPING\r\n"), send(RESPONSE, "+OK\r\n")],
         vec![send(RESPONSE, "220 hello\r\n"), send(REQUEST, "QUIT\r\n")],
         vec![send(RESPONSE, "200 fine\r\n"), send(REQUEST, "hello\r\n")],
         vec![send(REQUEST, "USER bob\r\n")],
