@@ -39,6 +39,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     owners,
     pinning,
     quic,
+    starttls,
     tcp,
     tls,
     tls_shapes,

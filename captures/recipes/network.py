@@ -18,6 +18,7 @@ HOSTS = {
     "sync.chat.test": 21,
     "news.test": 30,
     "weather.test": 40,
+    "mail.test": 45,
     "expired.test": 50,
     "self-signed.test": 51,
     "untrusted.test": 52,

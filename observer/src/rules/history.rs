@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{EndpointName, Finding, Place, Protected, RuleInfo};
+use super::{EndpointName, Finding, Missed, Place, Protected, RuleInfo};
 use crate::attribution::Owner;
 use crate::flow::TcpState;
 use crate::observation::{Flow, Protection};
@@ -54,6 +54,10 @@ pub struct Digest {
     pub redirects: Vec<Redirect>,
     /// Its readable responses inside TLS.
     pub protected: Option<Box<Protected>>,
+    /// What became of an upgrade to TLS, where it stayed readable.
+    pub missed: Option<Box<Missed>>,
+    /// The protocol in which its server offered an upgrade to TLS, before any.
+    pub offers: Option<&'static str>,
 }
 
 /// What became of the attempt to reach a responder.
@@ -163,6 +167,8 @@ impl Digest {
             connectivity_check: requests > 0 && checks == requests,
             redirects,
             protected: Protected::of(flow).map(Box::new),
+            missed: Missed::of(flow),
+            offers: super::upgrade::offer(flow),
         }
     }
 
@@ -183,6 +189,12 @@ impl Digest {
     pub fn is_only_redirected(&self) -> bool {
         let redirects = u64::try_from(self.redirects.iter().filter(|redirect| redirect.secure).count());
         self.requests > 0 && redirects == Ok(self.requests)
+    }
+
+    /// Whether its server offered to upgrade `protocol` to TLS.
+    #[must_use]
+    pub fn offers_tls(&self, protocol: &str) -> bool {
+        self.offers == Some(protocol)
     }
 
     /// Whether a TLS session was set up in it.

@@ -23,6 +23,7 @@ mod platform;
 mod responses;
 mod tls_everywhere;
 mod tls_settings;
+mod upgrade;
 
 use crate::observation::Flow;
 use crate::policy::{Exception, KnownKeys, Policy, TlsPolicy};
@@ -33,6 +34,7 @@ pub use self::finding::{Blame, Confidence, EndpointName, Evidence, Finding, Plac
 pub use self::history::{App, Attempt, Digest, Endpoint, Redirect, TlsDigest};
 pub use self::hsts::{Hsts, Protected};
 pub use self::platform::errand;
+pub use self::upgrade::Missed;
 pub use crate::policy::Severity;
 
 /// What a rule is.
@@ -82,6 +84,7 @@ pub trait Rule: Sync {
 pub static RULES: &[&dyn Rule] = &[
     &tls_everywhere::CleartextCredentials,
     &tls_everywhere::CleartextHttp,
+    &tls_everywhere::CleartextProtocol,
     &tls_everywhere::CleartextSecretInUrl,
     &tls_everywhere::CleartextUnknown,
     &tls_everywhere::CleartextWebsocket,
@@ -109,6 +112,8 @@ pub static RULES: &[&dyn Rule] = &[
     &consistency::MixedProtectionDomain,
     &consistency::MixedProtectionHost,
     &consistency::RedirectToCleartext,
+    &consistency::StarttlsNotUsed,
+    &consistency::StarttlsStripped,
     &consistency::TlsFailureThenCleartext,
     &consistency::VersionDowngradeRetry,
     &certificates::AcceptedExpired,

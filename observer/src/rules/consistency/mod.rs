@@ -5,6 +5,8 @@ mod cleartext_on_tls_port;
 mod mixed_protection_domain;
 mod mixed_protection_host;
 mod redirect_to_cleartext;
+mod starttls_not_used;
+mod starttls_stripped;
 mod tls_failure_then_cleartext;
 mod version_downgrade_retry;
 
@@ -13,6 +15,8 @@ pub(super) use self::cleartext_on_tls_port::CleartextOnTlsPort;
 pub(super) use self::mixed_protection_domain::MixedProtectionDomain;
 pub(super) use self::mixed_protection_host::MixedProtectionHost;
 pub(super) use self::redirect_to_cleartext::RedirectToCleartext;
+pub(super) use self::starttls_not_used::StarttlsNotUsed;
+pub(super) use self::starttls_stripped::StarttlsStripped;
 pub(super) use self::tls_failure_then_cleartext::TlsFailureThenCleartext;
 pub(super) use self::version_downgrade_retry::VersionDowngradeRetry;
 

@@ -2,6 +2,7 @@
 
 mod cleartext_credentials;
 mod cleartext_http;
+mod cleartext_protocol;
 mod cleartext_secret_in_url;
 mod cleartext_unknown;
 mod cleartext_websocket;
@@ -10,6 +11,7 @@ mod null_or_anonymous_cipher;
 
 pub(super) use self::cleartext_credentials::CleartextCredentials;
 pub(super) use self::cleartext_http::CleartextHttp;
+pub(super) use self::cleartext_protocol::CleartextProtocol;
 pub(super) use self::cleartext_secret_in_url::CleartextSecretInUrl;
 pub(super) use self::cleartext_unknown::CleartextUnknown;
 pub(super) use self::cleartext_websocket::CleartextWebsocket;
