@@ -160,6 +160,17 @@ fn a_stream_that_is_not_stun_any_more_is_left() {
     assert_eq!(tcp(&acts).said(), tcp(&acts[..1]).said());
 }
 
+/// Frames that are nobody's, and then HTTP without frames.
+fn left_for_http() -> Vec<Act> {
+    let frames = [framed(&allocate()), framed(&[]).repeat(8)].concat();
+    vec![send(REQUEST, [&frames[..], b"GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n"].concat())]
+}
+
+#[test]
+fn what_follows_in_the_same_piece_is_handed_on() {
+    assert_eq!(tcp(&left_for_http()).layers, ["stun", "http"]);
+}
+
 fn streams() -> Vec<Vec<Act>> {
     let channel = |len: u8| [&[0x40, 0, 0, len][..], &vec![1; usize::from(len).next_multiple_of(4)]].concat();
     let pair = |there: Vec<u8>, back: Vec<u8>| vec![send(REQUEST, there), send(RESPONSE, back)];
@@ -168,6 +179,7 @@ fn streams() -> Vec<Vec<Act>> {
         pair([allocate(), channel(5), allocate(), channel(9)].concat(), [ANSWER, ANSWER_V6].concat()),
         pair([framed(&allocate()), framed(&[22; 9])].concat(), [framed(ANSWER), framed(ANSWER_V6)].concat()),
         pair([framed(&allocate()), foreign].concat(), framed(ANSWER)),
+        left_for_http(),
         connection().to_vec(),
     ]
 }
