@@ -40,6 +40,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("dnsmasq", "dnsmasq-base"),
     ("editcap", "wireshark-common"),
     ("ethtool", "ethtool"),
+    ("dovecot", "dovecot-imapd dovecot-pop3d"),
     ("gnutls-cli", "gnutls-bin"),
     ("go", "golang-go"),
     ("ip", "iproute2"),
