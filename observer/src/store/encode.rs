@@ -175,8 +175,7 @@ impl Encoder {
             .flag(session.established())
             .flag(session.resumed)
             .int(client.map(|hello| hello.frame))
-            .text(json::server_name(session))
-            .text(json::outer_server_name(session));
+            .text(json::server_name(session));
         for list in lists {
             rows.cell(list);
         }
@@ -186,16 +185,17 @@ impl Encoder {
             .flag(hello.map(|hello| hello.fallback_scsv))
             .word(names::client_certificate(certificate))
             .word(session.client_certificate_basis().map(ClientCertificateBasis::name))
+            .int(server.map(|hello| hello.frame))
+            .flag(session.certificate_requested())
+            .text(server.map(|hello| hello.value.ja3s.as_str()))
+            .json(filled(&json::alerts(session)))?
+            .text(json::outer_server_name(session))
             .word(json::certificate_confidence(session).map(names::certainty))
             .json(json::certificate_evidence(session))?
             .json(json::original(session))?
             .flag(session.accepted_server().then_some(true))
             .word(rejection.map(|rejection| names::shape(rejection.shape)))
             .word(rejection.map(|rejection| names::certainty(rejection.certainty)))
-            .int(server.map(|hello| hello.frame))
-            .flag(session.certificate_requested())
-            .text(server.map(|hello| hello.value.ja3s.as_str()))
-            .json(filled(&json::alerts(session)))?
             .end(Table::Tls);
         Ok(())
     }

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0003_quic.sql"),
     include_str!("schema/0004_decryption.sql"),
     include_str!("schema/0005_unrecognised.sql"),
+    include_str!("schema/0006_client_evidence.sql"),
 ];
 
 /// The views that questions use, besides each protocol's.
