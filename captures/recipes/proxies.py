@@ -1,0 +1,121 @@
+"""SOCKS: what curl asks of a proxy, and what it says to the host behind it."""
+
+from .catalogue import capture
+from .network import v4
+
+HOST = "proxy.test"
+RULES = ["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"]
+
+CONFIGURATION = """
+logoutput: stderr
+user.privileged: root
+user.unprivileged: root
+internal: {address} port = 1080
+external: up0
+clientmethod: none
+socksmethod: none
+client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+socks {verdict} {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+"""
+
+
+def dante(lab, verdict="pass"):
+    """Dante on the proxy's address, which lets everybody through, or nobody."""
+    configuration = lab.dir / f"danted-{verdict}.conf"
+    configuration.write_text(CONFIGURATION.format(address=v4(HOST), verdict=verdict))
+    # Dante has no address of a name server of its own, and the machine's is not in the lab.
+    hosts = lab.dir / "proxy-hosts"
+    hosts.write_text(f"{v4('shop.test')} shop.test\n")
+    start = f"mount --bind {hosts} /etc/hosts && exec danted -f {configuration}"
+    lab.serve("unshare", "--mount", "sh", "-c", start, port=1080)
+
+
+def asked(file, shows, *command, expect, fires=(), forbid=(), verdict="pass", fails=False):
+    """One command of curl through Dante."""
+
+    @capture(
+        f"proxies/{file}.pcap",
+        shows=shows,
+        tools=["curl", "dante", "nginx", "dnsmasq"],
+        fires=fires,
+        silent=[rule for rule in RULES if rule not in fires],
+        expect=expect,
+        forbid=forbid,
+    )
+    def record(lab):
+        lab.nginx(lab.https("shop.test"), lab.plain_http("shop.test"))
+        dante(lab, verdict)
+        with lab.recording():
+            lab.curl(*command, fails=fails)
+
+    record.__name__ = file.replace("-", "_")
+
+
+SERVER = f"{v4(HOST)}:1080"
+
+asked(
+    "socks5-http",
+    "curl --socks5 fetches http://shop.test/ through Dante; curl looks the name up itself.",
+    "--socks5",
+    SERVER,
+    "http://shop.test/",
+    fires=["cleartext-http"],
+    expect=["socks.version == 5", "http.request", "socks.dst == 198.51.100.10"],
+)
+asked(
+    "socks5-https",
+    "curl --socks5 fetches https://shop.test/ through Dante.",
+    "--socks5",
+    SERVER,
+    "https://shop.test/",
+    expect=["socks.version == 5", "tls.handshake.type == 1"],
+    forbid=["http.request"],
+)
+asked(
+    "socks5-hostname-http",
+    "curl --socks5-hostname has Dante look up shop.test, and fetches http://shop.test/.",
+    "--socks5-hostname",
+    SERVER,
+    "http://shop.test/",
+    fires=["cleartext-http"],
+    expect=['socks.remote_name == "shop.test"', "http.request"],
+    forbid=["dns"],
+)
+asked(
+    "socks5-hostname-https",
+    "curl --socks5-hostname has Dante look up shop.test, and fetches https://shop.test/.",
+    "--socks5-hostname",
+    SERVER,
+    "https://shop.test/",
+    expect=['socks.remote_name == "shop.test"', "tls.handshake.type == 1"],
+    forbid=["http.request", "dns"],
+)
+asked(
+    "socks4-http",
+    "curl --socks4 fetches http://shop.test/ through Dante.",
+    "--socks4",
+    SERVER,
+    "http://shop.test/",
+    fires=["cleartext-http"],
+    expect=["socks.version == 4", "http.request"],
+)
+asked(
+    "socks4-https",
+    "curl --socks4 fetches https://shop.test/ through Dante.",
+    "--socks4",
+    SERVER,
+    "https://shop.test/",
+    expect=["socks.version == 4", "tls.handshake.type == 1"],
+    forbid=["http.request"],
+)
+asked(
+    "socks5-refused",
+    "Dante lets nobody through: curl's request for http://shop.test/ is answered no.",
+    "--socks5",
+    SERVER,
+    "http://shop.test/",
+    expect=["socks.results == 2"],
+    forbid=["http.request"],
+    verdict="block",
+    fails=True,
+)
