@@ -119,3 +119,19 @@ asked(
     verdict="block",
     fails=True,
 )
+
+
+@capture(
+    "proxies/socks5-password.pcap",
+    shows="curl gives microsocks a user name and a password, and fetches https://shop.test/ through it.",
+    tools=["curl", "microsocks", "nginx", "dnsmasq"],
+    fires=["cleartext-credentials"],
+    silent=["cleartext-http", "cleartext-unknown"],
+    expect=['socks.password == "not-a-secret"', "tls.handshake.type == 1"],
+    forbid=["http.request"],
+)
+def socks5_password(lab):
+    lab.nginx(lab.https("shop.test"))
+    lab.serve("microsocks", "-i", v4(HOST), "-p", "1080", "-u", "anna", "-P", "not-a-secret", port=1080)
+    with lab.recording():
+        lab.curl("--socks5", SERVER, "--proxy-user", "anna:not-a-secret", "https://shop.test/")

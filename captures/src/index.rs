@@ -2327,6 +2327,14 @@ pub(crate) const CAPTURES: &[Capture] = &[
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"],
     },
     Capture {
+        name: "proxies/socks5-password.pcap",
+        frames: 31,
+        link_type: "EN10MB",
+        shows: "curl gives microsocks a user name and a password, and fetches https://shop.test/ through it.",
+        fires: &["cleartext-credentials"],
+        silent: &["cleartext-http", "cleartext-unknown"],
+    },
+    Capture {
         name: "proxies/socks5-refused.pcap",
         frames: 16,
         link_type: "EN10MB",
