@@ -106,7 +106,7 @@ fn install_programs() -> anyhow::Result<()> {
     let mut packages: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(program, _)| find_program(program).is_none())
-        .map(|(_, package)| *package)
+        .flat_map(|(_, packages)| packages.split_whitespace())
         .collect();
     if !succeeds(&mut program("/usr/bin/python3", &["-c", "import ensurepip"])) {
         packages.push("python3-venv");
