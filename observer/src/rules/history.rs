@@ -110,7 +110,7 @@ pub struct TlsDigest {
     pub failed: bool,
     /// Whether nothing came back after the ClientHello, and nobody ended the connection.
     pub unanswered: bool,
-    /// What is wrong with the suites on offer.
+    /// What is wrong with the suites on offer; nothing where the flow has no owner.
     pub weak: Weaknesses,
 }
 
@@ -218,15 +218,15 @@ impl TlsDigest {
             established,
             failed: !established && (fatal || super::facts::has_ended(flow)),
             unanswered: super::facts::is_unanswered(flow),
-            weak: hello
-                .value
-                .cipher_suites
-                .iter()
-                .flat_map(|suite| CipherWeakness::of(*suite))
-                .copied()
-                .collect(),
+            weak: flow.owner.as_ref().map_or_else(Weaknesses::default, |_| weaknesses(&hello.value)),
         })
     }
+}
+
+/// The weaknesses of the suites on offer. Looking up every suite is a good part of what a flow costs: only for flows
+/// with an owner, which alone are compared with the platform's.
+fn weaknesses(hello: &tls::ClientHello) -> Weaknesses {
+    hello.cipher_suites.iter().flat_map(|suite| CipherWeakness::of(*suite)).copied().collect()
 }
 
 /// Whether a Location is an `https` URL, and its host; `None` for relative ones and other schemes.
