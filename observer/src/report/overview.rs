@@ -210,10 +210,7 @@ impl Hidden {
 impl EndpointKey {
     fn new(flow: &Flow) -> Self {
         let tuple = &flow.flow.info.five_tuple;
-        let host = match &flow.domain {
-            Some(domain) => domain.name.clone(),
-            None => tuple.destination.ip.to_string(),
-        };
+        let host = flow.host().into_owned();
         let rank = match flow.protection {
             Protection::Cleartext => 0,
             Protection::Opportunistic => 1,
@@ -225,7 +222,7 @@ impl EndpointKey {
         Self {
             rank,
             host,
-            port: ports.then_some(tuple.destination.port),
+            port: ports.then_some(flow.destination().port),
             protocol: names::layers(flow).last().copied(),
             transport: tuple.transport,
             protection: flow.protection,
