@@ -1,6 +1,6 @@
 //! The facts of a flow's TLS session, put together.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::client_flight::{self, ClientFlight};
 use super::{
@@ -140,6 +140,8 @@ pub struct Session {
     pub server_data: Option<FrameNumber>,
     /// The client's first Handshake packets in QUIC.
     pub client_packets: Arc<[HandshakePacket]>,
+    /// What was read of the client's flight, which several ask for: read once, when the session is whole.
+    flight: OnceLock<Option<ClientFlight>>,
     /// Lengths of the client's first encrypted records in TLS 1.3.
     pub client_records: Arc<[u16]>,
     /// The same of the server.
@@ -353,6 +355,10 @@ impl Session {
     /// Of a resumed session, too: its flight has no certificate.
     #[must_use]
     pub fn client_flight(&self) -> Option<ClientFlight> {
+        *self.flight.get_or_init(|| self.read_client_flight())
+    }
+
+    fn read_client_flight(&self) -> Option<ClientFlight> {
         if self.client_decrypted.is_some() {
             return None;
         }
