@@ -8,6 +8,7 @@ use crate::flow::{CloseReason, TcpState};
 use crate::observation::{Basis, Flow, Observation, Protection};
 use crate::protocol::UNKNOWN_LAYER;
 use crate::protocol::http1;
+use crate::protocol::login;
 use crate::protocol::tls;
 use crate::protocol::unrecognised::{self, Likeness};
 
@@ -81,6 +82,12 @@ pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation,
             _ => None,
         },
     )
+}
+
+/// The logins of other protocols that crossed the network in the clear: not those inside TLS that was decrypted.
+pub(crate) fn clear_logins(flow: &Flow) -> impl Iterator<Item = (&Observation, &login::Fact)> {
+    let leaves = leaves_device(flow);
+    flow.logins().filter(move |(observation, _)| leaves && observation.basis == Basis::Observed)
 }
 
 /// The response to the request with this index, if it was captured.

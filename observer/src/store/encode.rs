@@ -377,6 +377,7 @@ fn word_rows(rows: &mut Rows, flow: &Flow) {
                 .int(observation.frame)
                 .word(fact.protocol)
                 .word(names::upgrade_step(fact.step))
+                .word(observation.basis.name())
                 .end(Table::Upgrades),
             Fact::Login(fact) => rows
                 .cell(Cell::Flow(flow.id))
@@ -384,6 +385,7 @@ fn word_rows(rows: &mut Rows, flow: &Flow) {
                 .word(fact.protocol)
                 .text(fact.mechanism.as_str())
                 .word(names::exposure(fact.exposure))
+                .word(observation.basis.name())
                 .end(Table::Logins),
             Fact::Property(fact) => rows
                 .cell(Cell::Flow(flow.id))

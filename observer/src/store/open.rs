@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004_decryption.sql"),
     include_str!("schema/0005_unrecognised.sql"),
     include_str!("schema/0006_client_evidence.sql"),
+    include_str!("schema/0007_basis.sql"),
 ];
 
 /// The views that questions use, besides each protocol's.

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::http::{DnsRecord, HttpRecord};
 use super::quic::QuicRecord;
 use super::shown;
-use super::tls::TlsRecord;
+use super::tls::{TlsRecord, basis};
 use crate::attribution::Owner;
 use crate::decode::Transport;
-use crate::observation::{DomainBasis, Flow, Protection, Tunnel};
+use crate::observation::{Basis, DomainBasis, Flow, Protection, Tunnel};
 use crate::protocol::login::Exposure;
 use crate::protocol::quic;
 use crate::protocol::unrecognised::Likeness;
@@ -71,6 +71,8 @@ struct ProxyRecord<'a> {
 #[derive(Serialize)]
 struct UpgradeRecord {
     frame: FrameNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<Basis>,
     protocol: &'static str,
     step: Step,
 }
@@ -78,6 +80,8 @@ struct UpgradeRecord {
 #[derive(Serialize)]
 struct LoginRecord<'a> {
     frame: FrameNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<Basis>,
     protocol: &'static str,
     mechanism: &'a str,
     exposure: Exposure,
@@ -208,6 +212,7 @@ impl<'a> FlowRecord<'a> {
                 .upgrades()
                 .map(|(seen, fact)| UpgradeRecord {
                     frame: seen.frame,
+                    basis: basis(seen.basis),
                     protocol: fact.protocol,
                     step: fact.step,
                 })
@@ -216,6 +221,7 @@ impl<'a> FlowRecord<'a> {
                 .logins()
                 .map(|(seen, fact)| LoginRecord {
                     frame: seen.frame,
+                    basis: basis(seen.basis),
                     protocol: fact.protocol,
                     mechanism: &fact.mechanism,
                     exposure: fact.exposure,

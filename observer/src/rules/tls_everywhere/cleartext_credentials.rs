@@ -53,7 +53,7 @@ impl Rule for CleartextCredentials {
                 );
             }
         }
-        for (observation, login) in flow.logins().filter(|_| facts::leaves_device(flow)) {
+        for (observation, login) in facts::clear_logins(flow) {
             let (what, severity) = match login.exposure {
                 Exposure::Secret => ("password or token", Severity::Critical),
                 Exposure::Response => ("answer to a challenge", Severity::High),
@@ -96,4 +96,23 @@ fn names_a_session(request: &Request) -> bool {
         let name = cookie.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
         SESSION_NAMES.iter().any(|part| name.contains(part))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{Basis, Observation};
+    use crate::protocol::{Fact, login};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn what_only_a_key_log_shows_was_not_sent_in_the_clear() {
+        for (basis, clear) in [(Basis::Observed, 1), (Basis::Decrypted, 0)] {
+            let mut flow = Flow::made(([10, 0, 0, 1], 50000), ([198, 51, 100, 1], 587));
+            let (protocol, mechanism) = ("smtp", "PLAIN".to_owned());
+            let fact = Fact::Login(Box::new(login::Fact { protocol, mechanism, exposure: Exposure::Secret }));
+            flow.observations.push(Observation { frame: 1, at: Timestamp(0), basis, fact }, 1);
+            assert_eq!(facts::clear_logins(&flow).count(), clear, "{basis:?}");
+        }
+    }
 }

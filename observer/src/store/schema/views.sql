@@ -83,12 +83,14 @@ FROM proxies_v1 AS proxy JOIN flows AS flow ON flow.id = proxy.flow;
 
 -- Steps towards TLS within protocols that begin without it, in order.
 CREATE VIEW upgrades AS SELECT
-    upgrade.flow, flow.run, flow.app, flow.host, upgrade.frame, upgrade.protocol, upgrade.step
+    upgrade.flow, flow.run, flow.app, flow.host, upgrade.frame, upgrade.protocol, upgrade.step,
+    upgrade.basis
 FROM upgrades_v1 AS upgrade JOIN flows AS flow ON flow.id = upgrade.flow;
 
 -- Credentials in the clear that are not HTTP's.
 CREATE VIEW logins AS SELECT
-    login.flow, flow.run, flow.app, flow.host, login.frame, login.protocol, login.mechanism, login.exposure
+    login.flow, flow.run, flow.app, flow.host, login.frame, login.protocol, login.mechanism, login.exposure,
+    login.basis
 FROM logins_v1 AS login JOIN flows AS flow ON flow.id = login.flow;
 
 -- Single values that protocols show.
