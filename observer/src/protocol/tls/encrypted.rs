@@ -101,6 +101,10 @@ fn certificate_request(body: &[u8]) -> Result<CertificateRequest, ParseError> {
     Ok(request)
 }
 
+/// The largest window that zstd may ask for, as a power of two: what every decoder has to grant (RFC 8878 §3.1.1.1.2). The
+/// library grants 128 MiB, for which a few bytes of a peer are enough.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
 /// The Certificate message within a CompressedCertificate (RFC 8879 §4), at most `limit` bytes of it.
 fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, ParseError> {
     let mut reader = Reader::new(body);
@@ -117,9 +121,10 @@ fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, ParseError> {
     let message = match algorithm {
         compression::ZLIB => whole(flate2::bufread::ZlibDecoder::new(packed), stated),
         compression::BROTLI => whole(brotli_decompressor::Decompressor::new(packed, BROTLI_BUFFER), stated),
-        compression::ZSTD => {
-            zstd::stream::read::Decoder::with_buffer(packed).ok().and_then(|decoder| whole(decoder, stated))
-        }
+        compression::ZSTD => zstd::stream::read::Decoder::with_buffer(packed).ok().and_then(|mut decoder| {
+            decoder.window_log_max(ZSTD_WINDOW_LOG).ok()?;
+            whole(decoder, stated)
+        }),
         _ => return Err(ParseError::invalid("algorithm", 0)),
     };
     message.ok_or_else(invalid)

@@ -1,9 +1,14 @@
 //! Compressed data and media, by how they begin. Compression is believed only where the bytes can be decompressed.
 
 use flate2::{Decompress, FlushDecompress, Status};
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
 use super::evidence::Evidence;
 use super::{Likeness, Named};
+
+/// The largest window that a zstd frame may ask for, as a power of two: what every decoder has to grant (RFC 8878
+/// §3.1.1.1.2). The library's own limit is 128 MiB, for which a header of six bytes is enough.
+const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// Bytes that a decompressor may make of a sample.
 const MAX_INFLATED: usize = 64 << 10;
@@ -183,19 +188,20 @@ fn zstd(bytes: &[u8]) -> Option<u32> {
     if bytes.get(4)? & 0x08 != 0 {
         return None;
     }
-    let mut out = Vec::with_capacity(1024);
-    let mut decoder = zstd::stream::raw::Decoder::new().ok()?;
+    let mut decoder = Decoder::new().ok()?;
+    decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).ok()?;
     let mut buffer = [0_u8; 1024];
-    let mut input = zstd::stream::raw::InBuffer::around(bytes);
-    while out.len() < MAX_INFLATED {
-        let mut output = zstd::stream::raw::OutBuffer::around(buffer.as_mut_slice());
+    let mut input = InBuffer::around(bytes);
+    let mut made = 0_usize;
+    while made < MAX_INFLATED {
+        let mut output = OutBuffer::around(buffer.as_mut_slice());
         let before = input.pos();
-        zstd::stream::raw::Operation::run(&mut decoder, &mut input, &mut output).ok()?;
-        let made = output.as_slice().len();
-        out.extend_from_slice(output.as_slice());
-        if made == 0 && input.pos() == before {
+        decoder.run(&mut input, &mut output).ok()?;
+        let more = output.as_slice().len();
+        if more == 0 && input.pos() == before {
             break;
         }
+        made = made.saturating_add(more);
     }
     Some(8)
 }

@@ -133,3 +133,11 @@ fn a_beginning_alone_does_not_convince() {
     assert!(most < evidence::ENOUGH);
     assert_eq!(mistaken, 0);
 }
+
+#[test]
+fn a_window_that_no_decoder_has_to_grant_is_not_allocated() {
+    // A frame of one raw block of a byte; the window's size is 2 to the power of 10 and the upper five bits of a byte.
+    let frame = |exponent: u8| [b"\x28\xb5\x2f\xfd\0".as_slice(), &[exponent << 3], b"\x09\0\0a"].concat();
+    assert_eq!(signature::find(&frame(13)).map(|named| named.kind), Some("zstd"));
+    assert_eq!(signature::find(&frame(17)), None);
+}
