@@ -1,6 +1,6 @@
 //! For protocols over streams: the bytes of each direction that are not read yet.
 
-use super::{Context, Progress};
+use super::{Analyzer, Context, Progress};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction};
 
@@ -26,6 +26,19 @@ pub(super) trait Messages {
         bytes: &[u8],
         cx: &mut Context<'_>,
     ) -> Result<Step, ParseError>;
+}
+
+/// Reads [`Messages`] of both directions.
+#[derive(Default)]
+pub(super) struct Reading<M> {
+    pending: Pending,
+    messages: M,
+}
+
+impl<M: Messages + Default + Send> Analyzer for Reading<M> {
+    fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
+        self.pending.feed(data, &mut self.messages, cx)
+    }
 }
 
 /// The bytes that wait.

@@ -26,6 +26,8 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 
 /// Commands that are read before a flow is only counted: logins come first.
 const MAX_COMMANDS: u8 = 32;
+/// Bytes of answers after which the login is over and a flow is only counted.
+const MAX_ANSWERS: usize = 64 << 10;
 /// Arguments of a command that are read; one with more is none of those that matter.
 const MAX_ARGUMENTS: usize = 16;
 
@@ -63,13 +65,16 @@ fn analyzer() -> Box<dyn Analyzer> {
 struct Redis {
     pending: Pending,
     client: Client,
+    /// Bytes of answers that went by.
+    answered: usize,
 }
 
 impl Analyzer for Redis {
     fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
         // Answers are values: nothing of them matters.
         if data.direction == Direction::ToOriginator {
-            return Progress::NeedMore;
+            self.answered = self.answered.saturating_add(data.bytes.len());
+            return if self.answered > MAX_ANSWERS { Progress::Done } else { Progress::NeedMore };
         }
         self.pending.feed(data, &mut self.client, cx)
     }

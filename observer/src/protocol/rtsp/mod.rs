@@ -3,12 +3,12 @@
 //! Bodies and interleaved media are passed over.
 
 use super::login::{self, Exposure};
-use super::pending::{Messages, Pending, Step};
+use super::pending::{Messages, Reading, Step};
 use super::text_head::{Head, first_line};
-use super::{Analyzer, Context, Fact, Probe, ProbeInput, Progress, Protocol, Worth, property};
+use super::{Analyzer, Context, Fact, Probe, ProbeInput, Protocol, Worth, property};
 use crate::bytes::ParseError;
 use crate::decode::Transport;
-use crate::flow::{Data, Direction};
+use crate::flow::Direction;
 
 /// The name of its layer.
 const NAME: &str = "rtsp";
@@ -69,19 +69,7 @@ fn is_start(line: &str) -> bool {
 }
 
 fn analyzer() -> Box<dyn Analyzer> {
-    Box::new(Rtsp::default())
-}
-
-#[derive(Default)]
-struct Rtsp {
-    pending: Pending,
-    session: Session,
-}
-
-impl Analyzer for Rtsp {
-    fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
-        self.pending.feed(data, &mut self.session, cx)
-    }
+    Box::new(Reading::<Session>::default())
 }
 
 /// What was said before.

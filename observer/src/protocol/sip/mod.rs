@@ -4,12 +4,12 @@
 //! Keys in `a=crypto` are not kept: only that one went by. Message bodies other than SDP are passed over.
 
 use super::login::{self, Exposure};
-use super::pending::{Messages, Pending, Step};
+use super::pending::{Messages, Reading, Step};
 use super::text_head::{Head, first_line};
-use super::{Analyzer, Context, Fact, Probe, ProbeInput, Progress, Protocol, Worth, property};
+use super::{Analyzer, Context, Fact, Probe, ProbeInput, Protocol, Worth, property};
 use crate::bytes::ParseError;
 use crate::decode::Transport;
-use crate::flow::{Data, Direction};
+use crate::flow::Direction;
 
 /// The name of its layer.
 const NAME: &str = "sip";
@@ -75,19 +75,7 @@ fn is_start(line: &str) -> bool {
 }
 
 fn analyzer() -> Box<dyn Analyzer> {
-    Box::new(Sip::default())
-}
-
-#[derive(Default)]
-struct Sip {
-    pending: Pending,
-    session: Session,
-}
-
-impl Analyzer for Sip {
-    fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
-        self.pending.feed(data, &mut self.session, cx)
-    }
+    Box::new(Reading::<Session>::default())
 }
 
 /// What was said before, so that it is said once.
