@@ -48,6 +48,8 @@ struct Analyzing {
 /// What runs within a protocol that goes on.
 struct Within {
     conversation: Box<Conversation>,
+    /// How its bytes were come by.
+    basis: Basis,
     /// How many layers there were before it.
     outside: usize,
 }
@@ -112,10 +114,7 @@ impl Conversation {
             Stage::Analyzing(mut analyzing) => {
                 analyzing.analyzer.finish(cx);
                 cx.inner.clear();
-                if let Some(mut within) = analyzing.within {
-                    within.conversation.finish(cx);
-                    self.adopt(&within);
-                }
+                self.conclude(analyzing.within, cx);
             }
             Stage::Probing(probing) => self.give_up(&probing, cx),
             Stage::Fresh | Stage::Counting => {}
@@ -213,7 +212,11 @@ impl Conversation {
         match progress {
             Progress::NeedMore => return,
             Progress::Within(basis) => self.within(flow, basis, cx),
-            Progress::Done => self.stage = Stage::Counting,
+            Progress::Done => {
+                if let Stage::Analyzing(analyzing) = std::mem::replace(&mut self.stage, Stage::Counting) {
+                    self.conclude(analyzing.within, cx);
+                }
+            }
             Progress::Agreed(name) => match find(name, flow.five_tuple.transport) {
                 Some(protocol) if self.has_room() => {
                     self.begin(protocol, Refuted::default(), cx);
@@ -236,6 +239,7 @@ impl Conversation {
                     let (protocol, direction) = (analyzing.protocol.name, event.direction());
                     cx.say(Fact::Malformed { protocol, direction, error: Box::new(error) });
                     self.stage = Stage::Counting;
+                    self.conclude(analyzing.within, cx);
                 }
             }
             Progress::Inner => {
@@ -261,6 +265,7 @@ impl Conversation {
         let around = self.around.saturating_add(outside);
         let mut within = analyzing.within.take().unwrap_or_else(|| Within {
             conversation: Box::new(Self { around, ..Self::default() }),
+            basis,
             outside,
         });
         let steps: Vec<Step> = cx.inner.drain().collect();
@@ -280,6 +285,15 @@ impl Conversation {
             }
             _ => {}
         }
+    }
+
+    /// Ends what runs within: what it says last was come by as all that it said.
+    fn conclude(&mut self, within: Option<Within>, cx: &mut Context<'_>) {
+        let Some(mut within) = within else { return };
+        let around = std::mem::replace(&mut cx.basis, within.basis);
+        within.conversation.finish(cx);
+        cx.basis = around;
+        self.adopt(&within);
     }
 
     /// Takes over the layers of what runs within.

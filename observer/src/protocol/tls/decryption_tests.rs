@@ -62,6 +62,26 @@ fn every_suite_is_decrypted_to_the_end() {
     }
 }
 
+/// The layer within is told of the flow's end, too, and says what it has not said yet.
+#[test]
+fn what_is_said_at_the_end_was_decrypted_like_the_rest() {
+    let log = secrets(TURNS);
+    let inside = |fact: &protocol::Fact| {
+        matches!(fact, protocol::Fact::Http1(_) | protocol::Fact::Unrecognised(_) | protocol::Fact::Login(_))
+    };
+    let mut last_words = 0;
+    for flow in recorded(TURNS) {
+        let pieces = cut(&flow, &[40]);
+        for end in (1..pieces.len()).rev().take(60) {
+            let played = played(&pieces[..end], &log, 0);
+            let said: Vec<_> = played.observations.iter().filter(|seen| inside(&seen.fact)).collect();
+            assert!(said.iter().all(|seen| seen.basis == Basis::Decrypted), "{said:?}");
+            last_words += said.len();
+        }
+    }
+    assert!(last_words > 0);
+}
+
 #[test]
 fn secrets_that_come_late_say_the_same() {
     let log = secrets(TURNS);
