@@ -11,6 +11,9 @@ use crate::bytes::{ParseError, Reader};
 const DEFAULT_TABLE: usize = 4096;
 /// The size that a peer may ask for. Browsers allow 64 KiB; a table that needs more is not followed.
 const MAX_TABLE: usize = 64 << 10;
+/// Octets of the fields of a block, as §4.1 counts them. An octet of a block can stand for a whole table: without a bound
+/// a block of 64 KiB unpacks to 4 GiB. Servers allow header lists of 8 to 64 KiB.
+const MAX_LIST: usize = 1 << 20;
 /// What an entry costs beside its octets (§4.1).
 const ENTRY: usize = 32;
 
@@ -41,16 +44,22 @@ impl Decoder {
         mut field: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), ParseError> {
         let mut reader = Reader::new(block);
+        let mut room = MAX_LIST;
+        let mut field = |name: &[u8], value: &[u8]| {
+            room = room.checked_sub(cost(name, value))?;
+            field(name, value);
+            Some(())
+        };
         while let Some(first) = reader.peek().first().copied() {
             match first {
                 0x80.. => {
                     let index = integer(&mut reader, 0x7f)?;
                     let (name, value) = self.get(index).ok_or_else(|| reader.invalid("header index"))?;
-                    field(name, value);
+                    field(name, value).ok_or_else(|| reader.invalid("header list size"))?;
                 }
                 0x40.. => {
                     let (name, value) = self.literal(&mut reader, 0x3f)?;
-                    field(&name, &value);
+                    field(&name, &value).ok_or_else(|| reader.invalid("header list size"))?;
                     self.insert(name, value);
                 }
                 0x20.. => {
@@ -63,7 +72,7 @@ impl Decoder {
                 }
                 _ => {
                     let (name, value) = self.literal(&mut reader, 0x0f)?;
-                    field(&name, &value);
+                    field(&name, &value).ok_or_else(|| reader.invalid("header list size"))?;
                 }
             }
         }
@@ -186,6 +195,17 @@ mod tests {
             fields(&mut decoder, b"\x40\x01a\x01b").unwrap();
         }
         assert!(decoder.size <= DEFAULT_TABLE && decoder.entries.len() == DEFAULT_TABLE / 34);
+    }
+
+    #[test]
+    fn an_octet_does_not_unpack_to_a_table_for_ever() {
+        let mut decoder = Decoder::default();
+        let value = vec![b'a'; 3000];
+        // A literal of 3000 octets (an integer of 7 bits and then 2873 in two more), and references to it.
+        let literal = [b"\x40\x01n\x7f\xb9\x16".as_slice(), &value].concat();
+        assert_eq!(fields(&mut decoder, &literal).unwrap(), [format!("n: {}", "a".repeat(3000))]);
+        assert_eq!(fields(&mut decoder, &[0xbe; 300]).unwrap().len(), 300);
+        assert_eq!(fields(&mut decoder, &[0xbe; 400]).unwrap_err().field(), "header list size");
     }
 
     proptest! {
