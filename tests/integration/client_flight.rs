@@ -14,13 +14,11 @@ use observer::source;
 /// Stacks, and the captures of this folder that they made, by the beginning of the name.
 const STACKS: &[(&str, &str)] = &[
     ("boringssl", "BoringSSL (curl_cffi)"),
-    ("chromium", "BoringSSL (Chromium)"),
     ("curl", "OpenSSL (curl)"),
     ("gnutls", "GnuTLS"),
     ("go", "Go crypto/tls"),
     ("java", "JSSE (Java)"),
     ("node", "OpenSSL (Node)"),
-    ("nss", "NSS"),
     ("openssl-padding", "OpenSSL, padding its records"),
     ("openssl", "OpenSSL (s_client)"),
     ("python", "OpenSSL (Python)"),
