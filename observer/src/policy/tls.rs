@@ -113,7 +113,7 @@ impl CipherWeakness {
         static TABLE: LazyLock<HashMap<u16, Vec<CipherWeakness>, foldhash::fast::RandomState>> =
             LazyLock::new(|| {
                 let described =
-                    (0..=u16::MAX).map(|id| (id, CipherWeakness::describe_suite(CipherSuite(id))));
+                    CipherSuite::named().map(|suite| (suite.0, CipherWeakness::describe_suite(suite)));
                 described.filter(|(_, weaknesses)| !weaknesses.is_empty()).collect()
             });
         TABLE.get(&suite.0).map(Vec::as_slice).unwrap_or_default()
@@ -280,7 +280,7 @@ fn suites<'de, D: Deserializer<'de>>(
 ) -> Result<HashSet<u16, foldhash::fast::RandomState>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let known: HashMap<&str, u16> =
-        (0..=u16::MAX).filter_map(|id| Some((CipherSuite(id).name()?, id))).collect();
+        CipherSuite::named().filter_map(|suite| Some((suite.name()?, suite.0))).collect();
     let id = |name: &String| known.get(name.as_str()).copied().ok_or_else(|| name.clone());
     names
         .iter()

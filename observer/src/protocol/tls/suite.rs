@@ -190,6 +190,12 @@ impl CipherSuite {
         UNLISTED.iter().find(|(value, _)| *value == self.0).map(|(_, name)| *name)
     }
 
+    /// Every suite that has a name, in no order.
+    pub fn named() -> impl Iterator<Item = Self> {
+        let listed = tls_parser::CIPHERS.keys().copied();
+        listed.chain(UNLISTED.iter().map(|(value, _)| *value)).map(Self)
+    }
+
     /// Whether the value is a GREASE one (RFC 8701).
     #[must_use]
     pub fn is_grease(self) -> bool {
@@ -208,8 +214,7 @@ impl CipherSuite {
         // Every record of TLS 1.3 asks: the names are taken apart once.
         static TABLE: LazyLock<HashMap<u16, SuiteProperties, foldhash::fast::RandomState>> =
             LazyLock::new(|| {
-                let suites = (0..=u16::MAX).map(CipherSuite);
-                suites.filter_map(|suite| Some((suite.0, suite.by_name()?))).collect()
+                CipherSuite::named().filter_map(|suite| Some((suite.0, suite.by_name()?))).collect()
             });
         TABLE.get(&self.0).copied()
     }
@@ -404,6 +409,14 @@ mod tests {
     use tls_parser::{TlsCipherEnc, TlsCipherSuite};
 
     use super::*;
+
+    #[test]
+    fn every_suite_with_a_name_is_found() {
+        let mut named: Vec<u16> = CipherSuite::named().map(|suite| suite.0).collect();
+        named.sort_unstable();
+        let all = (0..=u16::MAX).filter(|value| CipherSuite(*value).name().is_some());
+        assert_eq!(named, all.collect::<Vec<u16>>());
+    }
 
     #[test]
     fn every_named_suite_has_properties_and_agrees_with_the_registry() {
