@@ -12,7 +12,7 @@ use crate::protocol::{
 use crate::source::FrameNumber;
 use crate::time::{Tick, Timestamp};
 
-/// How bytes were come by.
+/// How bytes, or what is said of them, were come by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
@@ -21,6 +21,8 @@ pub enum Basis {
     Observed,
     /// The tester's key log decrypted them.
     Decrypted,
+    /// No bytes say so: what surrounds them suggests it.
+    Inferred,
 }
 
 impl Basis {
@@ -30,6 +32,7 @@ impl Basis {
         match self {
             Self::Observed => "observed",
             Self::Decrypted => "decrypted",
+            Self::Inferred => "inferred",
         }
     }
 }

@@ -235,6 +235,9 @@ fn flow(record: &Value, out: &mut String) {
     for (protocol, values) in record.get("properties").and_then(Value::as_object).into_iter().flatten() {
         line(format!("  {protocol} {values}\n"));
     }
+    for (protocol, bases) in record.get("properties_basis").and_then(Value::as_object).into_iter().flatten() {
+        line(format!("  {protocol} basis {bases}\n"));
+    }
     for http in record.get("http").and_then(Value::as_array).into_iter().flatten() {
         line(format!(
             "  http {} {} {} {}\n",

@@ -393,6 +393,7 @@ fn word_rows(rows: &mut Rows, flow: &Flow) {
                 .word(fact.protocol)
                 .word(fact.name)
                 .text(fact.value.as_str())
+                .word(observation.basis.name())
                 .end(Table::Properties),
             Fact::Unrecognised(fact) => rows
                 .cell(Cell::Flow(flow.id))

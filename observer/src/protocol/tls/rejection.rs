@@ -44,7 +44,7 @@ impl Session {
         if let Some(alert) = self.refusal_alert() {
             let shape = match self.alerts.iter().find(|seen| seen.frame == alert).map(|seen| seen.basis) {
                 Some(Basis::Decrypted) => Shape::EncryptedAlert,
-                Some(Basis::Observed) | None => Shape::PlaintextAlert,
+                Some(Basis::Observed | Basis::Inferred) | None => Shape::PlaintextAlert,
             };
             return rejection(shape, Certainty::Certain);
         }

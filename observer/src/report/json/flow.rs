@@ -1,6 +1,7 @@
 //! The `flow` record: its field order is part of the format.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -56,8 +57,13 @@ pub(super) struct FlowRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unrecognised: Option<UnrecognisedRecord>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    properties: BTreeMap<&'static str, BTreeMap<&'static str, &'a str>>,
+    properties: ByProtocol<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    properties_basis: ByProtocol<Basis>,
 }
+
+/// Values by the protocol and the property that they belong to.
+type ByProtocol<T> = BTreeMap<&'static str, BTreeMap<&'static str, T>>;
 
 #[derive(Serialize)]
 struct ProxyRecord<'a> {
@@ -167,6 +173,7 @@ impl<'a> FlowRecord<'a> {
         let [from_originator, from_responder] = closed.counts;
         let port = |port| matches!(tuple.transport, Transport::Tcp | Transport::Udp).then_some(port);
         let layers = names::layers(flow);
+        let (properties, properties_basis) = properties(flow);
         Self {
             r#type: "flow",
             id: flow.id,
@@ -244,16 +251,23 @@ impl<'a> FlowRecord<'a> {
                 printable: fact.printable,
                 entropy: fact.entropy,
             }),
-            properties: properties(flow),
+            properties,
+            properties_basis,
         }
     }
 }
 
-/// By protocol and name; what was said first counts.
-fn properties(flow: &Flow) -> BTreeMap<&'static str, BTreeMap<&'static str, &str>> {
-    let mut all = BTreeMap::<_, BTreeMap<_, _>>::new();
-    for (_, fact) in flow.properties() {
-        all.entry(fact.protocol).or_default().entry(fact.name).or_insert(fact.value.as_str());
+/// The values, of which what was said first counts, and how those were come by that did not cross the network like that.
+fn properties(flow: &Flow) -> (ByProtocol<&str>, ByProtocol<Basis>) {
+    let (mut values, mut bases) = (ByProtocol::new(), ByProtocol::new());
+    for (seen, fact) in flow.properties() {
+        let Entry::Vacant(place) = values.entry(fact.protocol).or_default().entry(fact.name) else {
+            continue;
+        };
+        place.insert(fact.value.as_str());
+        if let Some(basis) = basis(seen.basis) {
+            bases.entry(fact.protocol).or_default().insert(fact.name, basis);
+        }
     }
-    all
+    (values, bases)
 }

@@ -95,7 +95,8 @@ FROM logins_v1 AS login JOIN flows AS flow ON flow.id = login.flow;
 
 -- Single values that protocols show.
 CREATE VIEW properties AS SELECT
-    property.flow, flow.run, flow.app, flow.host, property.frame, property.protocol, property.name, property.value
+    property.flow, flow.run, flow.app, flow.host, property.frame, property.protocol, property.name, property.value,
+    property.basis
 FROM properties_v1 AS property JOIN flows AS flow ON flow.id = property.flow;
 
 -- What the bytes look like that no protocol claims. `evidence_bits` is against chance; entropy decides nothing.
