@@ -26,6 +26,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     demo,
     dns,
     dtls,
+    encrypted_dns,
     headers,
     http,
     http2,

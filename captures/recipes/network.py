@@ -38,6 +38,9 @@ HOSTS = {
     "legacy.test": 70,
     "redirect.test": 80,
     "proxy.test": 90,
+    # A resolver that answers over TLS, and a name that everybody knows as one: both are of the lab.
+    "resolver.test": 91,
+    "dns.google": 92,
     "cdn.test": 95,
     # What an Android phone asks to learn whether it is online; served by the lab like all else.
     "connectivitycheck.gstatic.com": 99,

@@ -23,11 +23,11 @@ def tlslite_settings(settings):
 class Servers:
     """The part of the lab that answers."""
 
-    def serve(self, *command, port=None, udp=None, stdin=subprocess.DEVNULL, cwd=None):
-        """Starts a server in the net namespace and waits until it listens on a port of TCP or UDP."""
+    def serve(self, *command, port=None, udp=None, stdin=subprocess.DEVNULL, cwd=None, namespace=NET):
+        """Starts a server, in the net namespace by default, and waits until it listens on a port of TCP or UDP."""
         log = open(self.dir / f"{Path(str(command[0])).name}-{len(self._processes)}.log", "wb")
         process = subprocess.Popen(
-            ["ip", "netns", "exec", NET, *map(str, command)],
+            ["ip", "netns", "exec", namespace, *map(str, command)],
             stdin=stdin,
             stdout=log,
             stderr=log,
@@ -35,9 +35,9 @@ class Servers:
         )
         self._processes.append(process)
         if port:
-            self._await_port(port, process, log.name)
+            self._await_port(port, process, log.name, namespace)
         if udp:
-            self._await_port(udp, process, log.name, sockets="u")
+            self._await_port(udp, process, log.name, namespace, sockets="u")
         return process
 
     def _await_port(self, port, process, log, namespace=NET, sockets="t"):

@@ -326,6 +326,14 @@ impl Flow {
         })
     }
 
+    /// What carries the DNS that was read or is concluded to be within: `dns over tls`, `dns over https`, `dns over quic`.
+    #[must_use]
+    pub fn dns_transport(&self) -> Option<(&Observation, &str)> {
+        let mut properties = self.properties();
+        let (seen, fact) = properties.find(|(_, fact)| fact.protocol == "dns" && fact.name == "transport")?;
+        Some((seen, &fact.value))
+    }
+
     /// What unrecognised bytes that crossed the network look like, with the frame.
     pub fn unrecognised(&self) -> Option<(&Observation, &unrecognised::Fact)> {
         self.observations.iter().find_map(|observation| match &observation.fact {

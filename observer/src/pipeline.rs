@@ -6,6 +6,7 @@
 //! So the output does not depend on the number of threads, and memory not on the length of the capture.
 
 mod domain;
+mod encrypted_dns;
 mod merge;
 mod reader;
 mod worker;

@@ -46,6 +46,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("go", "golang-go"),
     ("ip", "iproute2"),
     ("javac", "default-jdk-headless"),
+    ("kdig", "knot-dnsutils"),
     ("lz4", "lz4"),
     ("microsocks", "microsocks"),
     ("mosquitto", "mosquitto"),
@@ -66,6 +67,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tinyproxy", "tinyproxy-bin"),
     ("tshark", "tshark"),
+    ("unbound", "unbound"),
     ("zstd", "zstd"),
 ];
 

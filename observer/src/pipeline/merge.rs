@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use super::domain::{domain_of, ech_of};
+use super::encrypted_dns;
 use super::reader::ReaderCounts;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::originals::Originals;
@@ -16,7 +17,7 @@ use crate::attribution::{
 };
 use crate::decode::{FiveTuple, Transport};
 use crate::flow::{CloseReason, ClosedFlow, Direction};
-use crate::observation::{Basis, Flow, FlowSink, Observations, Protection, Tunnel};
+use crate::observation::{Basis, Flow, FlowSink, Observation, Observations, Protection, Tunnel};
 use crate::protocol::{Fact, dns, tls};
 use crate::report::{Marker, Run, Totals};
 use crate::source::{FrameNumber, Metadata, Source};
@@ -119,6 +120,8 @@ pub(super) struct Merge {
     assessor: Assessor,
     names: dns::NameMemory,
     originals: Originals,
+    /// See [`crate::flow::FlowLimits`].
+    observations_per_flow: usize,
     /// Flows whose owners contradict each other.
     contradicted: u64,
     markers: Vec<Marker>,
@@ -144,6 +147,7 @@ impl Merge {
             ),
             names: dns::NameMemory::default(),
             originals: options.originals.clone(),
+            observations_per_flow: options.limits.observations_per_flow,
             contradicted: 0,
             markers: Vec::new(),
             totals: Totals::default(),
@@ -199,7 +203,9 @@ impl Merge {
         let secrets = read.secrets();
         read.add_to(&mut totals);
         totals.dropped_by_kernel = inputs.iter().filter_map(|input| input.dropped).sum();
-        totals.dropped_by_limit.extend(limits);
+        for (name, count) in limits {
+            *totals.dropped_by_limit.entry(name).or_default() += count;
+        }
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.insert("hosts of resumed sessions".to_owned(), self.originals.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
@@ -338,8 +344,20 @@ impl Merge {
             owner,
             contradicting: owners.collect(),
         };
+        for observation in encrypted_dns::observations(&flow) {
+            self.conclude(&mut flow, observation);
+        }
         self.originals.settle(&mut flow);
         Some(flow)
+    }
+
+    /// Adds what only the joined flow shows.
+    fn conclude(&mut self, flow: &mut Flow, observation: Observation) {
+        let dropped = flow.observations.dropped();
+        flow.observations.push(observation, self.observations_per_flow);
+        if flow.observations.dropped() > dropped {
+            *self.totals.dropped_by_limit.entry("observations".to_owned()).or_default() += 1;
+        }
     }
 
     /// The owner to go by first, then those that contradict it; and the sockets that say so, of a running system.

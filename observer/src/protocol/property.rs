@@ -6,7 +6,7 @@ const MAX_VALUE: usize = 256;
 /// A value that is worth showing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// The protocol that says it, as in `network.layers`.
+    /// The protocol that says it or that it is about, as in `network.layers`.
     pub protocol: &'static str,
     /// What it is, in snake case.
     pub name: &'static str,

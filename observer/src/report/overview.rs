@@ -51,6 +51,8 @@ pub struct Endpoint {
     pub protocols: BTreeSet<String>,
     /// TLS handshakes that began and were not completed.
     pub incomplete: u64,
+    /// What is known or concluded of DNS within, at most eight: `dns over tls (inferred)`.
+    pub encrypted_dns: BTreeSet<String>,
 }
 
 /// What was seen of an app.
@@ -175,6 +177,11 @@ impl Overview {
         endpoint.bytes = endpoint.bytes.saturating_add(bytes);
         if let Some(session) = &flow.tls {
             endpoint.add(session, flow.layers.contains(&quic::PROTOCOL.name));
+        }
+        if let Some((seen, transport)) = flow.dns_transport()
+            && endpoint.encrypted_dns.len() < NAMES
+        {
+            endpoint.encrypted_dns.insert(format!("{transport} ({})", seen.basis.name()));
         }
     }
 }

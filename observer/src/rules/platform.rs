@@ -5,6 +5,7 @@
 //! check by an app's uid is the app's.
 
 use super::facts;
+use crate::attribution::Owner;
 use crate::decode::Transport;
 use crate::observation::Flow;
 
@@ -81,6 +82,12 @@ pub fn errand(flow: &Flow) -> Option<&'static str> {
         if asks(&domain.name) {
             return Some("private DNS probe");
         }
+    }
+    // Over HTTPS apps have resolvers of their own.
+    let resolver = flow.owner.as_deref().is_some_and(Owner::is_resolver);
+    if flow.dns_transport().is_some_and(|(_, transport)| resolver || !transport.starts_with("dns over http"))
+    {
+        return Some("names (private DNS)");
     }
     let ports = match tuple.transport {
         Transport::Udp => DATAGRAMS,

@@ -1,7 +1,8 @@
 //! DNS over UDP and TCP (RFC 1035, RFC 7766), mDNS and LLMNR by the same message format.
 //!
 //! Messages are recognised by their structure. NetBIOS names share the format and are not claimed. DNS within TLS,
-//! HTTPS or QUIC is what those protocols carry and is not seen here. [`NameMemory`] turns answers into the names of
+//! HTTPS or QUIC is read where the key log decrypts it; otherwise that it is there is concluded, in sessions without a resolver's
+//! name or ALPN rarely. [`NameMemory`] turns answers into the names of
 //! later flows.
 
 mod analyzer;

@@ -77,8 +77,13 @@ fn render_endpoint(key: &EndpointKey, endpoint: &Endpoint, out: &mut dyn Write) 
     } else {
         writeln!(out, "  {name:33} {style}{what:22}{style:#}{numbers}")?;
     }
-    let mut details: Vec<_> =
-        endpoint.ciphers.iter().chain(&endpoint.protocols).map(|text| plain(text)).collect();
+    let mut details: Vec<_> = endpoint
+        .ciphers
+        .iter()
+        .chain(&endpoint.protocols)
+        .chain(&endpoint.encrypted_dns)
+        .map(|text| plain(text))
+        .collect();
     if endpoint.incomplete > 0 {
         details.push(format!("{} not completed", count(endpoint.incomplete, "handshake")).into());
     }
