@@ -10,6 +10,7 @@ mod command;
 mod demo;
 mod dist;
 mod ebpf;
+mod registries;
 mod system;
 mod test;
 mod tidy;
@@ -37,6 +38,7 @@ const TASKS: &[&Task] = &[
     &dist::TASK,
     &captures::TASK,
     &catalogue::TASK,
+    &registries::TASK,
     &ebpf::TASK,
     &tidy::TASK,
     &bench::TASK,
@@ -94,7 +96,7 @@ fn find(name: &str) -> Option<&'static Task> {
 fn list() -> String {
     let mut text = String::from("Usage: cargo xtask TASK [OPTION]...\n\nTasks:\n");
     for task in TASKS {
-        text.push_str(&format!("  {:<10}{}\n", task.name, task.summary));
+        text.push_str(&format!("  {:<12}{}\n", task.name, task.summary));
     }
     text.push_str("\n`cargo xtask TASK --help` says more about one task.\n");
     text

@@ -17,7 +17,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use crate::command::{output, program, root};
-use crate::{Task, print, unknown_word};
+use crate::{Task, print, registries, unknown_word};
 
 /// The task.
 pub(crate) const TASK: Task = Task {
@@ -31,6 +31,7 @@ Checks the project's own conventions and prints each problem as path:line: messa
   - each rule is one file, registered, with the four headings of its help text
   - each Rust file opens with module documentation and has at most 500 lines before its tests
   - no unfinished work, no machine's own paths, no word that a reference has no use for
+  - the tables of TLS code points are what IANA's files beside them say
   - the top level holds only what belongs there; ARCHITECTURE.md and README.md stay short
 ",
     run: tidy,
@@ -79,7 +80,8 @@ fn tidy(words: &[String]) -> anyhow::Result<()> {
     }
     let paths = repository_paths()?;
     let files = read_texts(root(), &paths)?;
-    let problems = check(&paths, &files);
+    let mut problems = check(&paths, &files);
+    problems.extend(stale_tables()?);
     for problem in &problems {
         print(&format!("{problem}\n"))?;
     }
@@ -90,6 +92,13 @@ fn tidy(words: &[String]) -> anyhow::Result<()> {
         }
         count => bail!("{count} problems in {} files", paths.len()),
     }
+}
+
+/// The tables of code points that are not what their files say.
+fn stale_tables() -> anyhow::Result<Vec<Problem>> {
+    let message = "is not what the file beside it says: run `cargo xtask registries`";
+    let problem = |path| Problem { path, line: 1, message: message.to_owned() };
+    Ok(registries::stale()?.into_iter().map(problem).collect())
 }
 
 /// All problems, by path and line.

@@ -1,8 +1,10 @@
-//! The code points of TLS, kept as on the wire, and IANA's names for them.
+//! The code points of TLS, kept as on the wire, with their names from `registry`.
 //!
 //! Cipher suites have a file of their own: see [`super::CipherSuite`].
 
 use std::fmt;
+
+use super::registry;
 
 /// A ProtocolVersion as on the wire; unknown values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,67 +138,12 @@ impl NamedGroup {
     /// Its name in IANA's registry, e.g. `x25519`; of drafts that were deployed, the draft's.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        Some(match self.0 {
-            1 => "sect163k1",
-            2 => "sect163r1",
-            3 => "sect163r2",
-            4 => "sect193r1",
-            5 => "sect193r2",
-            6 => "sect233k1",
-            7 => "sect233r1",
-            8 => "sect239k1",
-            9 => "sect283k1",
-            10 => "sect283r1",
-            11 => "sect409k1",
-            12 => "sect409r1",
-            13 => "sect571k1",
-            14 => "sect571r1",
-            15 => "secp160k1",
-            16 => "secp160r1",
-            17 => "secp160r2",
-            18 => "secp192k1",
-            19 => "secp192r1",
-            20 => "secp224k1",
-            21 => "secp224r1",
-            22 => "secp256k1",
-            23 => "secp256r1",
-            24 => "secp384r1",
-            25 => "secp521r1",
-            26 => "brainpoolP256r1",
-            27 => "brainpoolP384r1",
-            28 => "brainpoolP512r1",
-            29 => "x25519",
-            30 => "x448",
-            31 => "brainpoolP256r1tls13",
-            32 => "brainpoolP384r1tls13",
-            33 => "brainpoolP512r1tls13",
-            34 => "GC256A",
-            35 => "GC256B",
-            36 => "GC256C",
-            37 => "GC256D",
-            38 => "GC512A",
-            39 => "GC512B",
-            40 => "GC512C",
-            41 => "curveSM2",
-            256 => "ffdhe2048",
-            257 => "ffdhe3072",
-            258 => "ffdhe4096",
-            259 => "ffdhe6144",
-            260 => "ffdhe8192",
-            512 => "MLKEM512",
-            513 => "MLKEM768",
-            514 => "MLKEM1024",
-            4587 => "SecP256r1MLKEM768",
-            4588 => "X25519MLKEM768",
-            4589 => "SecP384r1MLKEM1024",
-            4590 => "curveSM2MLKEM768",
-            16_696 => "CECPQ2",
-            25_497 => "X25519Kyber768Draft00",
-            25_498 => "SecP256r1Kyber768Draft00",
-            0xff01 => "arbitrary_explicit_prime_curves",
-            0xff02 => "arbitrary_explicit_char2_curves",
-            _ => return None,
-        })
+        registry::group_name(self.0)
+    }
+
+    /// Every group that has a name, in no order.
+    pub fn named() -> impl Iterator<Item = Self> {
+        registry::groups().map(Self)
     }
 }
 
@@ -222,56 +169,7 @@ impl SignatureScheme {
     /// in the same manner.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        Some(match self.0 {
-            0x0101 => "rsa_pkcs1_md5",
-            0x0102 => "dsa_md5",
-            0x0103 => "ecdsa_md5",
-            0x0201 => "rsa_pkcs1_sha1",
-            0x0202 => "dsa_sha1",
-            0x0203 => "ecdsa_sha1",
-            0x0301 => "rsa_pkcs1_sha224",
-            0x0302 => "dsa_sha224",
-            0x0303 => "ecdsa_sha224",
-            0x0401 => "rsa_pkcs1_sha256",
-            0x0402 => "dsa_sha256",
-            0x0403 => "ecdsa_secp256r1_sha256",
-            0x0420 => "rsa_pkcs1_sha256_legacy",
-            0x0501 => "rsa_pkcs1_sha384",
-            0x0502 => "dsa_sha384",
-            0x0503 => "ecdsa_secp384r1_sha384",
-            0x0520 => "rsa_pkcs1_sha384_legacy",
-            0x0601 => "rsa_pkcs1_sha512",
-            0x0602 => "dsa_sha512",
-            0x0603 => "ecdsa_secp521r1_sha512",
-            0x0620 => "rsa_pkcs1_sha512_legacy",
-            0x0704 => "eccsi_sha256",
-            0x0705 => "iso_ibs1",
-            0x0706 => "iso_ibs2",
-            0x0707 => "iso_chinese_ibs",
-            0x0708 => "sm2sig_sm3",
-            0x0709 => "gostr34102012_256a",
-            0x070a => "gostr34102012_256b",
-            0x070b => "gostr34102012_256c",
-            0x070c => "gostr34102012_256d",
-            0x070d => "gostr34102012_512a",
-            0x070e => "gostr34102012_512b",
-            0x070f => "gostr34102012_512c",
-            0x0804 => "rsa_pss_rsae_sha256",
-            0x0805 => "rsa_pss_rsae_sha384",
-            0x0806 => "rsa_pss_rsae_sha512",
-            0x0807 => "ed25519",
-            0x0808 => "ed448",
-            0x0809 => "rsa_pss_pss_sha256",
-            0x080a => "rsa_pss_pss_sha384",
-            0x080b => "rsa_pss_pss_sha512",
-            0x081a => "ecdsa_brainpoolP256r1tls13_sha256",
-            0x081b => "ecdsa_brainpoolP384r1tls13_sha384",
-            0x081c => "ecdsa_brainpoolP512r1tls13_sha512",
-            0x0904 => "mldsa44",
-            0x0905 => "mldsa65",
-            0x0906 => "mldsa87",
-            _ => return None,
-        })
+        registry::scheme_name(self.0)
     }
 
     /// Its hash, where the scheme names one of the SHA family or MD5.
@@ -292,49 +190,10 @@ impl SignatureScheme {
     }
 }
 
-/// The name of an AlertDescription in lower snake case, as in RFC 9846 §6 and its forerunners.
+/// The name of an AlertDescription in IANA's registry, e.g. `unknown_ca`.
 #[must_use]
 pub fn alert_description_name(description: u8) -> Option<&'static str> {
-    Some(match description {
-        0 => "close_notify",
-        10 => "unexpected_message",
-        20 => "bad_record_mac",
-        21 => "decryption_failed",
-        22 => "record_overflow",
-        30 => "decompression_failure",
-        40 => "handshake_failure",
-        41 => "no_certificate",
-        42 => "bad_certificate",
-        43 => "unsupported_certificate",
-        44 => "certificate_revoked",
-        45 => "certificate_expired",
-        46 => "certificate_unknown",
-        47 => "illegal_parameter",
-        48 => "unknown_ca",
-        49 => "access_denied",
-        50 => "decode_error",
-        51 => "decrypt_error",
-        52 => "too_many_cids_requested",
-        60 => "export_restriction",
-        70 => "protocol_version",
-        71 => "insufficient_security",
-        80 => "internal_error",
-        86 => "inappropriate_fallback",
-        90 => "user_canceled",
-        100 => "no_renegotiation",
-        109 => "missing_extension",
-        110 => "unsupported_extension",
-        111 => "certificate_unobtainable",
-        112 => "unrecognized_name",
-        113 => "bad_certificate_status_response",
-        114 => "bad_certificate_hash_value",
-        115 => "unknown_psk_identity",
-        116 => "certificate_required",
-        117 => "general_error",
-        120 => "no_application_protocol",
-        121 => "ech_required",
-        _ => return None,
-    })
+    registry::alert_name(description)
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use crate::bytes::{ParseError, Reader};
 use crate::protocol::Context;
 
 /// CertificateCompressionAlgorithms (RFC 8879 §7.3).
-mod compression {
-    pub(super) const ZLIB: u16 = 1;
-    pub(super) const BROTLI: u16 = 2;
-    pub(super) const ZSTD: u16 = 3;
+pub(super) mod compression {
+    pub(in super::super) const ZLIB: u16 = 1;
+    pub(in super::super) const BROTLI: u16 = 2;
+    pub(in super::super) const ZSTD: u16 = 3;
 }
 
 /// Bytes that brotli's decompressor takes at once.

@@ -2,8 +2,9 @@
 //!
 //! Recognised by bytes (`probe`), split into records and messages (`record`), read (`hello`, `wire`, `ssl2`, `x509`) and
 //! said as [`Fact`]s (`analyzer`, `handshake`); a [`Session`] is the facts of a flow put together. What is encrypted is
-//! decrypted with the tester's key log alone (`keylog`, `keys`, `decryption`, `encrypted`). Framing and hellos are read field by field, so that code points that nobody knows are kept; key
-//! exchange parameters and the registry of suites are tls-parser's, certificates x509-parser's.
+//! decrypted with the tester's key log alone (`keylog`, `keys`, `decryption`, `encrypted`). Framing and hellos are read field by
+//! field, so that code points that nobody knows are kept; key exchange parameters are tls-parser's, certificates
+//! x509-parser's, and the names of code points IANA's (`registry`).
 
 mod analyzer;
 mod certificate;
@@ -22,6 +23,7 @@ mod keylog;
 mod keys;
 mod probe;
 mod record;
+mod registry;
 mod rejection;
 mod session;
 mod ssl2;
@@ -45,6 +47,7 @@ pub use self::fact::{
 };
 pub(in crate::protocol) use self::handshake::Handshake;
 pub use self::keylog::KeyLog;
+pub use self::registry::Recommended;
 pub use self::rejection::{Rejection, Shape};
 pub use self::session::{ClientCertificate, ClientCertificateBasis, Original, Resumption, Seen, Session};
 pub use self::suite::{

@@ -1,12 +1,14 @@
 //! Cipher suites: their names and what the names say.
 //!
-//! The names are IANA's, through tls-parser's copy of the registry; [`UNLISTED`] adds what that copy lacks and what
-//! was deployed without ever being registered. What a suite is made of is read off its name, whose grammar the
-//! registry keeps to. Whether that is good enough is for rules to say.
+//! The names are those of `registry`. What a suite is made of is read off its name, whose grammar IANA keeps to. Whether
+//! that is good enough is for rules to say.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
+
+use super::Recommended;
+use super::registry;
 
 /// A cipher suite of IANA's TLS registry, as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +99,8 @@ pub enum Encryption {
     Sm4,
     /// AEGIS.
     Aegis,
+    /// Ascon.
+    Ascon,
     /// GOST 28147-89.
     Gost28147,
     /// Kuznyechik.
@@ -184,16 +188,24 @@ impl CipherSuite {
     /// registered have the name that they were deployed under.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        if let Some(suite) = tls_parser::TlsCipherSuite::from_id(self.0) {
-            return Some(suite.name);
-        }
-        UNLISTED.iter().find(|(value, _)| *value == self.0).map(|(_, name)| *name)
+        registry::suite_name(self.0)
     }
 
     /// Every suite that has a name, in no order.
     pub fn named() -> impl Iterator<Item = Self> {
-        let listed = tls_parser::CIPHERS.keys().copied();
-        listed.chain(UNLISTED.iter().map(|(value, _)| *value)).map(Self)
+        registry::suites().map(Self)
+    }
+
+    /// What IANA's registry says that the IETF recommends; `None` for values that are not registered.
+    #[must_use]
+    pub fn recommended(self) -> Option<Recommended> {
+        registry::suite_flags(self.0).map(|(_, recommended)| recommended)
+    }
+
+    /// Whether IANA's registry says that DTLS may use it; `None` for values that are not registered.
+    #[must_use]
+    pub fn dtls_ok(self) -> Option<bool> {
+        registry::suite_flags(self.0).map(|(dtls_ok, _)| dtls_ok)
     }
 
     /// Whether the value is a GREASE one (RFC 8701).
@@ -229,8 +241,9 @@ impl CipherSuite {
             None => (None, name.strip_prefix("TLS_")?),
         };
         let (key_exchange, authentication) = match agreement {
-            Some(agreement) => key_exchange(agreement)?,
-            None => (KeyExchange::Tls13, Authentication::Tls13),
+            // The MGM suites of RFC 9367 are TLS 1.3's, for all that their names say.
+            Some(agreement) if !protection.contains("_MGM_") => key_exchange(agreement)?,
+            _ => (KeyExchange::Tls13, Authentication::Tls13),
         };
         let (encryption, mode, key_bits) = encryption(protection)?;
         Some(SuiteProperties {
@@ -263,17 +276,7 @@ impl Ssl2CipherKind {
     /// Its name in the SSL 2.0 specification, e.g. `SSL_CK_RC4_128_WITH_MD5`.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        Some(match self.0 {
-            0x01_0080 => "SSL_CK_RC4_128_WITH_MD5",
-            0x02_0080 => "SSL_CK_RC4_128_EXPORT40_WITH_MD5",
-            0x03_0080 => "SSL_CK_RC2_128_CBC_WITH_MD5",
-            0x04_0080 => "SSL_CK_RC2_128_CBC_EXPORT40_WITH_MD5",
-            0x05_0080 => "SSL_CK_IDEA_128_CBC_WITH_MD5",
-            0x06_0040 => "SSL_CK_DES_64_CBC_WITH_MD5",
-            0x07_00c0 => "SSL_CK_DES_192_EDE3_CBC_WITH_MD5",
-            0x08_0080 => "SSL_CK_RC4_64_WITH_MD5",
-            _ => return None,
-        })
+        registry::SSL2_CIPHER_KINDS.iter().find(|row| row.0 == self.0).map(|row| row.1)
     }
 }
 
@@ -347,6 +350,7 @@ fn encryption(protection: &str) -> Option<(Encryption, CipherMode, u16)> {
         ("SM4", Encryption::Sm4, 128),
         ("AEGIS_128L", Encryption::Aegis, 128),
         ("AEGIS_256", Encryption::Aegis, 256),
+        ("ASCONAEAD128", Encryption::Ascon, 128),
         ("28147_CNT", Encryption::Gost28147, 256),
         ("KUZNYECHIK", Encryption::Kuznyechik, 256),
         ("MAGMA", Encryption::Magma, 256),
@@ -356,7 +360,10 @@ fn encryption(protection: &str) -> Option<(Encryption, CipherMode, u16)> {
     let mode = match encryption {
         Encryption::Null => CipherMode::Null,
         _ if protection.contains("_CCM_8") => CipherMode::AeadShortTag,
-        _ if ["_GCM", "_CCM", "_MGM", "POLY1305", "AEGIS"].iter().any(|mode| protection.contains(mode)) => {
+        _ if ["_GCM", "_CCM", "_MGM", "POLY1305", "AEGIS", "ASCONAEAD"]
+            .iter()
+            .any(|mode| protection.contains(mode)) =>
+        {
             CipherMode::Aead
         }
         _ if protection.contains("_CBC") => CipherMode::Cbc,
@@ -379,34 +386,9 @@ fn mac(protection: &str, mode: CipherMode) -> Mac {
     }
 }
 
-/// What tls-parser's copy of the registry lacks: GOST (RFC 9189, RFC 9367 and the draft before them), Fortezza
-/// (RFC 6101), Netscape's FIPS suites, and the `ChaCha20` suites as Android 5 and 6 had them before RFC 7905.
-const UNLISTED: &[(u16, &str)] = &[
-    (0x001c, "SSL_FORTEZZA_KEA_WITH_NULL_SHA"),
-    (0x001d, "SSL_FORTEZZA_KEA_WITH_FORTEZZA_CBC_SHA"),
-    (0x0080, "TLS_GOSTR341094_WITH_28147_CNT_IMIT"),
-    (0x0081, "TLS_GOSTR341001_WITH_28147_CNT_IMIT"),
-    (0x0082, "TLS_GOSTR341094_WITH_NULL_GOSTR3411"),
-    (0x0083, "TLS_GOSTR341001_WITH_NULL_GOSTR3411"),
-    (0xc100, "TLS_GOSTR341112_256_WITH_KUZNYECHIK_CTR_OMAC"),
-    (0xc101, "TLS_GOSTR341112_256_WITH_MAGMA_CTR_OMAC"),
-    (0xc102, "TLS_GOSTR341112_256_WITH_28147_CNT_IMIT"),
-    (0xc103, "TLS_GOSTR341112_256_WITH_KUZNYECHIK_MGM_L"),
-    (0xc104, "TLS_GOSTR341112_256_WITH_MAGMA_MGM_L"),
-    (0xc105, "TLS_GOSTR341112_256_WITH_KUZNYECHIK_MGM_S"),
-    (0xc106, "TLS_GOSTR341112_256_WITH_MAGMA_MGM_S"),
-    (0xcc13, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_OLD"),
-    (0xcc14, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_OLD"),
-    (0xcc15, "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_OLD"),
-    (0xfefe, "SSL_RSA_FIPS_WITH_DES_CBC_SHA"),
-    (0xfeff, "SSL_RSA_FIPS_WITH_3DES_EDE_CBC_SHA"),
-    (0xffe0, "SSL_RSA_FIPS_WITH_3DES_EDE_CBC_SHA"),
-    (0xffe1, "SSL_RSA_FIPS_WITH_DES_CBC_SHA"),
-];
-
 #[cfg(test)]
 mod tests {
-    use tls_parser::{TlsCipherEnc, TlsCipherSuite};
+    use tls_parser::{TlsCipherAu, TlsCipherEnc, TlsCipherKx, TlsCipherMac, TlsCipherSuite};
 
     use super::*;
 
@@ -418,39 +400,134 @@ mod tests {
         assert_eq!(named, all.collect::<Vec<u16>>());
     }
 
+    /// What a suite is made of; the number is that of its key's bits.
+    type Made = (KeyExchange, Authentication, Encryption, u16, Mac);
+
+    /// What tls-parser's copy of the registry says that a suite is made of, in the words of this module.
+    fn listed(suite: CipherSuite) -> Option<Made> {
+        let listed = TlsCipherSuite::from_id(suite.0)?;
+        let key_exchange = match listed.kx {
+            TlsCipherKx::Null => KeyExchange::Null,
+            // It reads `PSK_DHE`, RFC 6655's spelling of `DHE_PSK`, the wrong way round.
+            TlsCipherKx::Psk if listed.au == TlsCipherAu::Dhe => KeyExchange::Dhe,
+            TlsCipherKx::Psk => KeyExchange::Psk,
+            TlsCipherKx::Krb5 => KeyExchange::Krb5,
+            TlsCipherKx::Srp => KeyExchange::Srp,
+            TlsCipherKx::Rsa => KeyExchange::Rsa,
+            // Anonymous Diffie-Hellman is ephemeral, whatever its name says (RFC 5246 §7.4.3, RFC 8422 §2).
+            TlsCipherKx::Dh if listed.au == TlsCipherAu::Null => KeyExchange::Dhe,
+            TlsCipherKx::Ecdh if listed.au == TlsCipherAu::Null => KeyExchange::Ecdhe,
+            TlsCipherKx::Dh => KeyExchange::Dh,
+            TlsCipherKx::Dhe => KeyExchange::Dhe,
+            TlsCipherKx::Ecdh => KeyExchange::Ecdh,
+            TlsCipherKx::Ecdhe | TlsCipherKx::Aecdh => KeyExchange::Ecdhe,
+            TlsCipherKx::Eccpwd => KeyExchange::Eccpwd,
+            TlsCipherKx::Tls13 => KeyExchange::Tls13,
+        };
+        let authentication = match listed.au {
+            TlsCipherAu::Null => Authentication::Anonymous,
+            TlsCipherAu::Psk | TlsCipherAu::Dhe => Authentication::Psk,
+            TlsCipherAu::Krb5 => Authentication::Krb5,
+            TlsCipherAu::Srp | TlsCipherAu::Eccpwd => Authentication::Password,
+            TlsCipherAu::Srp_Dss | TlsCipherAu::Dss => Authentication::Dss,
+            TlsCipherAu::Srp_Rsa | TlsCipherAu::Rsa => Authentication::Rsa,
+            TlsCipherAu::Ecdsa => Authentication::Ecdsa,
+            TlsCipherAu::Tls13 => Authentication::Tls13,
+        };
+        let encryption = match listed.enc {
+            TlsCipherEnc::Null => Encryption::Null,
+            TlsCipherEnc::Des => Encryption::Des,
+            TlsCipherEnc::TripleDes => Encryption::TripleDes,
+            TlsCipherEnc::Rc2 => Encryption::Rc2,
+            TlsCipherEnc::Rc4 => Encryption::Rc4,
+            TlsCipherEnc::Aria => Encryption::Aria,
+            TlsCipherEnc::Idea => Encryption::Idea,
+            TlsCipherEnc::Seed => Encryption::Seed,
+            TlsCipherEnc::Aes => Encryption::Aes,
+            TlsCipherEnc::Camellia => Encryption::Camellia,
+            TlsCipherEnc::Chacha20_Poly1305 => Encryption::ChaCha20,
+            TlsCipherEnc::Sm4 => Encryption::Sm4,
+            TlsCipherEnc::Aegis => Encryption::Aegis,
+        };
+        // It has 128 bits for ChaCha20, whose key has 256 (RFC 7905 §2).
+        let key_bits = if encryption == Encryption::ChaCha20 { 256 } else { listed.enc_size };
+        let mac = match listed.mac {
+            // It takes the hash of an AEGIS suite, which is that of the key schedule, for a MAC.
+            _ if encryption == Encryption::Aegis => Mac::Aead,
+            TlsCipherMac::Null => Mac::Null,
+            TlsCipherMac::HmacMd5 => Mac::Md5,
+            TlsCipherMac::HmacSha1 => Mac::Sha1,
+            TlsCipherMac::HmacSha256 => Mac::Sha256,
+            TlsCipherMac::HmacSha384 => Mac::Sha384,
+            TlsCipherMac::HmacSha512 => panic!("{suite}: no suite has this MAC"),
+            TlsCipherMac::Aead => Mac::Aead,
+        };
+        Some((key_exchange, authentication, encryption, key_bits, mac))
+    }
+
+    /// Suites that tls-parser's copy lacks, by their specifications: RFC 6101, RFC 9189 §4, RFC 9367 §4, NIST SP 800-232, and
+    /// the drafts that `registry` names.
+    const OTHERS: &[(&[u16], Made)] = {
+        use {Authentication as A, Encryption as E, KeyExchange as K, Mac as M};
+        &[
+            (&[0x001c], (K::Fortezza, A::Fortezza, E::Null, 0, M::Sha1)),
+            (&[0x001d], (K::Fortezza, A::Fortezza, E::Skipjack, 80, M::Sha1)),
+            (&[0x006e, 0x006f], (K::Tls13, A::Tls13, E::Ascon, 128, M::Aead)),
+            (&[0x0070, 0x0071], (K::Tls13, A::Tls13, E::Aes, 128, M::Aead)),
+            (&[0x0080, 0x0081, 0xc102], (K::Gost, A::Gost, E::Gost28147, 256, M::Gost)),
+            (&[0x0082, 0x0083], (K::Gost, A::Gost, E::Null, 0, M::Gost)),
+            (&[0xc100], (K::Gost, A::Gost, E::Kuznyechik, 256, M::Gost)),
+            (&[0xc101], (K::Gost, A::Gost, E::Magma, 256, M::Gost)),
+            (&[0xc103, 0xc105], (K::Tls13, A::Tls13, E::Kuznyechik, 256, M::Aead)),
+            (&[0xc104, 0xc106], (K::Tls13, A::Tls13, E::Magma, 256, M::Aead)),
+            (&[0xcc13], (K::Ecdhe, A::Rsa, E::ChaCha20, 256, M::Aead)),
+            (&[0xcc14], (K::Ecdhe, A::Ecdsa, E::ChaCha20, 256, M::Aead)),
+            (&[0xcc15], (K::Dhe, A::Rsa, E::ChaCha20, 256, M::Aead)),
+            (&[0xfefe, 0xffe1], (K::Rsa, A::Rsa, E::Des, 56, M::Sha1)),
+            (&[0xfeff, 0xffe0], (K::Rsa, A::Rsa, E::TripleDes, 168, M::Sha1)),
+        ]
+    };
+
+    /// What is read off a name is what others say of the suite.
     #[test]
-    fn every_named_suite_has_properties_and_agrees_with_the_registry() {
-        let mut named = 0;
+    fn every_named_suite_is_made_of_what_the_registry_says() {
+        let other = |suite: CipherSuite| {
+            OTHERS.iter().find(|(values, _)| values.contains(&suite.0)).map(|(_, made)| *made)
+        };
+        let (mut named, mut wrong) = (0, Vec::new());
         for suite in (0..=u16::MAX).map(CipherSuite).filter(|suite| !suite.is_signalling()) {
-            let Some(name) = suite.name() else {
+            if suite.name().is_none() {
                 assert_eq!(suite.properties(), None);
                 continue;
-            };
+            }
             named += 1;
-            let Some(properties) = suite.properties() else { panic!("{name} has no properties") };
-            let Some(listed) = TlsCipherSuite::from_id(suite.0) else { continue };
-            let encryption = match listed.enc {
-                TlsCipherEnc::Null => Encryption::Null,
-                TlsCipherEnc::Des => Encryption::Des,
-                TlsCipherEnc::TripleDes => Encryption::TripleDes,
-                TlsCipherEnc::Rc2 => Encryption::Rc2,
-                TlsCipherEnc::Rc4 => Encryption::Rc4,
-                TlsCipherEnc::Aria => Encryption::Aria,
-                TlsCipherEnc::Idea => Encryption::Idea,
-                TlsCipherEnc::Seed => Encryption::Seed,
-                TlsCipherEnc::Aes => Encryption::Aes,
-                TlsCipherEnc::Camellia => Encryption::Camellia,
-                TlsCipherEnc::Chacha20_Poly1305 => Encryption::ChaCha20,
-                TlsCipherEnc::Sm4 => Encryption::Sm4,
-                TlsCipherEnc::Aegis => Encryption::Aegis,
-            };
-            assert_eq!(properties.encryption, encryption, "{name}");
-            // Its copy of the registry has 128 for ChaCha20, whose key has 256 bits (RFC 7905 §2).
-            if encryption != Encryption::ChaCha20 {
-                assert_eq!(properties.key_bits, listed.enc_size, "{name}");
+            let found = suite.properties().map(|found| {
+                (found.key_exchange, found.authentication, found.encryption, found.key_bits, found.mac)
+            });
+            let expected = listed(suite).or_else(|| other(suite));
+            if found.is_none() || found != expected {
+                wrong.push(format!("{suite}: {found:?}, not {expected:?}"));
             }
         }
-        assert!(named > 350, "{named} suites have a name");
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert_eq!(named, 356 + 20 - 2, "registered and unregistered, less the signalling ones");
+    }
+
+    #[test]
+    fn every_suite_is_called_what_tls_parser_calls_it() {
+        for (value, listed) in tls_parser::CIPHERS.entries() {
+            assert_eq!(CipherSuite(*value).name(), Some(listed.name));
+        }
+    }
+
+    #[test]
+    fn flags_are_those_of_the_registry() {
+        let flags = |value| (CipherSuite(value).recommended(), CipherSuite(value).dtls_ok());
+        assert_eq!(flags(0x1301), (Some(Recommended::Yes), Some(true)));
+        assert_eq!(flags(0x0005), (Some(Recommended::Discouraged), Some(false)));
+        assert_eq!(flags(0xc013), (Some(Recommended::No), Some(true)));
+        // Not registered, GREASE, unknown.
+        assert_eq!([flags(0x0060), flags(0x0a0a), flags(0xeeee)], [(None, None); 3]);
     }
 
     #[test]
