@@ -250,10 +250,12 @@ pub struct Keys {
     pub min_rsa_bits: u32,
     /// Bits of an elliptic-curve key below which it is too short.
     pub min_ec_bits: u32,
-    /// Hashes that a signature must not rest on.
+    /// Hashes that a signature must not rest on: `MD5`, `SHA-1`.
+    #[serde(deserialize_with = "hashes")]
     pub weak_hashes: Vec<String>,
-    /// Groups that are too weak, by their code points.
-    pub weak_groups: Vec<u16>,
+    /// Groups that are too weak, by name.
+    #[serde(deserialize_with = "groups")]
+    pub weak_groups: Vec<NamedGroup>,
     /// Where it says so.
     pub reference: String,
 }
@@ -278,15 +280,32 @@ fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TlsVersion, D::
 fn suites<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<HashSet<u16, foldhash::fast::RandomState>, D::Error> {
+    let suites = CipherSuite::named().filter_map(|suite| Some((suite.name()?, suite.0)));
+    named(deserializer, "suite", suites)
+}
+
+fn groups<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NamedGroup>, D::Error> {
+    let groups = NamedGroup::named().filter_map(|group| Some((group.name()?, group)));
+    named(deserializer, "group", groups)
+}
+
+fn hashes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    named(deserializer, "weak hash", ["MD5", "SHA-1"].map(|name| (name, name.to_owned())).into_iter())
+}
+
+/// Reads a list of names; one that `known` lacks is an error.
+fn named<'de, D: Deserializer<'de>, T: Clone, C: FromIterator<T>>(
+    deserializer: D,
+    what: &str,
+    known: impl Iterator<Item = (&'static str, T)>,
+) -> Result<C, D::Error> {
+    let known: HashMap<&str, T> = known.collect();
     let names = Vec::<String>::deserialize(deserializer)?;
-    let known: HashMap<&str, u16> =
-        CipherSuite::named().filter_map(|suite| Some((suite.name()?, suite.0))).collect();
-    let id = |name: &String| known.get(name.as_str()).copied().ok_or_else(|| name.clone());
-    names
-        .iter()
-        .map(id)
-        .collect::<Result<_, _>>()
-        .map_err(|name| serde::de::Error::custom(format!("no suite {name}")))
+    let find = |name: &String| {
+        let missing = || serde::de::Error::custom(format!("no {what} is called {name}"));
+        known.get(name.as_str()).cloned().ok_or_else(missing)
+    };
+    names.iter().map(find).collect()
 }
 
 impl TlsPolicy {
@@ -348,7 +367,7 @@ impl TlsPolicy {
     /// Whether `group` is too weak.
     #[must_use]
     pub fn discourages_group(&self, group: NamedGroup) -> bool {
-        self.keys.weak_groups.contains(&group.0)
+        self.keys.weak_groups.contains(&group)
     }
 
     /// The hash that makes `scheme` weak, if one does: `MD5` or `SHA-1` (RFC 9155).
@@ -374,6 +393,7 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::protocol::tls::Recommended;
 
     /// How each recommendation judges every suite that IANA has assigned, to be read by people.
     #[test]
@@ -420,6 +440,34 @@ mod tests {
         assert_eq!(judged("mozilla-6.0-intermediate", 0xc013), Some(CipherWeakness::Cbc));
         // What nobody has assigned is no suite that a list could name.
         assert_eq!(judged("nist-sp800-52r2", 0xeeee), None);
+    }
+
+    /// IANA's column and the description of suites were made by others, for the same purpose.
+    #[test]
+    fn what_the_ietf_recommends_has_no_weakness_and_what_it_discourages_has_one() {
+        for suite in CipherSuite::named() {
+            let weak = !CipherWeakness::of(suite).is_empty();
+            match suite.recommended() {
+                Some(Recommended::Yes) => assert!(!weak, "{suite} is recommended"),
+                Some(Recommended::Discouraged) => assert!(weak, "{suite} is discouraged"),
+                Some(Recommended::No) | None => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_recommendation_that_names_what_does_not_exist_is_refused() {
+        let file = FILES.first().unwrap();
+        assert!(toml::from_str::<TlsPolicy>(file).is_ok());
+        for (name, no_name) in
+            [("\"secp192r1\"", "\"secp192\""), ("\"SHA-1\"", "\"SHA1\""), ("rc4 =", "rc5 =")]
+        {
+            assert!(file.contains(name), "{name}");
+            assert!(toml::from_str::<TlsPolicy>(&file.replace(name, no_name)).is_err(), "{no_name}");
+        }
+        let file = FILES.iter().find(|file| file.contains("TLS_AES_128_CCM_SHA256")).unwrap();
+        let other = file.replace("TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_SHA384");
+        assert!(toml::from_str::<TlsPolicy>(&other).is_err());
     }
 
     #[test]
