@@ -196,7 +196,10 @@ impl FlowSink for Overview {
 impl Hidden {
     fn add(&mut self, flow: &Flow, bytes: u64) {
         let session = flow.tls.as_deref();
-        let tls_1_3 = session.and_then(Session::version).is_some_and(TlsVersion::is_tls13);
+        let tls_1_3 = session
+            .filter(|session| session.server_decrypted.is_none())
+            .and_then(Session::version)
+            .is_some_and(TlsVersion::is_tls13);
         let ech = session.is_some_and(|session| session.ech == Ech::Unknown || session.ech.hides_name());
         let gaps = flow.flow.tcp.as_ref().is_some_and(|tcp| tcp.gaps > 0);
         let opaque = flow.protection == Protection::Opaque;
