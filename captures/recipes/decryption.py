@@ -1,4 +1,4 @@
-"""TLS with the session's keys in the file: every suite that can be decrypted, and every turn that a session takes.
+"""TLS and QUIC with the session's keys in the file: every suite that can be decrypted, and every turn that a session takes.
 
 The server, or GnuTLS in its place, logs its keys. editcap puts them before the packets as a Decryption Secrets Block, or the
 recipe behind them, as recorders do that write keys when they come.
@@ -7,7 +7,7 @@ recipe behind them, as recorders do that write keys when they come.
 import struct
 import subprocess
 
-from . import capfile
+from . import capfile, quic
 from .capfile import Pcapng
 from .catalogue import capture
 
@@ -15,8 +15,12 @@ KEYS = "decryption-keys.log"
 HOST, SELF_SIGNED = "shop.test", "self-signed.test"
 
 
-def keyed(file, shows, tools, *, late=False, fires=(), **declared):
-    """A recording with keys, made by a function that is given a lab whose servers log them to `KEYS`."""
+def keyed(file, shows, tools, *, late=False, headers=True, fires=(), **declared):
+    """A recording with keys, made by a function that is given a lab whose servers log them to `KEYS`.
+
+    `headers` is whether what the server answers can be read: it has none of those that pages should have.
+    """
+    missing = ["missing-csp", "missing-hsts", "missing-nosniff"] if headers else []
 
     def declare(act):
         @capture(
@@ -24,8 +28,7 @@ def keyed(file, shows, tools, *, late=False, fires=(), **declared):
             shows=shows,
             tools=tools,
             how="converted",
-            # What the servers answer with has none of these headers, which can be read now.
-            fires=["missing-csp", "missing-hsts", "missing-nosniff", *fires],
+            fires=[*missing, *fires],
             silent=["cleartext-http", "non-tls-encryption"],
             **declared,
         )
@@ -160,3 +163,90 @@ def tls13_compressed(lab):
     for method in methods:
         options = ["--x509certfile", leaf.chain, "--x509keyfile", leaf.key, f"--compress-cert={method}"]
         lab.gnutls_cli(HOST, "NORMAL:-VERS-ALL:+VERS-TLS1.3", *options)
+
+
+QUIC_SUITES = ["AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256"]
+
+
+@keyed(
+    "quic-suites",
+    "aioquic asks once under each suite of QUIC.",
+    ["aioquic"],
+    headers=False,
+    expect=[f"tls.handshake.type == 2 && tls.handshake.ciphersuite == 0x130{number}" for number in (1, 2, 3)],
+)
+def quic_suites(lab):
+    quic.serve(lab, HOST, log=lab.dir / KEYS)
+    for suite in QUIC_SUITES:
+        quic.ask(lab, HOST, suite)
+
+
+@keyed(
+    "quic-key-updates",
+    "QUIC version 2; the client changes its keys twice, and the server follows.",
+    ["aioquic"],
+    headers=False,
+    expect=["quic.version == 0x6b3343cf", "quic.key_phase == 1", "quic.frame_type == 0x18"],
+)
+def quic_key_updates(lab):
+    quic.serve(lab, HOST, "v2", log=lab.dir / KEYS)
+    quic.ask(lab, HOST, "v2", "update")
+
+
+@keyed(
+    "quic-retry",
+    "The server has the client prove its address with a Retry, and the client says hello anew. The keys come after the packets.",
+    ["aioquic"],
+    late=True,
+    headers=False,
+    expect=["quic.long.packet_type == 3", "quic.long.packet_type == 2"],
+)
+def quic_retry(lab):
+    quic.serve(lab, HOST, "retry", log=lab.dir / KEYS)
+    quic.ask(lab, HOST)
+
+
+@keyed(
+    "quic-zero-rtt",
+    "A second connection resumes the first and sends its request in 0-RTT packets.",
+    ["aioquic"],
+    headers=False,
+    expect=["quic.long.packet_type == 1 && quic.frame_type == 11"],
+)
+def quic_zero_rtt(lab):
+    quic.serve(lab, HOST, log=lab.dir / KEYS)
+    quic.ask(lab, HOST, "again")
+
+
+@keyed(
+    "quic-mutual",
+    "The server asks for a client certificate: sent, declined, and not asked for.",
+    ["aioquic"],
+    headers=False,
+    fires=["client-certificate-declined"],
+    expect=["quic && tls.handshake.type == 13", "quic && tls.handshake.type == 15"],
+)
+def quic_mutual(lab):
+    asking = quic.serve(lab, HOST, "ask", log=lab.dir / KEYS)
+    quic.ask(lab, HOST, identity=lab.pki.client())
+    quic.ask(lab, HOST)
+    asking.terminate()
+    asking.wait(5)
+    lab._processes.remove(asking)
+    quic.serve(lab, HOST, log=lab.dir / KEYS)
+    quic.ask(lab, HOST)
+
+
+@keyed(
+    "quic-self-signed",
+    "A client that verifies nothing goes on with a self-signed server, and one that verifies turns it away.",
+    ["aioquic"],
+    headers=False,
+    fires=["accepted-self-signed"],
+    expect=["quic.cc.error_code.tls_alert"],
+)
+def quic_self_signed(lab):
+    own = lab.pki.server(SELF_SIGNED, self_signed=True)
+    quic.serve(lab, SELF_SIGNED, identity=own, log=lab.dir / KEYS)
+    quic.ask(lab, SELF_SIGNED, "trusting")
+    quic.ask(lab, SELF_SIGNED, fails=True)

@@ -13,7 +13,7 @@ from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ProtocolNegotiated
 
-addresses, chain, key, *words = sys.argv[1:]
+addresses, chain, key, log, *words = sys.argv[1:]
 
 
 class Protocol(QuicConnectionProtocol):
@@ -45,6 +45,8 @@ class Protocol(QuicConnectionProtocol):
 async def main():
     configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
     configuration.load_cert_chain(chain, key)
+    if log:
+        configuration.secrets_log_file = open(log, "a")
     if "v2" in words:
         configuration.supported_versions = [0x6B3343CF, 1]
     tickets = {}
@@ -65,12 +67,13 @@ asyncio.run(main())
 """
 
 CLIENT = """
-import asyncio, sys
+import asyncio, ssl, sys
 from aioquic.asyncio import connect
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import H3Connection
 from aioquic.h3.events import DataReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.tls import CipherSuite
 
 address, host, root, chain, key, *words = sys.argv[1:]
 
@@ -79,7 +82,7 @@ class Protocol(QuicConnectionProtocol):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.http = H3Connection(self._quic)
-        self.answered = asyncio.get_running_loop().create_future()
+        self.answered = None
 
     def quic_event_received(self, event):
         for happened in self.http.handle_event(event):
@@ -87,6 +90,7 @@ class Protocol(QuicConnectionProtocol):
                 self.answered.set_result(happened.data)
 
     async def get(self):
+        self.answered = asyncio.get_running_loop().create_future()
         stream = self._quic.get_next_available_stream_id()
         request = {":method": "GET", ":scheme": "https", ":authority": host, ":path": "/"}
         headers = [(name.encode(), value.encode()) for name, value in request.items()]
@@ -110,6 +114,10 @@ async def fetch(ticket=None, **options):
         wait_connected=ticket is None,
     ) as client:
         await client.get()
+        if "update" in words:
+            for _ in range(2):
+                client.request_key_update()
+                await client.get()
         await asyncio.sleep(0.1)
     return tickets
 
@@ -117,9 +125,13 @@ async def fetch(ticket=None, **options):
 async def main():
     options = {}
     if "v2" in words:
-        options = {"supported_versions": [0x6B3343CF, 1], "original_version": 1 if "from-v1" in words else 0x6B3343CF}
+        first = 1 if "from-v1" in words else 0x6B3343CF
+        options |= {"supported_versions": [0x6B3343CF, 1], "original_version": first}
+    if "trusting" in words:
+        options["verify_mode"] = ssl.CERT_NONE
+    options["cipher_suites"] = [suite for suite in CipherSuite if suite.name in words] or None
     if "grease" in words:
-        options = {"supported_versions": [0x1A2A3A4A, 1], "original_version": 0x1A2A3A4A}
+        options |= {"supported_versions": [0x1A2A3A4A, 1], "original_version": 0x1A2A3A4A}
     tickets = await fetch(**options)
     if "again" in words:
         await fetch(tickets[0], **options)
@@ -132,18 +144,24 @@ HANDSHAKE = "quic && tls.handshake.type == 1"
 ANSWER = "quic && tls.handshake.type == 2"
 
 
-def serve(lab, host, *words, identity=None):
-    """aioquic's server, once it listens."""
+def serve(lab, host, *words, identity=None, log=""):
+    """aioquic's server, once it listens; `log` is where it writes the secrets."""
     identity = identity or lab.pki.server(host)
     script = [lab.venv / "bin/python", "-c", SERVER]
-    lab.serve(*script, f"{v4(host)} {v6(host)}", identity.chain, identity.key, *words, udp=443)
+    addresses = f"{v4(host)} {v6(host)}"
+    return lab.serve(*script, addresses, identity.chain, identity.key, log, *words, udp=443)
 
 
-def fetch(lab, host, *words, identity=None, **options):
+def ask(lab, host, *words, identity=None, **options):
     """aioquic's client."""
     files = (identity.chain, identity.key) if identity else ("", "")
+    lab.python(CLIENT, v4(host), host, lab.pki.root, *files, *words, **options)
+
+
+def fetch(lab, host, *words, **options):
+    """aioquic's client, recorded."""
     with lab.recording():
-        lab.python(CLIENT, v4(host), host, lab.pki.root, *files, *words, **options)
+        ask(lab, host, *words, **options)
 
 
 @capture(

@@ -35,7 +35,7 @@ pub(super) struct Judging {
     /// Trust the certificates of this PEM file, too; can be repeated
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
-    /// Decrypt TLS with the secrets of this key log, as browsers and other clients write it for SSLKEYLOGFILE; can be
+    /// Decrypt TLS and QUIC with the secrets of this key log, as browsers and other clients write it for SSLKEYLOGFILE; can be
     /// repeated
     #[arg(long, value_name = "FILE")]
     pub(super) keylog: Vec<PathBuf>,

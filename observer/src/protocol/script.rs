@@ -1,13 +1,15 @@
 //! For tests: a flow written down as what happens in it, played through a [`Conversation`].
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
 use super::{Context, Conversation, Fact, Inner, tls};
-use crate::decode::{Endpoint, FiveTuple, Transport, TunnelPath};
+use crate::decode::{Decoder, Endpoint, FiveTuple, Segment, Transport, TunnelPath};
 use crate::flow::{Data, Direction, FlowInfo, FlowLimits, Gap, Interest};
 use crate::observation::{Basis, Observations};
+use crate::source::{self, Metadata};
 use crate::time::Timestamp;
 
 pub(super) const REQUEST: Direction = Direction::ToResponder;
@@ -109,6 +111,44 @@ pub(super) fn play_with(
     conversation.finish(&mut cx);
     assert_eq!(ciphertext, 0, "nothing is held after the end");
     Played { layers: conversation.layers().to_vec(), observations, done }
+}
+
+/// The secrets that a capture holds.
+pub(super) fn secrets(name: &str) -> tls::KeyLog {
+    let mut source = source::open(&[observer_captures::path(name)]).unwrap();
+    let mut log = tls::KeyLog::default();
+    while let Some(batch) = source.next_batch().unwrap() {
+        for (_, metadata) in &batch.metadata {
+            if let Metadata::Secrets { text, .. } = metadata {
+                log.read(&text.0);
+            }
+        }
+    }
+    log
+}
+
+/// The UDP flows of a capture, as acts, in the order of their first frames.
+pub(super) fn datagrams(name: &str) -> Vec<Vec<Act>> {
+    let mut source = source::open(&[observer_captures::path(name)]).unwrap();
+    let mut decoder = Decoder::default();
+    let mut flows: Vec<Vec<Act>> = Vec::new();
+    let mut known = BTreeMap::new();
+    while let Some(batch) = source.next_batch().unwrap() {
+        for frame in batch.iter() {
+            // Frames without a packet are not of interest here.
+            let _ = decoder.decode(&frame, |packet, _| {
+                let Segment::Udp { payload, .. } = packet.segment else { return };
+                let (source, destination) = (packet.five_tuple.source, packet.five_tuple.destination);
+                let key = (source.min(destination), source.max(destination));
+                let (flow, originator) = *known.entry(key).or_insert_with(|| {
+                    flows.push(Vec::new());
+                    (flows.len() - 1, source)
+                });
+                flows[flow].push(send(if source == originator { REQUEST } else { RESPONSE }, payload));
+            });
+        }
+    }
+    flows
 }
 
 /// The bytes of `acts` cut into other pieces, in the same order.

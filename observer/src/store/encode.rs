@@ -422,7 +422,7 @@ fn quic_row(rows: &mut Rows, flow: &Flow, connection: &quic::Connection) -> serd
         .flag(connection.retry)
         .flag(connection.token)
         .flag(connection.zero_rtt)
-        .json(connection.close.as_ref().map(|(frame, close)| json::CloseRecord::new(*frame, close)))?
+        .json(connection.close.as_ref().map(json::CloseRecord::new))?
         .text(google.and_then(|hello| hello.server_name.as_deref()))
         .text(google.and_then(|hello| hello.user_agent.as_deref()))
         .end(Table::Quic);

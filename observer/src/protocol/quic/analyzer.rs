@@ -1,23 +1,25 @@
 //! One QUIC connection, from the datagrams of both sides to facts.
 //!
 //! Keys are derived once a connection, and again after Retry or when the version changes; every Initial packet is
-//! opened, nothing else is. The analyzer is done when both sides have sent data in 1-RTT packets, or after
-//! [`MAX_DATAGRAMS`]: the bulk of a connection costs nothing.
+//! opened, others only with the tester's key log. Without that the analyzer is done when both sides have sent data in
+//! 1-RTT packets, or after [`MAX_DATAGRAMS`]: the bulk of a connection costs nothing.
 //!
 //! Which side is the client is told by whose keys open the packets, not by who opened the flow.
 
 use std::ops::Range;
 
 use super::MAX_VERSIONS;
-use super::fact::{Close, Fact};
-use super::frame::{self, Frame, Frames};
+use super::close::Close;
+use super::crypto::Crypto;
+use super::decrypt::{Connection, Decryption, Level, Sealed};
+use super::fact::Fact;
+use super::frame::{Frame, Frames};
 use super::keys::{self, Keys};
-use super::packet::{self, FIXED_BIT, Kind, MAX_CID, Numbered, Packet};
+use super::packet::{self, Cid, FIXED_BIT, Kind, MAX_CID, Numbered, Packet};
 use super::version::Version;
 use crate::bytes::ParseError;
-use crate::flow::assembler::{Assembler, Output, Piece};
 use crate::flow::{Data, Direction, Gap};
-use crate::protocol::tls::{self, Alert, CryptoStream, HandshakePacket, Role};
+use crate::protocol::tls::{self, CryptoStream, HandshakePacket, Role};
 use crate::protocol::{self, Analyzer, Context, Progress};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
@@ -37,17 +39,8 @@ const MAX_CHANGES: u8 = 8;
 /// Keys derived in a flow: those of a Retry, a negotiation and guesses at an unknown version, with room.
 const MAX_DERIVATIONS: u32 = 12;
 
-/// Bytes of CRYPTO data of a direction that are read.
-const MAX_CRYPTO: u64 = 64 << 10;
-
 /// Bytes of Initial packets that came before there were keys.
 const MAX_WAITING: usize = 8 << 10;
-
-/// Bytes of the reason of a close that are kept.
-const MAX_REASON: usize = 256;
-
-/// AlertLevel `fatal`.
-const FATAL: u8 = 2;
 
 /// Bytes of a datagram that may be padded: clients pad those with an Initial to at least so many (RFC 9000 §14.1), and
 /// may do so with others.
@@ -85,7 +78,8 @@ pub(super) struct QuicAnalyzer {
     retried: bool,
     token: bool,
     zero_rtt: bool,
-    closed: bool,
+    close: Close,
+    decryption: Box<Decryption>,
     /// What a packet is opened in.
     buffer: Vec<u8>,
 }
@@ -95,8 +89,7 @@ pub(super) struct QuicAnalyzer {
 struct Side {
     /// The connection id that the sender chose for itself: the other side's packets begin with it.
     source: Option<Cid>,
-    crypto: Assembler,
-    lost: bool,
+    crypto: Crypto,
     one_rtt: u32,
     /// Its 1-RTT packets are more than those with which a side takes its leave.
     data: bool,
@@ -108,28 +101,6 @@ struct Waiting {
     packet: Vec<u8>,
     frame: FrameNumber,
     at: Timestamp,
-}
-
-/// A connection id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Cid {
-    bytes: [u8; MAX_CID],
-    len: u8,
-}
-
-impl Cid {
-    fn new(bytes: &[u8]) -> Self {
-        let mut cid = Self::default();
-        for (slot, byte) in cid.bytes.iter_mut().zip(bytes) {
-            *slot = *byte;
-            cid.len = cid.len.saturating_add(1);
-        }
-        cid
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
-    }
 }
 
 impl Default for QuicAnalyzer {
@@ -152,7 +123,8 @@ impl Default for QuicAnalyzer {
             retried: false,
             token: false,
             zero_rtt: false,
-            closed: false,
+            close: Close::default(),
+            decryption: Box::default(),
             buffer: Vec::new(),
         }
     }
@@ -166,7 +138,7 @@ impl Analyzer for QuicAnalyzer {
         {
             return Progress::Malformed(error);
         }
-        if self.is_done() {
+        if self.is_done() && !self.decryption.goes_on() {
             self.finish(cx);
             return Progress::Done;
         }
@@ -179,6 +151,8 @@ impl Analyzer for QuicAnalyzer {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
+        let Self { decryption, handshake, close, .. } = self;
+        decryption.finish(&mut Connection { handshake, close }, cx);
         let packets = std::mem::take(&mut self.flight);
         if !packets.is_empty() {
             cx.say(protocol::Fact::Tls(tls::Fact::HandshakePackets { packets: packets.into() }));
@@ -242,8 +216,12 @@ impl QuicAnalyzer {
                         if !std::mem::replace(&mut self.zero_rtt, true) {
                             say(cx, Fact::ZeroRtt);
                         }
+                        self.sealed(direction, Level::Early, packet.whole, packet.number_at, cx);
                     }
-                    Kind::Handshake => self.handshake_packet(direction, &packet),
+                    Kind::Handshake => {
+                        self.handshake_packet(direction, &packet);
+                        self.sealed(direction, Level::Handshake, packet.whole, packet.number_at, cx);
+                    }
                 }
             }
             Packet::Short { bytes } => self.short(direction, bytes, cx),
@@ -275,7 +253,7 @@ impl QuicAnalyzer {
         self.keys = None;
         self.handshake.restart();
         for side in &mut self.sides {
-            side.crypto = Assembler::default();
+            side.crypto = Crypto::default();
         }
     }
 
@@ -349,8 +327,9 @@ impl QuicAnalyzer {
             self.derivations = self.derivations.saturating_add(1);
             let mut keys = Keys::derive(scheme, packet.header.destination)?;
             let Some(payload) = keys.open(Role::Client, packet, buffer) else { continue };
-            if self.keys.is_some() && !self.retried {
-                // Another connection between the same ends, before the first was answered.
+            if self.keys.is_some() {
+                // After a Retry, or another connection between the same ends before the first was answered: the client
+                // says all again, and some a hello that is not the same.
                 self.restart();
             }
             self.keys = Some(Box::new(keys));
@@ -366,45 +345,37 @@ impl QuicAnalyzer {
         for frame in Frames::new(payload, google) {
             match frame {
                 Frame::Crypto { offset, bytes } => self.crypto(direction, offset, bytes, cx),
-                Frame::Close(close) => self.close(direction, close, cx),
+                Frame::Close(close) => self.close.say(self.role(direction), close, cx),
+                Frame::ConnectionId(_) => {}
             }
         }
     }
 
     fn crypto(&mut self, direction: Direction, offset: u64, bytes: &[u8], cx: &mut Context<'_>) {
         let from = self.role(direction);
-        let side = self.side(direction);
-        if offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > MAX_CRYPTO {
-            if !std::mem::replace(&mut side.lost, true) {
-                cx.say(protocol::Fact::Tls(tls::Fact::HandshakeGap { from }));
-            }
-            return;
-        }
-        let mut ready = Vec::new();
-        let piece = Piece { offset, bytes, missing: 0, frame: cx.frame, at: cx.at };
-        side.crypto.insert(piece, &mut |output| {
-            if let Output::Data { bytes, .. } = output {
-                ready.extend_from_slice(bytes);
-            }
-        });
+        let ready = self.side(direction).crypto.take(from, offset, bytes, cx);
         self.handshake.data(direction, &ready, cx);
     }
 
-    fn close(&mut self, direction: Direction, close: frame::Close<'_>, cx: &mut Context<'_>) {
-        if std::mem::replace(&mut self.closed, true) {
+    /// Hands a packet to decryption, where there is something to decrypt with.
+    fn sealed(
+        &mut self,
+        direction: Direction,
+        level: Level,
+        bytes: &[u8],
+        number_at: usize,
+        cx: &mut Context<'_>,
+    ) {
+        if !self.decryption.wants(cx) {
             return;
         }
-        let from = self.role(direction);
-        let frame::Close { application, error_code, reason } = close;
-        let reason = String::from_utf8_lossy(reason.get(..MAX_REASON).unwrap_or(reason)).into_owned();
-        let close = Close { from, application, error_code, reason };
-        let alert = close.alert();
-        say(cx, Fact::Close(close));
-        if let Some(description) = alert {
-            // QUIC knows no warnings (RFC 9001 §4.8).
-            let alert = Alert { from, level: Some(FATAL), description: Some(description) };
-            cx.say(protocol::Fact::Tls(tls::Fact::Alert(alert)));
-        }
+        // The server may have changed to another version, whose Initial keys are known then.
+        let used = self.keys.as_ref().map(|keys| keys.scheme);
+        let Some(scheme) = used.or_else(|| self.version?.scheme()) else { return };
+        let google = self.version.is_some_and(Version::has_google_frames);
+        let Self { decryption, handshake, close, .. } = self;
+        let sealed = Sealed { direction, level, labels: scheme.labels, google, bytes, number_at };
+        decryption.packet(sealed, &mut Connection { handshake, close }, cx);
     }
 
     /// Keeps an Initial packet until there are keys: the server's overtook the client's, or the client's first are
@@ -452,7 +423,14 @@ impl QuicAnalyzer {
             Some(cid) if cid.len == 0 => first & FIXED_BIT != 0,
             Some(cid) => rest.starts_with(cid.as_bytes()),
         };
-        if !known || self.client.is_none() {
+        if self.client.is_none() {
+            return;
+        }
+        if let Some(cid) = expected {
+            // A side may have changed to another id, of the same length.
+            self.sealed(direction, Level::Application, bytes, usize::from(cid.len).saturating_add(1), cx);
+        }
+        if !known {
             return;
         }
         let from = self.role(direction);
@@ -461,11 +439,12 @@ impl QuicAnalyzer {
         side.one_rtt = side.one_rtt.saturating_add(1);
         let data = !side.data && (bytes.len() >= DATA || side.one_rtt > CLOSES);
         side.data |= data;
+        let server = if from == Role::Server { direction } else { direction.reverse() };
         if side.one_rtt == 1 {
-            if !other {
+            if !other && !self.handshake.is_finished(server) {
                 cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from: Role::Server }));
             }
-            if from == Role::Client {
+            if from == Role::Client && !self.handshake.is_finished(direction) {
                 cx.say(protocol::Fact::Tls(tls::Fact::EncryptedHandshake { from }));
             }
         }
@@ -475,6 +454,7 @@ impl QuicAnalyzer {
     }
 }
 
-fn say(cx: &mut Context<'_>, fact: Fact) {
+/// Says a fact of QUIC.
+pub(super) fn say(cx: &mut Context<'_>, fact: Fact) {
     cx.say(protocol::Fact::Quic(Box::new(fact)));
 }

@@ -1,10 +1,9 @@
 //! What QUIC shows outside encryption, and its connections put together.
 
 use super::version::Version;
-use crate::observation::Observations;
+use crate::observation::{Observation, Observations};
 use crate::protocol;
-use crate::protocol::tls::Role;
-use crate::source::FrameNumber;
+use crate::protocol::tls::{Role, Seen};
 
 /// A piece of a QUIC connection. Its handshake is said as [`crate::protocol::tls::Fact`]s.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +28,20 @@ pub enum Fact {
     },
     /// The client sent 0-RTT packets.
     ZeroRtt,
-    /// A side ends the connection in an Initial packet.
+    /// A side ends the connection: in an Initial packet, or in one that was decrypted.
     Close(Close),
+    /// A side issues a connection id under encryption: the other may write to it from now on (RFC 9000 §5.1.1).
+    ConnectionId {
+        /// Who will be written to.
+        from: Role,
+        /// The id; 1 to 20 bytes.
+        id: Box<[u8]>,
+    },
     /// The ClientHello of Google's own handshake (not TLS).
     GoogleHello(GoogleHello),
 }
 
-/// CONNECTION_CLOSE in an Initial packet (RFC 9000 §19.19).
+/// CONNECTION_CLOSE (RFC 9000 §19.19).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
     /// Who.
@@ -111,8 +117,8 @@ pub struct Connection {
     pub token: bool,
     /// The client sent 0-RTT packets.
     pub zero_rtt: bool,
-    /// The first close in the clear, and its frame.
-    pub close: Option<(FrameNumber, Close)>,
+    /// The first close that could be read.
+    pub close: Option<Seen<Close>>,
     /// Google's ClientHello.
     pub google: Option<GoogleHello>,
 }
@@ -124,12 +130,12 @@ impl Connection {
         let mut connection: Option<Self> = None;
         for observation in observations.iter() {
             let protocol::Fact::Quic(fact) = &observation.fact else { continue };
-            connection.get_or_insert_default().add(fact, observation.frame);
+            connection.get_or_insert_default().add(fact, observation);
         }
         connection
     }
 
-    fn add(&mut self, fact: &Fact, frame: FrameNumber) {
+    fn add(&mut self, fact: &Fact, seen: &Observation) {
         match fact {
             Fact::Version(version) => {
                 if let Some(before) = self.version.replace(*version) {
@@ -142,9 +148,15 @@ impl Connection {
             Fact::Retry { valid } => self.retry |= *valid != Some(false),
             Fact::Token { .. } => self.token = true,
             Fact::ZeroRtt => self.zero_rtt = true,
-            Fact::Close(close) if self.close.is_none() => self.close = Some((frame, close.clone())),
+            Fact::Close(close) if self.close.is_none() => {
+                let Observation { frame, at, basis, .. } = *seen;
+                self.close = Some(Seen { frame, at, basis, value: close.clone() });
+            }
             Fact::GoogleHello(hello) if self.google.is_none() => self.google = Some(hello.clone()),
-            Fact::VersionNegotiation { .. } | Fact::Close(_) | Fact::GoogleHello(_) => {}
+            Fact::VersionNegotiation { .. }
+            | Fact::Close(_)
+            | Fact::GoogleHello(_)
+            | Fact::ConnectionId { .. } => {}
         }
     }
 }

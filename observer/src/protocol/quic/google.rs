@@ -133,7 +133,7 @@ fn hello(payload: &[u8]) -> Option<GoogleHello> {
 fn of_crypto(frame: Frame<'_>) -> Option<GoogleHello> {
     match frame {
         Frame::Crypto { bytes, .. } => message(bytes),
-        Frame::Close(_) => None,
+        Frame::Close(_) | Frame::ConnectionId(_) => None,
     }
 }
 

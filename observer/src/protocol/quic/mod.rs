@@ -2,14 +2,20 @@
 //!
 //! Initial packets are protected with keys that follow from the version and the client's first connection id, so
 //! that they can be read: the ClientHello and the ServerHello in them, which are said as [`tls`](super::tls)'s facts,
-//! and why a side closed. Handshake and 1-RTT packets stay encrypted; of them only headers are looked at. Google's
-//! versions up to Q050 have a handshake of their own (`google`), which is not TLS.
+//! and why a side closed. Of 0-RTT, Handshake and 1-RTT packets only headers are looked at, unless the tester's key log
+//! opens them (`decrypt`): then certificates, tickets, closes and connection ids are read, too. What streams carry is not
+//! read. Google's versions up to Q050 have a handshake of their own (`google`), which is not TLS.
 //!
 //! A connection that goes on from another address is another flow, and nothing in its short headers says for certain
 //! which connection it was: connection ids in use after the handshake were issued under encryption. Such a flow is
 //! not recognised.
 
 mod analyzer;
+mod close;
+mod crypto;
+mod decrypt;
+#[cfg(test)]
+mod decrypt_tests;
 mod fact;
 mod frame;
 mod google;

@@ -70,6 +70,28 @@ pub(super) enum Packet<'a> {
     Short { bytes: &'a [u8] },
 }
 
+/// A connection id: 0 to 20 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cid {
+    bytes: [u8; MAX_CID],
+    pub(super) len: u8,
+}
+
+impl Cid {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let mut cid = Self::default();
+        for (slot, byte) in cid.bytes.iter_mut().zip(bytes) {
+            *slot = *byte;
+            cid.len = cid.len.saturating_add(1);
+        }
+        cid
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 /// The next packet of a datagram, from which it is taken; `None` at the end.
 ///
 /// Where the version is not known, the layout of version 1 is tried. The fixed bit is not looked at: peers that agreed

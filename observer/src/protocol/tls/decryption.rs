@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use super::analyzer::say;
-use super::encrypted::{self, EncryptedMessage};
+use super::encrypted::{self, Turn};
 use super::handshake::Handshake;
 use super::keylog::{Secret, SessionSecrets};
 use super::keys::{Protection, RecordKeys};
@@ -437,19 +437,16 @@ impl Decryption {
             }
             return;
         }
-        match encrypted::read(kind, body, cx) {
-            Ok(EncryptedMessage::Fact(fact)) => say(cx, fact),
-            Ok(EncryptedMessage::Certificate(chain)) => say(cx, Fact::Certificate { from, chain }),
-            Ok(EncryptedMessage::CertificateVerify) => say(cx, Fact::CertificateVerify { from }),
-            Ok(EncryptedMessage::EndOfEarlyData) => self.side(direction).enter(Epoch::Handshake),
-            Ok(EncryptedMessage::Finished) => {
+        match encrypted::take(from, kind, body, cx) {
+            Some(Turn::EndOfEarlyData) => self.side(direction).enter(Epoch::Handshake),
+            Some(Turn::Finished) => {
                 self.side(direction).enter(Epoch::Application);
                 if !std::mem::replace(&mut self.side(direction).finished, true) {
                     say(cx, Fact::EncryptedHandshake { from });
                     say(cx, Fact::Finished { from });
                 }
             }
-            Ok(EncryptedMessage::KeyUpdate) => {
+            Some(Turn::KeyUpdate) => {
                 let side = self.side(direction);
                 let protection = handshake.protection();
                 side.secret = protection
@@ -460,8 +457,7 @@ impl Decryption {
                     .and_then(|(protection, secret)| protection.tls13(secret));
                 side.sequence = 0;
             }
-            Ok(EncryptedMessage::Unknown) => {}
-            Err(error) => say(cx, Fact::MalformedMessage { from, kind, error: Box::new(error) }),
+            None => {}
         }
     }
 }

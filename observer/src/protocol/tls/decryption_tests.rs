@@ -7,24 +7,10 @@ use super::{Fact, KeyLog, Undecrypted};
 use crate::decode::Transport;
 use crate::observation::Basis;
 use crate::protocol;
-use crate::protocol::script::{Act, Played, cut, play_with, sizes};
-use crate::source::{self, Metadata};
+use crate::protocol::script::{Act, Played, cut, play_with, secrets, sizes};
 
 const SUITES: &[&str] = &["decryption/tls12-suites.pcapng", "decryption/tls13-suites.pcapng"];
 const TURNS: &str = "decryption/tls13-turns.pcapng";
-
-fn secrets(name: &str) -> KeyLog {
-    let mut source = source::open(&[observer_captures::path(name)]).unwrap();
-    let mut log = KeyLog::default();
-    while let Some(batch) = source.next_batch().unwrap() {
-        for (_, metadata) in &batch.metadata {
-            if let Metadata::Secrets { text, .. } = metadata {
-                log.read(&text.0);
-            }
-        }
-    }
-    log
-}
 
 fn played(acts: &[Act], secrets: &KeyLog, from: usize) -> Played {
     play_with(Transport::Tcp, 443, acts, secrets, from)

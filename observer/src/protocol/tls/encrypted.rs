@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use super::analyzer::say;
 use super::hello::{extension, extensions, first_alpn, sixteen, u16s};
 use super::wire::{MAX_CHAIN, authorities, kind, length};
-use super::{Certificate, CertificateRequest, EncryptedExtensions, Fact, SignatureScheme};
+use super::{Certificate, CertificateRequest, EncryptedExtensions, Fact, Role, SignatureScheme};
 use crate::bytes::{ParseError, Reader};
 use crate::protocol::Context;
 
@@ -19,22 +20,42 @@ pub(super) mod compression {
 /// Bytes that brotli's decompressor takes at once.
 const BROTLI_BUFFER: usize = 4 << 10;
 
-/// What a message comes to.
-pub(super) enum EncryptedMessage {
-    Fact(Fact),
-    Certificate(Arc<[Arc<Certificate>]>),
-    CertificateVerify,
+/// A message that means something for the keys of who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
     EndOfEarlyData,
     Finished,
     KeyUpdate,
+}
+
+/// What a message comes to.
+enum EncryptedMessage {
+    Fact(Fact),
+    Certificate(Arc<[Arc<Certificate>]>),
+    CertificateVerify,
+    Turn(Turn),
     Unknown,
 }
 
+/// Takes a message of TLS 1.3 that `from` sent: says what is in it, and hands over what it means for the keys.
+pub(super) fn take(from: Role, kind: u8, body: &[u8], cx: &mut Context<'_>) -> Option<Turn> {
+    let fact = match read(kind, body, cx) {
+        Ok(EncryptedMessage::Fact(fact)) => fact,
+        Ok(EncryptedMessage::Certificate(chain)) => Fact::Certificate { from, chain },
+        Ok(EncryptedMessage::CertificateVerify) => Fact::CertificateVerify { from },
+        Ok(EncryptedMessage::Turn(turn)) => return Some(turn),
+        Ok(EncryptedMessage::Unknown) => return None,
+        Err(error) => Fact::MalformedMessage { from, kind, error: Box::new(error) },
+    };
+    say(cx, fact);
+    None
+}
+
 /// Reads a message of TLS 1.3.
-pub(super) fn read(kind: u8, body: &[u8], cx: &mut Context<'_>) -> Result<EncryptedMessage, ParseError> {
+fn read(kind: u8, body: &[u8], cx: &mut Context<'_>) -> Result<EncryptedMessage, ParseError> {
     Ok(match kind {
         kind::NEW_SESSION_TICKET => EncryptedMessage::Fact(Fact::NewSessionTicket),
-        kind::END_OF_EARLY_DATA => EncryptedMessage::EndOfEarlyData,
+        kind::END_OF_EARLY_DATA => EncryptedMessage::Turn(Turn::EndOfEarlyData),
         kind::ENCRYPTED_EXTENSIONS => {
             EncryptedMessage::Fact(Fact::EncryptedExtensions(Arc::new(encrypted_extensions(body))))
         }
@@ -43,8 +64,8 @@ pub(super) fn read(kind: u8, body: &[u8], cx: &mut Context<'_>) -> Result<Encryp
             EncryptedMessage::Fact(Fact::CertificateRequest(Arc::new(certificate_request(body)?)))
         }
         kind::CERTIFICATE_VERIFY => EncryptedMessage::CertificateVerify,
-        kind::FINISHED => EncryptedMessage::Finished,
-        kind::KEY_UPDATE => EncryptedMessage::KeyUpdate,
+        kind::FINISHED => EncryptedMessage::Turn(Turn::Finished),
+        kind::KEY_UPDATE => EncryptedMessage::Turn(Turn::KeyUpdate),
         kind::COMPRESSED_CERTIFICATE => {
             let message = decompress(body, cx.limits.message_bytes)?;
             EncryptedMessage::Certificate(certificates(&message, cx)?)

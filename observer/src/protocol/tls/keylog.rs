@@ -29,20 +29,20 @@ const HASHES: [usize; 2] = [32, 48];
 
 /// A secret, as long as its hash or, up to TLS 1.2, 48 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Secret {
+pub(in crate::protocol) struct Secret {
     bytes: [u8; MAX_SECRET],
     len: usize,
 }
 
 impl Secret {
     /// `None` for more than [`MAX_SECRET`] bytes.
-    pub(super) fn new(content: &[u8]) -> Option<Self> {
+    pub(in crate::protocol) fn new(content: &[u8]) -> Option<Self> {
         let mut bytes = [0; MAX_SECRET];
         bytes.get_mut(..content.len())?.copy_from_slice(content);
         Some(Self { bytes, len: content.len() })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::protocol) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 }
@@ -55,19 +55,19 @@ impl fmt::Debug for Secret {
 
 /// What is known of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SessionSecrets {
+pub(in crate::protocol) struct SessionSecrets {
     /// `CLIENT_RANDOM`: the master secret, up to TLS 1.2.
     pub(super) master: Option<Secret>,
     /// `CLIENT_EARLY_TRAFFIC_SECRET`.
-    pub(super) client_early: Option<Secret>,
+    pub(in crate::protocol) client_early: Option<Secret>,
     /// `CLIENT_HANDSHAKE_TRAFFIC_SECRET`.
-    pub(super) client_handshake: Option<Secret>,
+    pub(in crate::protocol) client_handshake: Option<Secret>,
     /// `SERVER_HANDSHAKE_TRAFFIC_SECRET`.
-    pub(super) server_handshake: Option<Secret>,
+    pub(in crate::protocol) server_handshake: Option<Secret>,
     /// `CLIENT_TRAFFIC_SECRET_0`.
-    pub(super) client_traffic: Option<Secret>,
+    pub(in crate::protocol) client_traffic: Option<Secret>,
     /// `SERVER_TRAFFIC_SECRET_0`.
-    pub(super) server_traffic: Option<Secret>,
+    pub(in crate::protocol) server_traffic: Option<Secret>,
 }
 
 impl SessionSecrets {
@@ -150,7 +150,7 @@ impl KeyLog {
     }
 
     /// Whether nothing can be decrypted, now or later.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::protocol) fn is_idle(&self) -> bool {
         self.sessions.is_empty() && !self.growing
     }
 

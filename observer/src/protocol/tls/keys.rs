@@ -170,6 +170,57 @@ impl Protection {
     }
 }
 
+/// How packets of QUIC are protected under a cipher suite (RFC 9001 §5.3, §5.4): what ring calls it.
+#[derive(Clone, Copy)]
+pub(in crate::protocol) struct PacketProtection {
+    cipher: &'static aead::Algorithm,
+    header: &'static aead::quic::Algorithm,
+    hash: hkdf::Algorithm,
+}
+
+impl PacketProtection {
+    /// That of Initial packets (RFC 9001 §5.2).
+    pub(in crate::protocol) const INITIAL: Self =
+        Self { cipher: &aead::AES_128_GCM, header: &aead::quic::AES_128, hash: hkdf::HKDF_SHA256 };
+
+    /// That of a cipher suite; `None` for CCM, which no stack of QUIC has, and CCM_8, which none may have (RFC 9001 §5.3).
+    pub(in crate::protocol) fn of(suite: CipherSuite) -> Option<Self> {
+        let Protection { cipher, hash } = Protection::of(suite)?;
+        let (cipher, header) = match cipher {
+            Cipher::Aes128Gcm => (&aead::AES_128_GCM, &aead::quic::AES_128),
+            Cipher::Aes256Gcm => (&aead::AES_256_GCM, &aead::quic::AES_256),
+            Cipher::ChaCha20Poly1305 => (&aead::CHACHA20_POLY1305, &aead::quic::CHACHA20),
+            Cipher::Aes128Ccm | Cipher::Aes128Ccm8 | Cipher::Aes256Ccm | Cipher::Aes256Ccm8 => return None,
+        };
+        let hash = match hash {
+            Hash::Sha256 => hkdf::HKDF_SHA256,
+            Hash::Sha384 => hkdf::HKDF_SHA384,
+        };
+        Some(Self { cipher, header, hash })
+    }
+
+    /// The AEAD.
+    pub(in crate::protocol) fn cipher(self) -> &'static aead::Algorithm {
+        self.cipher
+    }
+
+    /// The cipher of header protection.
+    pub(in crate::protocol) fn header(self) -> &'static aead::quic::Algorithm {
+        self.header
+    }
+
+    /// The hash of HKDF.
+    pub(in crate::protocol) fn hash(self) -> hkdf::Algorithm {
+        self.hash
+    }
+
+    /// A secret in ring's form; `None` where it is not as long as the hash.
+    pub(in crate::protocol) fn prk(self, secret: &Secret) -> Option<hkdf::Prk> {
+        let fits = secret.bytes().len() == self.hash.hmac_algorithm().digest_algorithm().output_len();
+        fits.then(|| hkdf::Prk::new_less_safe(self.hash, secret.bytes()))
+    }
+}
+
 /// A length that HKDF is asked for.
 struct Len(usize);
 

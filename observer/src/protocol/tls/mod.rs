@@ -47,6 +47,8 @@ pub use self::fact::{
 };
 pub(in crate::protocol) use self::handshake::Handshake;
 pub use self::keylog::KeyLog;
+pub(in crate::protocol) use self::keylog::{Secret, SessionSecrets};
+pub(in crate::protocol) use self::keys::PacketProtection;
 pub use self::registry::Recommended;
 pub use self::rejection::{Rejection, Shape};
 pub use self::session::{ClientCertificate, ClientCertificateBasis, Original, Resumption, Seen, Session};

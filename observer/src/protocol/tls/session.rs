@@ -15,7 +15,7 @@ use crate::source::FrameNumber;
 use crate::time::Timestamp;
 
 /// A value and where it was seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen<T> {
     /// The frame that completed it.
     pub frame: FrameNumber,

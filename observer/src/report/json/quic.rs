@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::tls::Shown;
+use super::tls::{Shown, basis};
+use crate::observation::Basis;
 use crate::protocol::quic::{Close, Connection, Version};
-use crate::protocol::tls::{Role, alert_description_name};
+use crate::protocol::tls::{Role, Seen, alert_description_name};
 use crate::source::FrameNumber;
 
 #[derive(Serialize)]
@@ -26,7 +27,7 @@ pub(super) struct QuicRecord {
     user_agent: Option<String>,
 }
 
-/// CONNECTION_CLOSE in the clear.
+/// CONNECTION_CLOSE.
 #[derive(Serialize)]
 pub(crate) struct CloseRecord {
     from: Role,
@@ -37,6 +38,8 @@ pub(crate) struct CloseRecord {
     name: Option<&'static str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<Basis>,
 }
 
 impl QuicRecord {
@@ -51,7 +54,7 @@ impl QuicRecord {
             retry: connection.retry,
             token: connection.token,
             zero_rtt: connection.zero_rtt,
-            close: connection.close.map(|(frame, close)| CloseRecord::new(frame, &close)),
+            close: connection.close.as_ref().map(CloseRecord::new),
             server_name: google.server_name,
             user_agent: google.user_agent,
         }
@@ -59,14 +62,16 @@ impl QuicRecord {
 }
 
 impl CloseRecord {
-    pub(crate) fn new(frame: FrameNumber, close: &Close) -> Self {
+    pub(crate) fn new(seen: &Seen<Close>) -> Self {
+        let close = &seen.value;
         Self {
             from: close.from,
-            frame,
+            frame: seen.frame,
             by: if close.application { "application" } else { "transport" },
             code: close.error_code,
             name: close.alert().map_or_else(|| close.name(), alert_description_name),
             reason: close.reason.clone(),
+            basis: basis(seen.basis),
         }
     }
 }
