@@ -38,8 +38,10 @@ pub(super) static STREAM_PROTOCOL: Protocol = Protocol {
 const LENGTHS: std::ops::RangeInclusive<usize> = 14..=1400;
 /// Packet numbers that a first packet may have: retries count on.
 const FIRST_NUMBERS: std::ops::RangeInclusive<u32> = 1..=16;
-/// What version 2.6 adds to the number of a first packet to say that it can negotiate early.
-const EARLY_NEGOTIATION: u32 = 0x0f00_0000;
+/// What version 2.6 adds to the number of a first packet to say that it can negotiate early: as released, and before.
+const EARLY_NEGOTIATION: [u32; 2] = [0x0f00_0000, 0x0a01_0000];
+/// Bytes behind a server's reset that answer to that: the type, the length and the value of its flags.
+const EARLY_FLAGS: usize = 6;
 /// Bytes of the digests of tls-auth: SHA-1, SHA-256, SHA-384, SHA-512, MD5.
 const DIGESTS: [usize; 5] = [20, 32, 48, 64, 16];
 
@@ -145,13 +147,14 @@ fn authenticated(bytes: &[u8], digest: usize) -> bool {
 /// Whether the bytes are a number, a time, a digest of 32 bytes, and as many encrypted ones as a reset has.
 fn encrypted(bytes: &[u8], with_key: bool) -> bool {
     let length = bytes.len();
-    // A server's list of acknowledgements has 12 bytes; a client's wrapped key ends with its own length.
+    // A server's list of acknowledgements has 12 bytes, and flags may follow it; a client's wrapped key ends with its own
+    // length.
     let fits = if with_key {
         let tail = bytes.get(45..).unwrap_or_default();
         let stated = tail.last_chunk::<2>().map(|last| usize::from(u16::from_be_bytes(*last)));
         stated.is_some_and(|stated| stated == tail.len() && stated > 256)
     } else {
-        matches!(length, 45 | 57)
+        matches!(length, 45 | 57) || length == EARLY_FLAGS.saturating_add(57)
     };
     fits && numbered(bytes)
 }
@@ -160,8 +163,9 @@ fn encrypted(bytes: &[u8], with_key: bool) -> bool {
 fn numbered(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
     let (Ok(number), Ok(time)) = (reader.u32("packet number"), reader.u32("time")) else { return false };
-    let number = if number & 0xff00_0000 == EARLY_NEGOTIATION { number & 0xff_ffff } else { number };
-    FIRST_NUMBERS.contains(&number) && time >= 1_000_000_000
+    let fits =
+        |before: &u32| number.checked_sub(*before).is_some_and(|number| FIRST_NUMBERS.contains(&number));
+    (fits(&0) || EARLY_NEGOTIATION.iter().any(fits)) && time >= 1_000_000_000
 }
 
 #[cfg(test)]
@@ -181,7 +185,16 @@ mod tests {
             ([&[0x38][..], &SESSION, &[7; 20], &NUMBER, &[0; 5]].concat(), "tls-auth"),
             ([&[0x38][..], &SESSION, &[7; 64], &NUMBER, &[0; 5]].concat(), "tls-auth"),
             ([&[0x38][..], &SESSION, &NUMBER, &[0xa5; 37]].concat(), "tls-crypt"),
+            ([&[0x40][..], &SESSION, &NUMBER, &[0xa5; 55]].concat(), "tls-crypt"),
+            (with_key(&[0x0f, 0, 0, 1]), "tls-crypt-v2"),
+            (with_key(&[0x0a, 1, 0, 1]), "tls-crypt-v2"),
         ]
+    }
+
+    /// A client's reset with its wrapped key, which ends with its own length.
+    fn with_key(number: &[u8]) -> Vec<u8> {
+        [&[0x50][..], &SESSION, number, &NUMBER[4..], &[0xa5; 37], &[0x5a; 297], &299_u16.to_be_bytes()]
+            .concat()
     }
 
     #[test]
