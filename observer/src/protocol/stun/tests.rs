@@ -39,8 +39,12 @@ fn message(kind: u16, start: [u8; 4], attributes: &[Vec<u8>]) -> Vec<u8> {
 
 /// An Allocate request with a long-term credential.
 fn allocate() -> Vec<u8> {
+    allocate_as(b"alice")
+}
+
+fn allocate_as(name: &[u8]) -> Vec<u8> {
     let credential = [
-        attribute(0x0006, b"alice"),
+        attribute(0x0006, name),
         attribute(0x0014, b"example.test"),
         attribute(0x0015, b"nonce"),
         attribute(0x0008, &[3; 20]),
@@ -108,6 +112,20 @@ fn without_the_cookie_only_the_attributes_of_that_time_are_stun() {
     assert!(!classic(0x0101, &[attribute(0x0001, &[0, 3, 0, 1, 192, 0, 2, 1])]));
     assert!(!classic(0x0101, &[mapped.clone(), attribute(0x0014, b"realm")]));
     assert!(!classic(0x0003, &[mapped]));
+}
+
+#[test]
+fn credentials_that_a_server_made_for_a_while_are_no_login() {
+    for (name, expected) in [
+        ("1795709992", 0),
+        ("1795709992:anna", 0),
+        ("179570999", 1),
+        ("17957099920", 1),
+        ("anna:1795709992", 1),
+    ] {
+        let played = udp(&allocate_as(name.as_bytes()));
+        assert_eq!((logins(&played), values(&played, "username")), (expected, vec![name.to_owned()]));
+    }
 }
 
 #[test]

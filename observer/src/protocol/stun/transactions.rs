@@ -1,10 +1,11 @@
 //! What the messages of a flow say: names, addresses, credentials, and what is relayed.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::message::{ChannelData, Class, Message, attribute, method};
 use crate::protocol::login::{self, Exposure};
-use crate::protocol::{Context, Fact, property};
+use crate::protocol::{Context, Fact};
 
 /// Values of a flow that are said.
 const MAX_VALUES: usize = 24;
@@ -27,6 +28,15 @@ pub(crate) enum Peer {
     Address(SocketAddr),
     /// By a channel that was bound before the capture began.
     Channel(u16),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Channel(channel) => write!(f, "channel {channel:#06x}"),
+        }
+    }
 }
 
 /// A datagram that a relay carries.
@@ -110,7 +120,8 @@ impl Transactions {
     fn login(&mut self, message: &Message<'_>, cx: &mut Context<'_>) {
         let has = |kind| message.attribute(kind).is_some();
         let integrity = has(attribute::MESSAGE_INTEGRITY) || has(attribute::MESSAGE_INTEGRITY_SHA256);
-        let long_term = integrity && has(attribute::REALM) && has(attribute::USERNAME);
+        let name = message.text(attribute::USERNAME).filter(|name| !expires(name));
+        let long_term = integrity && has(attribute::REALM) && name.is_some();
         if message.class == Class::Request && long_term && !std::mem::replace(&mut self.login, true) {
             cx.say(Fact::Login(Box::new(login::Fact {
                 protocol: super::NAME,
@@ -123,8 +134,14 @@ impl Transactions {
     /// Says a value, once.
     fn say(&mut self, name: &'static str, value: String, cx: &mut Context<'_>) {
         if self.said.len() < MAX_VALUES && !self.said.iter().any(|said| said.0 == name && said.1 == value) {
-            cx.say(Fact::Property(Box::new(property::Fact::new(super::NAME, name, &value))));
+            cx.say(super::fact(name, &value));
             self.said.push((name, value));
         }
     }
+}
+
+/// Whether a user name begins with the time when it ends, in seconds since 1970: its password is a server's digest.
+fn expires(name: &str) -> bool {
+    let time = name.split(':').next().unwrap_or_default();
+    time.len() == 10 && time.bytes().all(|byte| byte.is_ascii_digit())
 }
