@@ -96,6 +96,15 @@ impl Conversation {
         self.layers.push(layer);
     }
 
+    /// Adds what an analyzer found beside or within its protocol.
+    fn enter_all(&mut self, cx: &mut Context<'_>) {
+        for layer in cx.entered.drain(..) {
+            if self.has_room() && !self.layers.contains(&layer) {
+                self.enter(layer);
+            }
+        }
+    }
+
     /// Takes bytes of the flow.
     pub fn data(&mut self, flow: &FlowInfo, data: Data<'_>, cx: &mut Context<'_>) -> Interest {
         self.event(flow, Event::Data(data), cx);
@@ -114,6 +123,7 @@ impl Conversation {
             Stage::Analyzing(mut analyzing) => {
                 analyzing.analyzer.finish(cx);
                 cx.inner.clear();
+                self.enter_all(cx);
                 self.conclude(analyzing.within, cx);
             }
             Stage::Probing(probing) => self.give_up(&probing, cx),
@@ -204,11 +214,7 @@ impl Conversation {
     }
 
     fn follow(&mut self, flow: &FlowInfo, progress: Progress, event: Event<'_>, cx: &mut Context<'_>) {
-        for layer in cx.entered.drain(..) {
-            if self.has_room() && !self.layers.contains(&layer) {
-                self.enter(layer);
-            }
-        }
+        self.enter_all(cx);
         match progress {
             Progress::NeedMore => return,
             Progress::Within(basis) => self.within(flow, basis, cx),

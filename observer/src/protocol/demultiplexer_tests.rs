@@ -79,6 +79,14 @@ fn established(played: &Played) -> bool {
     tls::Session::fold(&played.observations).is_some_and(|session| session.established())
 }
 
+fn said(played: &Played, name: &str) -> Vec<String> {
+    let properties = played.facts().into_iter().filter_map(|fact| match fact {
+        Fact::Property(property) if property.name == name => Some(property.value.clone()),
+        _ => None,
+    });
+    properties.collect()
+}
+
 fn judged(played: &Played) -> Option<String> {
     played.facts().iter().find_map(|fact| match fact {
         Fact::Property(property) if property.name == "media" => Some(property.value.clone()),
@@ -168,4 +176,50 @@ fn a_handshake_without_use_srtp_keys_no_media() {
 fn zrtp_is_named() {
     let zrtp = [&[0x10, 0, 0, 1][..], b"ZRTP", &[0, 0, 0, 9], &[1; 20]].concat();
     assert_eq!(udp(&[binding(), send(RESPONSE, zrtp)]).layers, ["stun", "zrtp"]);
+}
+
+#[test]
+fn each_peer_behind_a_relay_is_read_by_itself() {
+    let keyed = handshake().into_iter().chain(media(1)).map(|act| indicated(&act, 9));
+    let clear = media(40).into_iter().map(|act| indicated(&act, 8));
+    for acts in [keyed.clone().chain(clear.clone()).collect::<Vec<_>>(), clear.clone().chain(keyed).collect()]
+    {
+        let mut played = udp(&acts);
+        played.layers.sort_unstable();
+        assert_eq!(played.layers, ["dtls", "rtp", "srtp", "stun"]);
+        assert!(established(&played));
+        assert_eq!(said(&played, "media"), ["readable"]);
+    }
+}
+
+#[test]
+fn a_call_that_moves_keeps_its_keys() {
+    // Ciphertext of the moved call: nothing in it comes back.
+    let moved = |count: u8| {
+        let noise: Vec<u8> = (0..40_u8).map(|at| at.wrapping_mul(73) ^ count.wrapping_mul(151)).collect();
+        let packet = [&[0x80, 96, 0, count, 0, 0, 0, 1, 0, 0, 0, 9][..], &noise].concat();
+        indicated(&send(REQUEST, packet), 8)
+    };
+    let keyed = handshake().into_iter().chain(media(1)).map(|act| indicated(&act, 9));
+    let played = udp(&keyed.chain((0..40).map(moved)).collect::<Vec<_>>());
+    assert_eq!(played.layers, ["stun", "dtls", "srtp"]);
+    assert_eq!(said(&played, "media"), [""; 0]);
+}
+
+#[test]
+fn one_handshake_of_a_relayed_flow_is_told() {
+    let one = handshake().into_iter().chain(media(1)).map(|act| indicated(&act, 9));
+    let other = handshake().into_iter().chain(media(1)).map(|act| indicated(&act, 8));
+    let alone = udp(&one.clone().collect::<Vec<_>>());
+    let both = udp(&one.chain(other).collect::<Vec<_>>());
+    assert_eq!(said(&both, "untold_dtls"), ["192.0.2.8:40000"]);
+    assert_eq!(both.layers, ["stun", "dtls", "srtp"]);
+    assert_eq!(both.facts().len(), alone.facts().len() + 1);
+}
+
+#[test]
+fn peers_beyond_those_that_are_read_are_noted() {
+    let peers = |count: u8| -> Vec<Act> { (0..count).map(|last| indicated(&media(1)[0], last)).collect() };
+    assert_eq!(said(&udp(&peers(4)), "unread_peers"), [""; 0]);
+    assert_eq!(said(&udp(&peers(5)), "unread_peers"), ["beyond 4"]);
 }

@@ -33,10 +33,17 @@ const MAX_CHI_SQUARED: u64 = 600;
 #[derive(Debug, Default)]
 pub(crate) struct Media {
     sources: Vec<Source>,
+    /// RTP was recognised before the first packet here.
+    recognised: bool,
     /// RTP was recognised.
     named: bool,
+    /// It may be keyed by a handshake elsewhere in the flow: it is named only if it can be read.
+    doubted: bool,
+    /// Of the source that named it.
+    payload_type: u8,
     keyed: bool,
     control: bool,
+    source_named: bool,
     judged: bool,
     payloads: u32,
     sample: Option<Box<Sample>>,
@@ -59,6 +66,16 @@ struct Sample {
 }
 
 impl Media {
+    /// Media of a flow that a probe has recognised as RTP.
+    pub(crate) fn recognised() -> Self {
+        Self { recognised: true, ..Self::default() }
+    }
+
+    /// From here on another handshake in the flow may have keyed what has no handshake of its own.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted |= !self.named;
+    }
+
     /// Whether nothing more is to be said.
     pub(crate) fn is_done(&self) -> bool {
         self.keyed || self.judged
@@ -81,13 +98,12 @@ impl Media {
             return true;
         }
         let Some(in_row) = self.follow(data, &packet) else { return true };
-        if in_row >= LEAST_PACKETS && !std::mem::replace(&mut self.named, true) {
-            cx.enter(LAYER);
-            let value = match static_name(packet.payload_type) {
-                Some(name) => format!("{} {name}", packet.payload_type),
-                None => packet.payload_type.to_string(),
-            };
-            say(cx, LAYER, "payload_type", &value);
+        let enough = in_row >= LEAST_PACKETS || self.recognised;
+        if enough && !std::mem::replace(&mut self.named, true) {
+            self.payload_type = packet.payload_type;
+            if !self.doubted {
+                self.name(cx);
+            }
         }
         self.count(packet.payload);
         if self.payloads >= ENOUGH_PAYLOADS {
@@ -100,8 +116,23 @@ impl Media {
     pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
         if self.named && !self.keyed && !std::mem::replace(&mut self.judged, true) {
             let readable = self.sample.as_ref().is_some_and(|sample| sample.is_readable(self.payloads));
+            if self.doubted && !readable {
+                return;
+            }
+            if self.doubted {
+                self.name(cx);
+            }
             say(cx, LAYER, MEDIA, if readable { READABLE } else { UNDETERMINED });
         }
+    }
+
+    fn name(&self, cx: &mut Context<'_>) {
+        cx.enter(LAYER);
+        let value = match static_name(self.payload_type) {
+            Some(name) => format!("{} {name}", self.payload_type),
+            None => self.payload_type.to_string(),
+        };
+        say(cx, LAYER, "payload_type", &value);
     }
 
     fn keyed(&mut self, cx: &mut Context<'_>) {
@@ -118,9 +149,9 @@ impl Media {
         let Some(compound) = Compound::parse(data.bytes) else { return };
         if !std::mem::replace(&mut self.control, true) {
             cx.enter(CONTROL_LAYER);
-            if let Some(name) = compound.cname {
-                say(cx, CONTROL_LAYER, "cname", &name);
-            }
+        }
+        if let Some(name) = compound.cname.filter(|_| !std::mem::replace(&mut self.source_named, true)) {
+            say(cx, CONTROL_LAYER, "cname", &name);
         }
     }
 

@@ -3,7 +3,8 @@
 //! # Recognition
 //!
 //! An RTP header has two fixed bits. So a flow is RTP only after three packets of one direction with the same source and
-//! payload type whose sequence numbers rise by little. RTCP is a compound packet whose lengths add up to the last byte.
+//! payload type whose sequence numbers rise by little. RTCP is a compound packet whose lengths add up to the last byte, or a
+//! packet of an application that has a name; the report that a compound packet should begin with is missing from some.
 //! Beside STUN or DTLS, whose flows carry little else, the same holds; where DTLS negotiated `use_srtp` (RFC 5764) in the
 //! same flow, one packet is enough. Of 1,000,000 random datagrams with RTP's bits or STUN's lengths none is RTCP or STUN, and
 //! none of 1,000 flows of random datagrams with RTP's bits is RTP (`tests`).
@@ -20,7 +21,7 @@
 //!   encrypted end to end (SFrame) without SRTP around it cannot be excluded.
 //! - Anything else: the layer is `rtp`, `media` is `undetermined`, and the flow is opaque. It is SRTP with keys from elsewhere
 //!   (SDES in signalling, ZRTP, an app's own, or a handshake in another flow of the same call), or media that compresses
-//!   well; of few packets there is too little to tell.
+//!   well; of few packets, clear or not, there is too little to tell.
 //!
 //! No codec is decoded, and what the signalling says of a call is not joined with its media.
 
@@ -62,7 +63,7 @@ pub static PROTOCOL: Protocol = Protocol {
     transports: &[Transport::Udp],
     worth: Worth::Opaque,
     probe,
-    analyzer: demultiplexer::analyzer,
+    analyzer: demultiplexer::analyzer_of_media,
     views: "",
 };
 

@@ -61,6 +61,7 @@ const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
+const APPLICATION: u8 = 204;
 const LAST_TYPE: u8 = 207;
 
 /// Whether a datagram has the header of RTCP, encrypted or not.
@@ -76,11 +77,14 @@ pub(crate) struct Compound {
 }
 
 impl Compound {
-    /// The compound packet that `bytes` are, all of them: a report first, with the length that its blocks take, and a
-    /// description or farewell in it (RFC 3550 §6.1).
+    /// The compound packet that `bytes` are, all of them, with a description or farewell in it. The first is a report with
+    /// the length that its blocks take (RFC 3550 §6.1), or, as some send it, anything else of the same source as what
+    /// follows. A packet of an application may be alone: it has a name (RFC 3550 §6.7).
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let (mut first, mut described, mut cname) = (true, false, None);
+        let (mut packets, mut described, mut reported, mut named, mut cname) =
+            (0_u32, false, false, false, None);
+        let mut source = None;
         while !reader.is_empty() {
             let head = reader.u8("version").ok()?;
             let kind = reader.u8("packet type").ok()?;
@@ -88,22 +92,37 @@ impl Compound {
             let body = reader.take(usize::from(words).saturating_mul(4), "packet").ok()?;
             let (count, least) = (u16::from(head & 0x1f), if kind == SENDER_REPORT { 6 } else { 1 });
             let blocks = count.saturating_mul(6).saturating_add(least);
+            let first = packets == 0;
+            packets = packets.saturating_add(1);
             match kind {
                 _ if head >> 6 != 2 => return None,
-                SENDER_REPORT | RECEIVER_REPORT if words >= blocks && words.saturating_sub(blocks) <= 64 => {}
-                _ if first => return None,
+                SENDER_REPORT | RECEIVER_REPORT if words >= blocks && words.saturating_sub(blocks) <= 64 => {
+                    reported |= first;
+                }
                 SOURCE_DESCRIPTION => {
                     described = true;
                     cname = cname.or_else(|| canonical_name(body));
                 }
                 GOODBYE => described = true,
+                APPLICATION => named |= is_named(body),
+                SENDER_REPORT | RECEIVER_REPORT if first => return None,
                 SENDER_REPORT..=LAST_TYPE => {}
                 _ => return None,
             }
-            first = false;
+            let same = source.is_none_or(|source: &[u8; 4]| body.starts_with(source));
+            if !reported && !same {
+                return None;
+            }
+            source = source.or_else(|| body.first_chunk::<4>());
         }
-        described.then_some(Self { cname })
+        let whole = described && (reported || packets > 1 && source.is_some());
+        (whole || packets == 1 && named).then_some(Self { cname })
     }
+}
+
+/// Whether an application's packet has a name of four letters or digits.
+fn is_named(body: &[u8]) -> bool {
+    body.get(4..8).is_some_and(|name| name.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// The CNAME item of the first chunk.

@@ -53,7 +53,8 @@ fn three_packets_in_a_row_are_rtp_and_two_are_not() {
     let played = udp(&acts(&[65_534, 65_535, 0]));
     assert_eq!(played.layers, ["rtp"]);
     // Recognised, with too little for a judgement.
-    assert_eq!(value(&played, "media"), None);
+    assert_eq!(value(&played, "media").as_deref(), Some("undetermined"));
+    assert_eq!(value(&played, "payload_type").as_deref(), Some("0 PCMU"));
     // Three times the same, or far apart.
     assert_eq!(udp(&acts(&[7, 7, 7])).layers, ["unknown"]);
     assert_eq!(udp(&acts(&[7, 1007, 2007])).layers, ["unknown"]);
@@ -160,6 +161,26 @@ fn control_packets_add_up_and_name_their_source() {
         (["rtcp"].as_slice(), Some("a@b.test "))
     );
     for wrong in [&report[..8], &report[8..], &report[..24], &[&report[..], &[0; 4]].concat()] {
+        assert_eq!(udp(&[send(REQUEST, wrong)]).layers, ["unknown"], "{wrong:?}");
+    }
+}
+
+/// What baresip begins and ends with: it opens the way with a packet of an application, and says goodbye before its name.
+#[test]
+fn control_packets_may_do_without_a_report() {
+    let ping = [&[0x80, 204, 0, 3, 0, 0, 0, 9][..], b"PINGPONG"].concat();
+    let bye =
+        [&[0x81, 203, 0, 1, 0, 0, 0, 9][..], &[0x81, 202, 0, 3, 0, 0, 0, 9, 1, 3], b"a@b", &[0; 3]].concat();
+    let played = udp(&[send(REQUEST, &ping), send(REQUEST, &bye)]);
+    assert_eq!(
+        (played.layers.as_slice(), value(&played, "cname").as_deref()),
+        (["rtcp"].as_slice(), Some("a@b"))
+    );
+    let mut other = bye.clone();
+    other[7] = 8;
+    let mut nameless = ping.clone();
+    nameless[9] = 0xff;
+    for wrong in [&bye[..8], &ping[..12], &other, &nameless, &[ping.as_slice(), &ping].concat()] {
         assert_eq!(udp(&[send(REQUEST, wrong)]).layers, ["unknown"], "{wrong:?}");
     }
 }
