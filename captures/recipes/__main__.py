@@ -30,6 +30,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     headers,
     http,
     http2,
+    infrastructure,
     interception,
     ip,
     link_types,
@@ -46,11 +47,14 @@ from . import (  # noqa: F401  each module declares its captures when imported
     quic,
     starttls,
     tcp,
+    telephony,
     tls,
     tls_shapes,
     tls_stacks,
     tunnels,
     unknown,
+    vpn,
+    webrtc,
 )
 from .catalogue import CAPTURES
 

@@ -8,7 +8,7 @@ import threading
 import time
 
 from .catalogue import capture
-from .network import NET, enter, v4
+from .network import GATEWAY_V4, NET, enter, v4
 
 PORT = 4433
 DTLS12 = "dtls.handshake.type == 2 && dtls.handshake.version == 0xfefd"
@@ -209,3 +209,59 @@ def lost(lab):
     time.sleep(0.5)
     with Path("shop.test", lost=(3, 6), late=(1, 5), doubled=(4,)), lab.recording():
         talk(lab, "shop.test", answer, "-dtls1_2", "-mtu", "256")
+
+
+def gnutls(file, shows, version, *, expect, mutual=False, fires=(), silent=()):
+    """gnutls-cli speaks DTLS to gnutls-serv, which sends back what it says."""
+
+    @capture(
+        f"dtls/{file}.pcap",
+        shows=shows,
+        tools=["gnutls-cli", "gnutls-serv"],
+        fires=fires,
+        silent=silent,
+        expect=[*expect, DATA],
+    )
+    def record(lab):
+        host = "mtls.test" if mutual else "shop.test"
+        identity = lab.pki.server(host)
+        files = ["--x509certfile", identity.chain, "--x509keyfile", identity.key]
+        asks = ["--require-client-cert", "--x509cafile", lab.pki.root] if mutual else ["--disable-client-cert"]
+        priority = f"NORMAL:-VERS-ALL:+{version}:%COMPAT" if version.endswith("1.0") else f"NORMAL:-VERS-ALL:+{version}"
+        serve = ["--quiet", "--echo", "--udp", "--port", PORT, "--priority", priority]
+        lab.serve("gnutls-serv", *serve, *asks, *files)
+        listening(lab)
+        words = ["--udp", "--port", PORT, "--priority", priority, "--x509cafile", lab.pki.root]
+        words += ["--sni-hostname", host, "--verify-hostname", host]
+        if mutual:
+            own = lab.pki.client()
+            words += ["--x509certfile", own.chain, "--x509keyfile", own.key]
+        with lab.recording():
+            lab.phone("gnutls-cli", *words, GATEWAY_V4, input=b"good day\n")
+
+    record.__name__ = file.replace("-", "_")
+
+
+gnutls(
+    "gnutls-dtls12",
+    "gnutls-cli and gnutls-serv speak DTLS 1.2.",
+    "VERS-DTLS1.2",
+    silent=SOUND,
+    expect=[DTLS12, COOKIE],
+)
+gnutls(
+    "gnutls-client-certificate",
+    "gnutls-serv insists on a client certificate under DTLS 1.2, and gnutls-cli sends one.",
+    "VERS-DTLS1.2",
+    mutual=True,
+    silent=["client-certificate-declined", "client-certificate-missing"],
+    expect=[DTLS12, "dtls.handshake.type == 13", "dtls.handshake.type == 15"],
+)
+gnutls(
+    "gnutls-dtls10",
+    "gnutls-cli and gnutls-serv speak DTLS 1.0.",
+    "VERS-DTLS1.0",
+    fires=["tls-version-negotiated", "tls-version-offered"],
+    silent=["null-or-anonymous-cipher"],
+    expect=[DTLS10],
+)
