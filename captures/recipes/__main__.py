@@ -45,6 +45,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     pinning,
     proxies,
     quic,
+    refusal,
     starttls,
     tcp,
     telephony,

@@ -7,11 +7,13 @@ keys are thrown away, so that the captures are what an observer without keys see
 """
 
 import collections
+import json
 import subprocess
 import time
+from pathlib import Path
 
 from .catalogue import capture
-from .network import NET, v4
+from .network import NET, PHONE, v4
 
 SENT, DECLINED, BARE = "sent.flight.test", "declined.flight.test", "not-sent.flight.test"
 RESUMED, EARLY, BROKEN = "resumed.flight.test", "early.flight.test", "broken-off.flight.test"
@@ -69,8 +71,11 @@ def tshark(lab, *fields):
     return [line.split("|") for line in said.splitlines()]
 
 
-def hold_against_names(lab, least):
-    """Decrypts the recording and compares what each client did with the name that it asked for."""
+def hold_against_names(lab, least, in_advance=False):
+    """Decrypts the recording and compares what each client did with the name that it asked for.
+
+    With `in_advance`, a client may break off when it is asked for a certificate, look for one, and come again.
+    """
     flows = collections.defaultdict(lambda: {"name": "", "client": [], "lengths": [], "psk": False})
     fields = ["tcp.stream", "tcp.dstport", "tls.handshake.type", "tls.handshake.extensions_server_name"]
     fields += ["tls.handshake.certificates_length", "tls.handshake.extension.type"]
@@ -91,19 +96,21 @@ def hold_against_names(lab, least):
         finished = "20" in flow["client"]
         truth = "sent" if full else "declined" if certificate else "not-sent" if finished else "broken-off"
         name = flow["name"].split(".")[0]
+        if in_advance and truth == "broken-off" and name in ("sent", "declined"):
+            continue
         agrees = {"resumed": flow["psk"] or truth == "sent", "early": flow["psk"] or truth == "not-sent"}
         if not agrees.get(name, truth == name):
             raise RuntimeError(f"stream {stream}: {truth} behind the name {flow['name']} ({flow})")
 
 
-def flight(name, shows, tools, flows, **rules):
+def flight(name, shows, tools, flows, in_advance=False, **rules):
     """Declares a capture of this folder: the decorated function acts, and the names are held against the keys."""
 
     def declare(act):
         def record(lab):
             (lab.dir / KEYS).unlink(missing_ok=True)
             act(lab)
-            hold_against_names(lab, flows)
+            hold_against_names(lab, flows, in_advance)
 
         record.__name__ = act.__name__
         capture(
@@ -426,11 +433,16 @@ def go_program(lab):
     if not program.exists():
         source = lab.dir / "fetch.go"
         source.write_text(GO)
-        cache = {"GOCACHE": str(lab.pki.dir.parent / "go-cache"), "GO111MODULE": "off", "HOME": str(lab.dir)}
-        environment = {**cache, "PATH": "/usr/lib/go/bin:/usr/local/bin:/usr/bin:/bin"}
-        command = ["go", "build", "-o", program, source]
-        subprocess.run(command, check=True, env=environment, capture_output=True)
+        build_go(lab, source, program)
     return program
+
+
+def build_go(lab, source, program):
+    """Compiles a Go program of one file, which needs nothing but Go's own library."""
+    cache = {"GOCACHE": str(lab.pki.dir.parent / "go-cache"), "GO111MODULE": "off", "HOME": str(lab.dir)}
+    environment = {**cache, "PATH": "/usr/lib/go/bin:/usr/local/bin:/usr/bin:/bin"}
+    command = ["go", "build", "-o", program, source]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
 
 
 def go(lab, *arguments, **options):
@@ -606,3 +618,158 @@ def rustls(lab):
                 lab.phone(*words, "--index-url", f"https://{host}/simple", "nothing", fails=True, cwd=lab.dir)
         stop(lab, servers)
     merge(lab, lab.temporary("more.pcap"))
+
+
+def nss_database(lab, name, *leaves):
+    """An NSS database that trusts the lab's root and holds client certificates with their keys."""
+    directory = lab.dir / f"nss-{name}"
+    if not directory.exists():
+        directory.mkdir()
+        store = f"sql:{directory}"
+        lab.run("certutil", "-N", "-d", store, "--empty-password")
+        lab.run("certutil", "-A", "-d", store, "-n", "root", "-t", "CT,C,C", "-i", lab.pki.root)
+        for leaf in leaves:
+            lab.run("pk12util", "-i", pkcs12(lab, leaf), "-d", store, "-W", "secret", "-K", "")
+    return directory
+
+
+def tstclnt(lab, host, database, *options):
+    """NSS's own test client, which sends one request and waits for the answer."""
+    words = ["tstclnt", "-h", v4(host), "-p", 443, "-a", host, "-d", f"sql:{database}", "-o"]
+    request = lab.dir / "request.txt"
+    request.write_bytes(b"GET / HTTP/1.0\r\n\r\n")
+    lab.phone(*words, *options, "-A", request)
+
+
+@flight(
+    "nss",
+    "tstclnt of NSS sends certificates with EC and RSA keys, declines and is not asked for one.",
+    ["tstclnt", "openssl s_server"],
+    6,
+    fires=ASKS,
+)
+def nss(lab):
+    leaves = [lab.pki.client(), lab.pki.client("rsa", key="rsa2048")]
+    databases = [nss_database(lab, leaf.certificate.stem, leaf) for leaf in leaves]
+    empty = nss_database(lab, "none")
+    serve(lab, SENT, DECLINED, BARE, options=["-ciphersuites", ":".join(SUITES)])
+    with lab.recording():
+        for suite, database in zip((":1302", ":1301"), databases, strict=True):
+            only = ["-V", "tls1.3:tls1.3", "-c", suite]
+            tstclnt(lab, SENT, database, "-n", "own", *only)
+            tstclnt(lab, DECLINED, empty, *only)
+            tstclnt(lab, BARE, empty, *only)
+
+
+def choose(lab, host):
+    """A policy by which Chromium sends a certificate to a host without asking its user."""
+    policies = Path(f"/etc/netns/{PHONE}/chromium/policies/managed")
+    policies.mkdir(parents=True, exist_ok=True)
+    rule = json.dumps({"pattern": f"https://{host}", "filter": {}})
+    (policies / "observer.json").write_text(json.dumps({"AutoSelectCertificateForUrls": [rule]}))
+
+
+@flight(
+    "chromium",
+    "Chromium breaks off where it is asked for a certificate, and comes again with one or without; it also is not asked.",
+    ["chromium", "nginx"],
+    4,
+    in_advance=True,
+    fires=ASKS,
+)
+def chromium(lab):
+    choose(lab, SENT)
+    # No session is resumed, and the page wants no icon: what is left is what the names say.
+    page = "return 200 '<!doctype html><link rel=icon href=data:,>';"
+    fresh = "ssl_session_tickets off; ssl_session_cache off; keepalive_timeout 0;"
+    asks = f"{fresh} ssl_verify_client optional; ssl_client_certificate {lab.pki.root}; ssl_verify_depth 3;"
+    hosts = {SENT: asks, DECLINED: asks, BARE: fresh}
+    lab.nginx(*(lab.https(host, identity(lab), options=words, body=page) for host, words in hosts.items()))
+    resolved = ",".join(f"MAP {host} {v4(host)}" for host in hosts)
+    options = [f"--ssl-key-log-file={lab.dir / KEYS}", f"--host-resolver-rules={resolved},MAP * ^NOTFOUND"]
+    with lab.recording(packets="tcp port 443"):
+        for leaf in (lab.pki.client(), lab.pki.client("rsa", key="rsa2048")):
+            home = lab.dir / f"home-{leaf.certificate.stem}"
+            (home / ".pki").mkdir(parents=True)
+            nss_database(lab, leaf.certificate.stem, leaf).rename(home / ".pki/nssdb")
+            lab.chromium(f"https://{SENT}/", *options, home=home)
+        for host in (DECLINED, BARE):
+            lab.chromium(f"https://{host}/", *options, home=lab.dir)
+    keep_one_broken_off(lab)
+
+
+def keep_one_broken_off(lab):
+    """Cuts a recording to the flows that the client finished, and the first of those in which it did not."""
+
+    def streams(display_filter):
+        command = ["tshark", "-r", lab.out, "-Y", display_filter, "-T", "fields", "-e", "tcp.stream"]
+        return {int(line) for line in lab.run(*command, text=True).stdout.split()}
+
+    finished = streams("tcp.dstport == 443 && tls.record.opaque_type == 23")
+    kept = finished | {min(streams("tls.handshake.type == 2") - finished)}
+    cut = lab.dir / "cut.pcap"
+    lab.run("tshark", "-r", lab.out, "-F", "pcap", "-w", cut, "-Y", " || ".join(f"tcp.stream == {one}" for one in sorted(kept)))
+    lab.out.write_bytes(cut.read_bytes())
+
+
+WOLFSSL = """
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <wolfssl/options.h>
+#include <wolfssl/ssl.h>
+
+int main(int count, char **words) {
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(443)};
+    int connection = socket(AF_INET, SOCK_STREAM, 0);
+    const char *request = "GET / HTTP/1.0\\r\\n\\r\\n";
+    char answer[4096];
+    inet_pton(AF_INET, words[1], &peer.sin_addr);
+    wolfSSL_Init();
+    WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLSv1_3_client_method());
+    wolfSSL_CTX_load_verify_locations(context, words[3], NULL);
+    wolfSSL_CTX_set_cipher_list(context, words[4]);
+    if (count > 6) {
+        wolfSSL_CTX_use_certificate_chain_file(context, words[5]);
+        wolfSSL_CTX_use_PrivateKey_file(context, words[6], SSL_FILETYPE_PEM);
+    }
+    WOLFSSL *session = wolfSSL_new(context);
+    wolfSSL_UseSNI(session, WOLFSSL_SNI_HOST_NAME, words[2], strlen(words[2]));
+    if (connect(connection, (struct sockaddr *)&peer, sizeof peer) != 0) return 1;
+    wolfSSL_set_fd(session, connection);
+    if (wolfSSL_connect(session) != SSL_SUCCESS) {
+        fprintf(stderr, "handshake: %d\\n", wolfSSL_get_error(session, 0));
+        return 1;
+    }
+    wolfSSL_write(session, request, strlen(request));
+    while (wolfSSL_read(session, answer, sizeof answer) > 0) {}
+    wolfSSL_shutdown(session);
+    return 0;
+}
+"""
+
+
+def wolfssl_program(lab):
+    program, source = lab.dir / "fetch-wolfssl", lab.dir / "fetch.c"
+    if not program.exists():
+        source.write_text(WOLFSSL)
+        lab.run("cc", "-o", program, source, "-lwolfssl")
+    return program
+
+
+@flight(
+    "wolfssl",
+    "A client on wolfSSL sends certificates with EC and RSA keys, declines and is not asked for one.",
+    ["wolfSSL", "openssl s_server"],
+    6,
+    fires=ASKS,
+)
+def wolfssl(lab):
+    leaves = [lab.pki.client(), lab.pki.client("rsa", key="rsa2048")]
+    serve(lab, SENT, DECLINED, BARE, options=["-ciphersuites", ":".join(SUITES)])
+    program = wolfssl_program(lab)
+    with lab.recording():
+        for suite, leaf in zip(("TLS13-AES256-GCM-SHA384", "TLS13-AES128-GCM-SHA256"), leaves, strict=True):
+            for host, files in ((SENT, [leaf.chain, leaf.key]), (DECLINED, []), (BARE, [])):
+                lab.phone(program, v4(host), host, lab.pki.root, suite, *files)

@@ -35,6 +35,10 @@ HOSTS = {
     "resumed.flight.test": 64,
     "early.flight.test": 65,
     "broken-off.flight.test": 66,
+    # What the server makes of it: see refusal.py.
+    "refused.flight.test": 67,
+    "foreign.flight.test": 68,
+    "admitted.flight.test": 69,
     "legacy.test": 70,
     "redirect.test": 80,
     "proxy.test": 90,

@@ -132,11 +132,12 @@ class Programs:
 
         return self.on_phone(ask)
 
-    def chromium(self, url, *options):
+    def chromium(self, url, *options, home=None):
         """Chromium without a window, trusting exactly the keys of the lab's certificates."""
         profile = self.dir / "chromium"
         hashes = ",".join(self.pki.key_hashes())
         self.phone(
+            *(["env", f"HOME={home}"] if home else []),
             "chromium",
             "--headless",
             "--no-sandbox",

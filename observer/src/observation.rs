@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::attribution::Owner;
 use crate::decode::Endpoint;
-use crate::flow::{ClosedFlow, Direction};
+use crate::flow::ClosedFlow;
 use crate::protocol::{
     Fact, UNKNOWN_LAYER, Worth, dns, http1, login, property, proxy, rtp, tls, unrecognised, upgrade, worth,
 };
@@ -278,12 +278,7 @@ impl Flow {
     #[must_use]
     pub fn rejection(&self) -> Option<tls::Rejection> {
         let session = self.tls.as_deref()?;
-        let client = session.client_direction.unwrap_or(Direction::ToResponder);
-        let ended_by = self.flow.tcp.and_then(|summary| summary.ended_by);
-        session.rejection(ended_by.map(|direction| match direction == client {
-            true => tls::Role::Client,
-            false => tls::Role::Server,
-        }))
+        session.rejection(session.role_of(self.flow.tcp.and_then(|summary| summary.ended_by)))
     }
 
     /// The HTTP/1 message heads, with their frames.
@@ -362,6 +357,7 @@ impl Flow {
             out_of_order: 0,
             conflicts: 0,
             ended_by: None,
+            ended_in: None,
         };
         let info = FlowInfo {
             five_tuple: FiveTuple {

@@ -14,15 +14,18 @@ use observer::source;
 /// Stacks, and the captures of this folder that they made, by the beginning of the name.
 const STACKS: &[(&str, &str)] = &[
     ("boringssl", "BoringSSL (curl_cffi)"),
+    ("chromium", "BoringSSL (Chromium)"),
     ("curl", "OpenSSL (curl)"),
     ("gnutls", "GnuTLS"),
     ("go", "Go crypto/tls"),
     ("java", "JSSE (Java)"),
     ("node", "OpenSSL (Node)"),
+    ("nss", "NSS (tstclnt)"),
     ("openssl-padding", "OpenSSL, padding its records"),
     ("openssl", "OpenSSL (s_client)"),
     ("python", "OpenSSL (Python)"),
     ("rustls", "rustls (uv)"),
+    ("wolfssl", "wolfSSL"),
 ];
 
 /// Where the table stands.

@@ -12,5 +12,6 @@ mod doctor;
 #[cfg(target_os = "linux")]
 mod privileges;
 mod recording;
+mod refusal;
 mod rules;
 mod store;

@@ -146,9 +146,11 @@ fn flow(record: &Value, out: &mut String) {
                 text(tls, "/client/certificate_confidence"),
             ));
         }
-        for (name, pointer) in
-            [("accepted", "/client/accepted_server"), ("rejected", "/client/rejected_server/shape")]
-        {
+        for (name, pointer) in [
+            ("accepted", "/client/accepted_server"),
+            ("rejected", "/client/rejected_server/shape"),
+            ("turned away by the server", "/server/rejected_client/shape"),
+        ] {
             if !text(tls, pointer).is_empty() {
                 line(format!("  {name}={}\n", text(tls, pointer)));
             }

@@ -72,6 +72,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),
+    ("selfserv", "libnss3-tools"),
     ("setpriv", "util-linux"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),
@@ -86,6 +87,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("wireguard-go", "wireguard-go"),
     ("zstd", "zstd"),
 ];
+
+/// What is no program, by a file that shows that it is there.
+const FILES: &[(&str, &str)] =
+    &[("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"), ("/usr/share/java/okhttp.jar", "libokhttp-java")];
 
 /// Written into the environment's folder once it is complete: the requirements that it was made from.
 const STAMP: &str = "requirements.txt";
@@ -129,8 +134,10 @@ fn install_programs() -> anyhow::Result<()> {
     if !succeeds(&mut program("/usr/bin/python3", &["-c", "import ensurepip"])) {
         packages.push("python3-venv");
     }
-    if !Path::new("/usr/share/java/okhttp.jar").exists() {
-        packages.push("libokhttp-java");
+    for (file, package) in FILES {
+        if !Path::new(file).exists() {
+            packages.push(package);
+        }
     }
     if packages.is_empty() {
         return Ok(());

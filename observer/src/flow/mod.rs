@@ -191,6 +191,8 @@ pub struct TcpSummary {
     pub conflicts: u64,
     /// Which way the first FIN or RST went.
     pub ended_by: Option<Direction>,
+    /// The frame of that.
+    pub ended_in: Option<FrameNumber>,
 }
 
 /// Why a flow ended.

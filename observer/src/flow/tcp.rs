@@ -75,7 +75,7 @@ pub(super) struct Tcp {
     sides: [Side; 2],
     streams: Option<[Stream; 2]>,
     reset: bool,
-    ended_by: Option<Direction>,
+    end: Option<(Direction, FrameNumber)>,
     gaps: u64,
     gap_bytes: u64,
     retransmissions: u64,
@@ -89,7 +89,7 @@ impl Tcp {
             sides: [Side::default(); 2],
             streams: Some([Stream::default(), Stream::default()]),
             reset: false,
-            ended_by: None,
+            end: None,
             gaps: 0,
             gap_bytes: 0,
             retransmissions: 0,
@@ -256,7 +256,8 @@ impl Tcp {
             retransmissions: self.retransmissions,
             out_of_order: self.out_of_order,
             conflicts: self.conflicts,
-            ended_by: self.ended_by,
+            ended_by: self.end.map(|(direction, _)| direction),
+            ended_in: self.end.map(|(_, frame)| frame),
         }
     }
 
@@ -270,7 +271,7 @@ impl Tcp {
         };
         if segment.flags.fin && !segment.flags.rst {
             side.fin = true;
-            self.ended_by.get_or_insert(direction);
+            self.end.get_or_insert((direction, segment.frame));
         }
         if segment.flags.syn && side.initial.is_none() {
             side.initial = Some(segment.sequence);
@@ -279,7 +280,7 @@ impl Tcp {
             let distance = |highest| segment.sequence.wrapping_sub(highest).cast_signed().unsigned_abs();
             if side.highest.is_none_or(|highest| distance(highest) <= WINDOW) {
                 self.reset = true;
-                self.ended_by.get_or_insert(direction);
+                self.end.get_or_insert((direction, segment.frame));
             }
             return false;
         }

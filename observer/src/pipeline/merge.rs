@@ -328,6 +328,7 @@ impl Merge {
         let proxy = Tunnel::of(&ended.observations);
         if let Some(session) = ended.tls.as_deref_mut() {
             session.ech = ech_of(&ended.flow, session, &self.names);
+            session.settle_rejected_client(ended.flow.tcp.and_then(|summary| summary.ended_in));
         }
         let session = ended.tls.as_deref();
         let domain = domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names);

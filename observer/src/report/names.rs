@@ -231,7 +231,7 @@ words! {
         Firm => "firm",
         Certain => "certain",
     }
-    /// The shape of a refusal as `tls.client.rejected_server.shape` names it.
+    /// The shape of a refusal as `tls.client.rejected_server.shape` and `tls.server.rejected_client.shape` name it.
     shape: crate::protocol::tls::Shape {
         PlaintextAlert => "plaintext_alert",
         EncryptedAlert => "encrypted_alert",

@@ -165,7 +165,7 @@ impl Encoder {
             None => [const { Cell::Null }; 5],
         };
         let certificate = session.client_certificate();
-        let rejection = flow.rejection();
+        let (rejection, rejected) = (flow.rejection(), session.rejected_client);
         rows.cell(Cell::Flow(flow.id))
             .word(json::version_protocol(session, &flow.layers))
             .shown(session.version().map(VersionName))
@@ -196,6 +196,9 @@ impl Encoder {
             .flag(session.accepted_server().then_some(true))
             .word(rejection.map(|rejection| names::shape(rejection.shape)))
             .word(rejection.map(|rejection| names::certainty(rejection.certainty)))
+            .word(rejected.map(|rejection| names::shape(rejection.shape)))
+            .word(rejected.map(|rejection| names::certainty(rejection.certainty)))
+            .int(rejected.map(|rejection| rejection.frame))
             .end(Table::Tls);
         Ok(())
     }

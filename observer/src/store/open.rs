@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0006_client_evidence.sql"),
     include_str!("schema/0007_basis.sql"),
     include_str!("schema/0008_property_basis.sql"),
+    include_str!("schema/0009_rejected_client.sql"),
 ];
 
 /// The views that questions use, besides each protocol's.

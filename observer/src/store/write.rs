@@ -88,7 +88,7 @@ impl<'a> Writer<'a> {
     pub(super) fn new(connection: &'a Connection, ids: &'a mut Ids) -> rusqlite::Result<Self> {
         Ok(Self {
             flows: Insert::new(connection, "flows_v1", 28)?,
-            tls: Insert::new(connection, "tls_v1", 32)?,
+            tls: Insert::new(connection, "tls_v1", 35)?,
             flow_certificates: Insert::new(connection, "flow_certificates_v1", 4)?,
             http: Insert::new(connection, "http_v1", 12)?,
             dns: Insert::new(connection, "dns_v1", 7)?,

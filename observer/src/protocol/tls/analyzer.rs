@@ -11,7 +11,7 @@ use super::decryption::{Decryption, Sealed};
 use super::handshake::Handshake;
 use super::record::{Message, MessageReader, Piece, RecordHeader, RecordReader, content};
 use super::tls13::{EncryptedSide, Known, Shows};
-use super::{Alert, Fact, Role, TlsVersion, ssl2};
+use super::{Alert, Fact, Role, ServerAnswer, TlsVersion, ssl2};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
 use crate::observation::Basis;
@@ -35,6 +35,8 @@ pub(super) struct TlsAnalyzer {
     handshake: Handshake,
     decryption: Decryption,
     messages: u32,
+    /// The server sent an encrypted record of TLS 1.3 after the first of the client.
+    answered: bool,
     /// SSL 2.0 was agreed on: no records of later versions follow.
     ssl2: bool,
 }
@@ -132,9 +134,12 @@ impl Analyzer for TlsAnalyzer {
         self.handshake.finish(cx);
         for direction in [Direction::ToResponder, Direction::ToOriginator] {
             let from = self.handshake.role(direction);
-            let lengths = self.side(direction).tls13.lengths();
+            let done = self.is_done();
+            let side = self.side(direction);
+            let whole = !done && !side.gap && !side.malformed && side.tls13.kept_all();
+            let lengths = side.tls13.lengths();
             if !lengths.is_empty() {
-                say(cx, Fact::EncryptedRecords { from, lengths: lengths.into() });
+                say(cx, Fact::EncryptedRecords { from, lengths: lengths.into(), whole });
             }
         }
     }
@@ -376,9 +381,22 @@ impl TlsAnalyzer {
         }
         let shown = match from {
             Role::Client => side.tls13.client(header.len, known),
-            Role::Server => side.tls13.server(header.len, known),
+            Role::Server => {
+                let shown = side.tls13.server(header.len, known);
+                self.server_record(direction, header.len, cx);
+                shown
+            }
         };
         self.shows(direction, shown, reads, cx);
+    }
+
+    /// Says what the server answers the client's flight with.
+    fn server_record(&mut self, direction: Direction, len: u16, cx: &mut Context<'_>) {
+        let after = self.side(direction.reverse()).tls13.count();
+        if after > 0 && !std::mem::replace(&mut self.answered, true) {
+            let before = self.side(direction).tls13.count().saturating_sub(1);
+            say(cx, Fact::ServerAnswer(ServerAnswer { len, before, after }));
+        }
     }
 
     /// Says what a record's length shows, unless it is about to be read.

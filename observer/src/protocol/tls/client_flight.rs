@@ -37,8 +37,11 @@ const LEAST_OVERHEAD: u16 = 1 + 3;
 /// As many Handshake packets as are kept: there may have been more.
 const MAX_PACKETS: usize = 16;
 
+/// Bytes with which JSSE pads every record.
+pub(super) const JSSE_PADDING: u16 = 16;
+
 /// Padding: none, or that of JSSE.
-const PADDINGS: [u16; 2] = [0, 16];
+const PADDINGS: [u16; 2] = [0, JSSE_PADDING];
 
 /// Lengths to which whoever pads records (RFC 9846 §5.4) pads a lone one: multiples of these.
 const BLOCKS: [u16; 2] = [16, 50];
@@ -252,6 +255,12 @@ fn may_be_padded(lengths: &[u16], tag: u16) -> bool {
         }
         blocks.all(|len| len.is_multiple_of(first))
     })
+}
+
+/// How much a side pads its records, where its flight shows each message by itself.
+pub(super) fn padding(lengths: &[u16], suite: CipherSuite) -> Option<u16> {
+    let (finished, tag) = (finished(suite)?, tag(Some(suite)));
+    paddings(suite).find(|padding| apart(|at| contents(lengths, at, tag, *padding), finished).is_some())
 }
 
 /// Whether the server asked for a certificate, where its records show each message by itself: EncryptedExtensions,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::code_point::alert_description_name;
-use super::{Certificate, CipherSuite, NamedGroup, SignatureScheme, Ssl2CipherKind, TlsVersion};
+use super::{
+    Certificate, CipherSuite, NamedGroup, ServerAnswer, SignatureScheme, Ssl2CipherKind, TlsVersion,
+};
 use crate::bytes::ParseError;
 use crate::flow::Direction;
 
@@ -365,7 +367,11 @@ pub enum Fact {
         from: Role,
         /// `TLSCiphertext.length` of each.
         lengths: Arc<[u16]>,
+        /// The side is known to have sent no others.
+        whole: bool,
     },
+    /// TLS 1.3: what the server answers the client's flight with.
+    ServerAnswer(ServerAnswer),
     /// QUIC: the client's first Handshake packets up to its first 1-RTT packet, at most 16: evidence for inferences.
     /// Said when the analyzer is done.
     HandshakePackets {

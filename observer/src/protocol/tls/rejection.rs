@@ -10,13 +10,13 @@ use super::{Certainty, Role, Session};
 use crate::observation::Basis;
 use crate::source::FrameNumber;
 
-/// What a client's refusal looks like.
+/// What a refusal looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// An alert in the clear that names the certificate.
     PlaintextAlert,
-    /// TLS 1.3: a record as short as an alert in place of the client's flight, and the end.
+    /// TLS 1.3: a record as short as an alert in place of the other side's next messages, and the end.
     EncryptedAlert,
     /// Nothing after the server's flight but the end.
     Silence,
@@ -37,7 +37,8 @@ impl Session {
     /// Whether the client turned the server away; `ended_by` is who sent the first FIN or RST.
     ///
     /// `None` where the client went on, where nothing can be told, and where the session resumes another: then no
-    /// certificate is shown.
+    /// certificate is shown. Silence says nothing where the server asked for a certificate: Chromium hangs up to look for
+    /// one, and comes again.
     #[must_use]
     pub fn rejection(&self, ended_by: Option<Role>) -> Option<Rejection> {
         let rejection = |shape, certainty| Some(Rejection { shape, certainty });
@@ -52,13 +53,14 @@ impl Session {
             return None;
         }
         let server = &self.server_hello.as_ref()?.value;
-        let left = ended_by == Some(Role::Client) || self.took_leave_first();
+        let left = (ended_by == Some(Role::Client) || self.took_leave_first()) && self.broke_off().is_none();
         if !server.version.is_tls13() {
             // The shapes of the end are read off a full handshake alone.
             self.server_hello_done?;
             let silent = self.client_key_exchange.is_none() && !self.has_alert_of(Role::Client);
             return match (silent, self.established(), self.client_data) {
                 _ if !left => None,
+                (true, ..) if self.certificate_request.is_some() => None,
                 (true, ..) => rejection(Shape::Silence, Certainty::Tentative),
                 (false, true, None) => rejection(Shape::AfterHandshake, Certainty::Tentative),
                 _ => None,
@@ -67,7 +69,8 @@ impl Session {
         // The server's flight was seen.
         self.server_finished?;
         if self.client_records.is_empty() {
-            let silent = left && !self.has_alert_of(Role::Client);
+            let asked = self.client_flight().and_then(|flight| flight.asked) == Some(true);
+            let silent = left && !asked && !self.has_alert_of(Role::Client);
             return if silent { rejection(Shape::Silence, Certainty::Tentative) } else { None };
         }
         // A fatal alert ends the session, whoever hangs up first.
@@ -138,7 +141,7 @@ impl Session {
 
 /// Alerts that say what is wrong with a certificate: bad, of an unsupported kind, revoked, expired, unknown, from an
 /// unknown authority (RFC 9846 §6.2).
-const REFUSALS: [u8; 6] = [42, 43, 44, 45, 46, 48];
+pub(super) const REFUSALS: [u8; 6] = [42, 43, 44, 45, 46, 48];
 
 /// Bytes of an alert and of the record's content type.
 const ALERT: u16 = 3;

@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::client_flight::{self, ClientFlight};
 use super::{
-    Alert, Certificate, CertificateRequest, ClientEch, ClientHello, Ech, EncryptedExtensions, Fact,
-    HandshakePacket, NamedGroup, Role, ServerHello, ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello,
-    TlsVersion, Undecrypted,
+    Alert, Certificate, CertificateRequest, ClientEch, ClientHello, ClientRejection, Ech,
+    EncryptedExtensions, Fact, HandshakePacket, NamedGroup, Role, ServerAnswer, ServerHello,
+    ServerKeyExchange, Ssl2CipherKind, Ssl2ServerHello, TlsVersion, Undecrypted,
 };
 use crate::flow::Direction;
 use crate::observation::{Basis, Observation, Observations};
@@ -146,6 +146,14 @@ pub struct Session {
     pub client_records: Arc<[u16]>,
     /// The same of the server.
     pub server_records: Arc<[u16]>,
+    /// What the server answered the client's flight with, in TLS 1.3.
+    pub server_answer: Option<Seen<ServerAnswer>>,
+    /// Whether that is known to be the server's last record.
+    pub(super) server_answer_is_last: bool,
+    /// When the client's flight began, as far as it is not decrypted; else when it ended.
+    pub(super) flight_at: Option<Timestamp>,
+    /// Whether the server turned the client away for its certificate; settled when the flow has ended.
+    pub rejected_client: Option<ClientRejection>,
     /// The version of records whose handshake was not captured.
     pub midstream: Option<Seen<TlsVersion>>,
     /// The first renegotiation.
@@ -214,12 +222,24 @@ impl Session {
             Fact::CertificateVerify { from: Role::Client } => {
                 once(&mut self.client_certificate_verify, frame);
             }
-            Fact::EncryptedHandshake { from: Role::Client } => once(&mut self.client_finished, frame),
+            Fact::EncryptedHandshake { from: Role::Client } => {
+                self.flight_at.get_or_insert(seen.at);
+                once(&mut self.client_finished, frame);
+            }
             Fact::EncryptedHandshake { from: Role::Server } => once(&mut self.server_finished, frame),
             Fact::ApplicationData { from: Role::Client } => once(&mut self.client_data, frame),
             Fact::ApplicationData { from: Role::Server } => once(&mut self.server_data, frame),
-            Fact::EncryptedRecords { from: Role::Client, lengths } => self.client_records.clone_from(lengths),
-            Fact::EncryptedRecords { from: Role::Server, lengths } => self.server_records.clone_from(lengths),
+            Fact::EncryptedRecords { from: Role::Client, lengths, .. } => {
+                self.client_records.clone_from(lengths);
+            }
+            Fact::EncryptedRecords { from: Role::Server, lengths, whole } => {
+                self.server_records.clone_from(lengths);
+                let before =
+                    self.server_answer.as_ref().and_then(|answer| usize::try_from(answer.value.before).ok());
+                self.server_answer_is_last =
+                    *whole && before.is_some_and(|before| before.saturating_add(1) == lengths.len());
+            }
+            Fact::ServerAnswer(answer) => first(&mut self.server_answer, answer, seen),
             Fact::HandshakePackets { packets } => self.client_packets.clone_from(packets),
             Fact::Alert(alert) => {
                 self.alerts.push(Seen { frame, at: seen.at, basis: seen.basis, value: *alert })
@@ -235,6 +255,13 @@ impl Session {
             | Fact::NewSessionTicket
             | Fact::CertificateStatus => {}
         }
+    }
+
+    /// Who sends in a direction.
+    #[must_use]
+    pub fn role_of(&self, direction: Option<Direction>) -> Option<Role> {
+        let client = self.client_direction.unwrap_or(Direction::ToResponder);
+        Some(if direction? == client { Role::Client } else { Role::Server })
     }
 
     /// The negotiated version.
@@ -292,12 +319,15 @@ impl Session {
     }
 
     /// Whether both sides finished the handshake: up to TLS 1.2 both sent an encrypted Finished. In TLS 1.3 both sent
-    /// encrypted records too long for an alert, so that neither broke off before its own Finished; a refusal by the
-    /// server after that (of the client's certificate, say) is hidden among data.
+    /// encrypted records too long for an alert, so that neither broke off before its own Finished, and the server did
+    /// not visibly turn the client away after that.
     ///
     /// A session whose handshake was not captured counts as established when data of both sides was seen.
     #[must_use]
     pub fn established(&self) -> bool {
+        if self.rejected_client.is_some() {
+            return false;
+        }
         let finished = self.client_finished.is_some() && self.server_finished.is_some();
         finished || (self.client_data.is_some() && self.server_data.is_some())
     }

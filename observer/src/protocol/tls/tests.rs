@@ -57,7 +57,7 @@ fn sessions(name: &str) -> Vec<(Box<Session>, Played)> {
     flows.iter().filter_map(read).collect()
 }
 
-fn only(name: &str) -> (Box<Session>, Played) {
+pub(super) fn only(name: &str) -> (Box<Session>, Played) {
     let mut sessions = sessions(name);
     assert_eq!(sessions.len(), 1, "{name}");
     sessions.remove(0)

@@ -48,6 +48,7 @@ pub(super) struct Known {
 pub(super) struct EncryptedSide {
     lengths: [u16; KEPT],
     kept: u8,
+    count: u32,
     handshake: bool,
     finished: bool,
     in_flight: u32,
@@ -61,6 +62,16 @@ impl EncryptedSide {
     /// Lengths of the first records.
     pub(super) fn lengths(&self) -> &[u16] {
         self.lengths.get(..usize::from(self.kept)).unwrap_or_default()
+    }
+
+    /// Whether that is all of them.
+    pub(super) fn kept_all(&self) -> bool {
+        self.count == u32::from(self.kept)
+    }
+
+    /// How many records there were.
+    pub(super) fn count(&self) -> u32 {
+        self.count
     }
 
     /// Whether the side's Finished went by.
@@ -127,6 +138,7 @@ impl EncryptedSide {
     }
 
     fn keep(&mut self, len: u16) {
+        self.count = self.count.saturating_add(1);
         if let Some(place) = self.lengths.get_mut(usize::from(self.kept)) {
             *place = len;
             self.kept = self.kept.saturating_add(1);

@@ -12,7 +12,8 @@ CREATE VIEW tls AS SELECT
     tls.client_certificate_basis, tls.client_certificate_confidence, tls.client_certificate_evidence,
     tls.client_certificate_original,
     tls.client_accepted_server, tls.client_rejected_server, tls.client_rejected_server_confidence,
-    tls.server_hello_frame, tls.server_certificate_requested, tls.server_ja3s, tls.alerts
+    tls.server_hello_frame, tls.server_certificate_requested, tls.server_ja3s, tls.server_rejected_client,
+    tls.server_rejected_client_confidence, tls.server_rejected_client_frame, tls.alerts
 FROM tls_v1 AS tls JOIN flows AS flow ON flow.id = tls.flow;
 
 CREATE VIEW certificates AS SELECT

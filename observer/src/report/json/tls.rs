@@ -10,7 +10,7 @@ use crate::observation::{Basis, Flow};
 use crate::protocol::tls::{
     Alert, Certainty, Certificate, CipherSuite, ClientCertificate, ClientCertificateBasis, ClientHello, Ech,
     HandshakePacket, NamedGroup, Original, ParsedCertificate, PublicKey, Role, Seen, Session, Shape,
-    SignatureScheme, TlsVersion,
+    SignatureScheme, TlsVersion, alert_description_name,
 };
 use crate::report::names::VersionName;
 use crate::source::FrameNumber;
@@ -148,6 +148,23 @@ struct Server<'a> {
     certificate_chain: Vec<CertificateRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ja3s: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_client: Option<ClientRejectionRecord>,
+}
+
+/// That the server turned the client away for its certificate.
+#[derive(Serialize)]
+pub(crate) struct ClientRejectionRecord {
+    shape: Shape,
+    confidence: Certainty,
+    frame: FrameNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<String>,
+    /// What an encrypted one was known by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -320,6 +337,21 @@ fn server(session: &Session) -> Option<Server<'_>> {
         certificate_basis: session.server_chain.as_ref().and_then(|chain| basis(chain.basis)),
         certificate_chain: chain(session.server_chain.as_ref()),
         ja3s: hello.map(|hello| hello.ja3s.as_str()),
+        rejected_client: rejected_client(session),
+    })
+}
+
+/// Whether the server turned the client away for its certificate.
+pub(crate) fn rejected_client(session: &Session) -> Option<ClientRejectionRecord> {
+    let rejection = session.rejected_client?;
+    let inferred = session.server_answer.as_ref().filter(|_| rejection.alert.is_none());
+    Some(ClientRejectionRecord {
+        shape: rejection.shape,
+        confidence: rejection.certainty,
+        frame: rejection.frame,
+        alert: rejection.alert.map(description),
+        record: inferred.map(|answer| answer.value.len),
+        waited_ms: inferred.and_then(|_| session.waited()).map(|waited| waited / 1_000_000),
     })
 }
 
@@ -348,14 +380,16 @@ pub(crate) fn alerts(session: &Session) -> Vec<AlertRecord> {
     session.alerts.iter().map(alert).collect()
 }
 
+fn description(code: u8) -> String {
+    alert_description_name(code).map_or_else(|| format!("{code:#04x}"), str::to_owned)
+}
+
 fn alert(seen: &Seen<Alert>) -> AlertRecord {
     let alert = seen.value;
     AlertRecord {
         from: alert.from,
         level: alert.level_name(),
-        description: alert
-            .description
-            .map(|code| alert.description_name().map_or_else(|| format!("{code:#04x}"), str::to_owned)),
+        description: alert.description.map(description),
         frame: seen.frame,
         encrypted: alert.is_encrypted(),
         basis: basis(seen.basis),

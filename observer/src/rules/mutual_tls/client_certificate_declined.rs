@@ -1,7 +1,7 @@
 //! Rule `client-certificate-declined`.
 
 use crate::observation::Flow;
-use crate::protocol::tls::{ClientCertificate, ClientCertificateBasis};
+use crate::protocol::tls::{ClientCertificate, ClientCertificateBasis, ClientRejection, Session};
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
@@ -10,11 +10,13 @@ declare_rule! {
     /// the lengths of encrypted records in TLS 1.3.
     /// ## Fails when
     /// The client answers with an empty list. It is low, because servers may ask without need; medium where
-    /// the server then ends the handshake, and high where the policy expects mutual TLS.
+    /// the server then turns the client away, so that it enforces mutual TLS, or the handshake is not completed; and high where
+    /// the policy expects mutual TLS. In TLS 1.3 the refusal is inferred from the length, place and time of the server's answer.
     /// ## Blind spots
     /// Resumed sessions rest on an earlier handshake: the last one of the same app with the same host in the run,
     /// or in the database, is taken for it. The inference takes an encrypted record of the length
-    /// of an empty list for one.
+    /// of an empty list for one. A server that lets the client in and then refuses in its own protocol (HTTP 400) is not
+    /// known to enforce anything.
     /// ## References
     /// [RFC 5246 §7.4.6](https://datatracker.ietf.org/doc/html/rfc5246#section-7.4.6), [RFC 9846
     /// §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)
@@ -28,6 +30,16 @@ declare_rule! {
             "ncsc:2.1.2",
             "nist:800-190-4.3.5",
         ],
+    }
+}
+
+/// The finding of a client that the server turned away, with the server's words or what stands for them.
+fn turned_away(finding: Finding, flow: &Flow, session: &Session, rejection: ClientRejection) -> Finding {
+    let finding = finding.kind("turned away").also((flow.id, rejection.frame));
+    match (rejection.alert, &session.server_answer) {
+        (Some(alert), _) => finding.detail("server_alert", alert),
+        (None, Some(answer)) => finding.detail("server_answer", answer.value.len),
+        (None, None) => finding,
     }
 }
 
@@ -52,15 +64,25 @@ impl Rule for ClientCertificateDeclined {
         } else {
             Severity::Medium
         };
+        let rejected = session.rejected_client;
         let read = session.client_chain.as_ref().map(|chain| chain.frame);
         let frame = read.or(session.client_finished).unwrap_or(hello.frame);
-        let message = "the server asked for a client certificate and the client sent none";
+        let message = match rejected {
+            Some(_) => {
+                "the server insists on a client certificate and turned the client away, which sent none"
+            }
+            None => "the server asked for a client certificate and the client sent none",
+        };
         let finding = Finding::new(self.info(), flow, frame, message).severity(severity);
         let observed = Some(ClientCertificateBasis::Observed);
-        report(match session.client_certificate_basis() == observed {
+        let finding = match session.client_certificate_basis() == observed {
             _ if resumes => facts::by_original(finding, session),
             true => finding,
             false => facts::by_record_lengths(finding, session),
+        };
+        report(match rejected {
+            Some(rejection) => turned_away(finding, flow, session, rejection),
+            None => finding,
         });
     }
 }
