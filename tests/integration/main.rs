@@ -1,7 +1,6 @@
 //! Tests over the public API and the binary.
 
 mod captures;
-mod catalogue;
 #[cfg(target_os = "linux")]
 mod cleanup;
 mod cli;

@@ -1,7 +1,7 @@
 //! The project's own tasks, run as `cargo xtask TASK`.
 //!
 //! It builds in seconds and needs no system library, because it is what installs them. It knows the shape of the
-//! repository and nothing of the observer's code: it runs the binary as a user does.
+//! repository and nothing of the observer's code: it runs binaries as a user does.
 
 mod bench;
 mod captures;

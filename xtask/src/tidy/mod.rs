@@ -2,7 +2,8 @@
 //!
 //! What rustc, rustfmt and clippy cannot know: the direction between the observer's modules, the shape of a rule, the
 //! size of a file, the words of the documentation. Each problem is one line, `path:line: message`. It reads text and
-//! tokens, not types: a path that a macro builds escapes it.
+//! tokens, not types: a path that a macro builds escapes it. What is written from the sources is compared with them: tables of
+//! code points, and the catalogue, for which the observer is built.
 
 mod edges;
 mod layout;
@@ -17,12 +18,12 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use crate::command::{output, program, root};
-use crate::{Task, print, registries, unknown_word};
+use crate::{Task, catalogue, print, registries, unknown_word};
 
 /// The task.
 pub(crate) const TASK: Task = Task {
     name: "tidy",
-    summary: "checks module edges, rule files, file sizes and documentation words",
+    summary: "checks module edges, rule files, file sizes, documentation words and what is generated",
     help: "\
 Usage: cargo xtask tidy
 
@@ -32,6 +33,7 @@ Checks the project's own conventions and prints each problem as path:line: messa
   - each Rust file opens with module documentation and has at most 500 lines before its tests
   - no unfinished work, no machine's own paths, no word that a reference has no use for
   - the tables of TLS code points are what IANA's files beside them say
+  - the catalogue is what the registries of protocols, rules and requirements say (the observer is built for that)
   - the top level holds only what belongs there; ARCHITECTURE.md and README.md stay short
 ",
     run: tidy,
@@ -82,6 +84,7 @@ fn tidy(words: &[String]) -> anyhow::Result<()> {
     let files = read_texts(root(), &paths)?;
     let mut problems = check(&paths, &files);
     problems.extend(stale_tables()?);
+    problems.extend(stale_catalogue()?);
     for problem in &problems {
         print(&format!("{problem}\n"))?;
     }
@@ -99,6 +102,13 @@ fn stale_tables() -> anyhow::Result<Vec<Problem>> {
     let message = "is not what the file beside it says: run `cargo xtask registries`";
     let problem = |path| Problem { path, line: 1, message: message.to_owned() };
     Ok(registries::stale()?.into_iter().map(problem).collect())
+}
+
+/// The catalogue, if it is not what the registries say.
+fn stale_catalogue() -> anyhow::Result<Option<Problem>> {
+    let message = "is not what the registries say: run `cargo xtask catalogue`";
+    let problem = |line| Problem { path: catalogue::PAGE.to_owned(), line, message: message.to_owned() };
+    Ok(catalogue::stale()?.map(problem))
 }
 
 /// All problems, by path and line.
