@@ -87,7 +87,9 @@ def manifest():
         "#",
         '# how: "recorded" from real clients and servers; "converted" from a recording into another file format;',
         '# "made" by the recipe, because nothing on the recording machine sends such frames.',
-        "# fires: rules with a finding in this capture. silent: rules for which it is a near miss.",
+        "# fires: rules with a finding in this capture. silent: rules for which it is a near miss. Both hold under",
+        "# policies/lab.toml. judged: the same with another policy, with the roots as the tester's authority (--test-ca), or",
+        "# after a run over another capture (--db), for rules that speak only then.",
         "",
         "# The roots that the lab's own servers chain to, one for each time that the lab's authority was made anew.",
         "[roots]",
@@ -110,6 +112,16 @@ def manifest():
             f"fires = {toml_list(entry.fires)}",
             f"silent = {toml_list(entry.silent)}",
         ]
+        for run in entry.judged:
+            lines += [
+                "",
+                "[[capture.judged]]",
+                f"policy = {json.dumps(run.policy)}",
+                f"test_ca = {json.dumps(run.test_ca)}",
+                f"baseline = {json.dumps(run.baseline)}",
+                f"fires = {toml_list(run.fires)}",
+                f"silent = {toml_list(run.silent)}",
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -120,7 +132,7 @@ def index():
         "//!",
         "//! Written by `cargo xtask captures`; a test holds it equal to MANIFEST.toml.",
         "",
-        "use crate::Capture;",
+        "use crate::{Capture, Judged};",
         "",
         "/// Every capture, in the order of its name.",
         "pub(crate) const CAPTURES: &[Capture] = &[",
@@ -135,8 +147,22 @@ def index():
             f"        shows: {json.dumps(entry.shows)},",
             f"        fires: &{toml_list(entry.fires)},",
             f"        silent: &{toml_list(entry.silent)},",
-            "    },",
         ]
+        if not entry.judged:
+            lines += ["        judged: &[],", "    },"]
+            continue
+        lines.append("        judged: &[")
+        for run in entry.judged:
+            lines += [
+                "            Judged {",
+                f"                policy: {json.dumps(run.policy)},",
+                f"                test_ca: {json.dumps(run.test_ca)},",
+                f"                baseline: {f'Some({json.dumps(run.baseline)})' if run.baseline else 'None'},",
+                f"                fires: &{toml_list(run.fires)},",
+                f"                silent: &{toml_list(run.silent)},",
+                "            },",
+            ]
+        lines += ["        ],", "    },"]
     return "\n".join(lines + ["];"]) + "\n"
 
 
@@ -154,7 +180,16 @@ def check():
     for entry in CAPTURES.values():
         if not (HERE / entry.file).exists():
             yield f"{entry.file} is declared by {entry.recipe} but is not recorded"
-    listed = {HERE / name for name in CAPTURES} | {ROOTS}
+    policies = {"policies/lab.toml"}
+    for entry in CAPTURES.values():
+        policies |= {run.policy for run in entry.judged}
+        for run in entry.judged:
+            if run.baseline and run.baseline not in CAPTURES:
+                yield f"{entry.file} is judged after {run.baseline}, which nothing records"
+    for policy in sorted(policies):
+        if not (HERE / policy).exists():
+            yield f"{policy} is not there"
+    listed = {HERE / name for name in [*CAPTURES, *policies]} | {ROOTS}
     ours = {"recipes", "src", "tests"}
     for path in sorted(HERE.rglob("*")):
         top = path.relative_to(HERE).parts[0]

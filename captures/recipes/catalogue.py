@@ -10,6 +10,20 @@ CAPTURES: dict[str, "Capture"] = {}
 
 
 @dataclass
+class Judged:
+    """What rules say of a capture when the tester declares more than usual. The lab's roots are trusted all the same."""
+
+    # In place of policies/lab.toml.
+    policy: str = "policies/lab.toml"
+    # Whether the lab's roots are the tester's own authority, too.
+    test_ca: bool = False
+    # A capture of an earlier run, whose keys are known.
+    baseline: str = ""
+    fires: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Capture:
     """One capture file, as its recipe declares it."""
 
@@ -27,6 +41,7 @@ class Capture:
     lossy: bool = False
     # Whether the recipe reads other captures of this folder: those are recorded first.
     derived: bool = False
+    judged: list[Judged] = field(default_factory=list)
 
     @property
     def recipe(self) -> str:
@@ -45,12 +60,14 @@ def capture(
     forbid=(),
     lossy=False,
     derived=False,
+    judged=(),
 ):
     """Declares that the decorated function records `file`.
 
     `how` is "recorded" (real clients and servers, as the wire had it), "converted" (a recording rewritten into another
     file format by the recipe) or "made" (the frames themselves were built by the recipe: only where nothing on
-    the recorder's machine sends them).
+    the recorder's machine sends them). `fires` and `silent` hold under policies/lab.toml; `judged` is for rules that speak
+    only of what a tester declares, or of earlier runs.
     """
 
     def declare(record):
@@ -68,6 +85,7 @@ def capture(
             list(forbid),
             lossy,
             derived,
+            list(judged),
         )
         return record
 

@@ -1,6 +1,6 @@
 """The same app, protected here and not there (group 5.4 of the rules)."""
 
-from .catalogue import capture
+from .catalogue import Judged, capture
 
 RULES = [
     "cleartext-first-then-redirect",
@@ -22,6 +22,7 @@ def near(*fires):
     tools=["curl", "nginx", "dnsmasq"],
     fires=["cleartext-http", "mixed-protection-host"],
     silent=near("mixed-protection-host"),
+    judged=[Judged("policies/mutual-tls.toml", silent=["client-certificate-cleartext-only"])],
     expect=["tls.handshake.extensions_server_name == shop.test", "http.host == shop.test"],
 )
 def mixed_host(lab):

@@ -1,6 +1,6 @@
 """DNS over UDP and TCP: the names behind the addresses."""
 
-from .catalogue import capture
+from .catalogue import Judged, capture
 from .network import GATEWAY_V6
 
 QUIET = ["cleartext-http", "cleartext-unknown", "non-tls-encryption"]
@@ -11,6 +11,8 @@ QUIET = ["cleartext-http", "cleartext-unknown", "non-tls-encryption"]
     shows="dig asks for the A, AAAA and HTTPS records of shop.test over UDP.",
     tools=["dig", "dnsmasq"],
     silent=QUIET,
+    # Name service is not the app's choice.
+    judged=[Judged("policies/shop-only.toml", silent=["undeclared-endpoint"])],
     expect=["dns.a == 198.51.100.10", "dns.aaaa == 2001:db8:100::10", "dns.resp.type == 65"],
 )
 def a_aaaa_https(lab):

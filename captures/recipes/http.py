@@ -3,7 +3,7 @@
 import time
 
 from . import clients
-from .catalogue import capture
+from .catalogue import Judged, capture
 from .network import v4
 
 QUIET = ["cleartext-credentials", "cleartext-secret-in-url"]
@@ -38,6 +38,12 @@ def plain(
     tools=["curl", "nginx", "dnsmasq"],
     fires=["cleartext-http"],
     silent=NEAR + ["mixed-protection-host", "cleartext-on-tls-port"],
+    judged=[
+        Judged("policies/shop-only.toml", fires=["undeclared-endpoint"]),
+        Judged("policies/mutual-tls.toml", fires=["client-certificate-cleartext-only"]),
+        Judged("policies/exception-over.toml", fires=["cleartext-http", "policy-expired-exception"]),
+        Judged("policies/exception-holds.toml", silent=["cleartext-http", "policy-expired-exception"]),
+    ],
     expect=["http.request.method == GET && http.host == news.test", "http.response.code == 200"],
 )
 def cleartext_get(lab):

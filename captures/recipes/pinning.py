@@ -3,7 +3,7 @@
 Which authority is the tester's is said on the command line (`--test-ca`): the lab's own root plays it.
 """
 
-from .catalogue import capture
+from .catalogue import Judged, capture
 
 NEAR = ["accepted-self-signed", "accepted-untrusted-chain", "cleartext-http"]
 
@@ -13,6 +13,10 @@ NEAR = ["accepted-self-signed", "accepted-untrusted-chain", "cleartext-http"]
     shows="curl takes a certificate of the lab's authority for pay.shop.test under TLS 1.2, and asks for a page.",
     tools=["curl", "nginx", "dnsmasq"],
     silent=NEAR,
+    judged=[
+        Judged(test_ca=True, fires=["accepted-test-ca"]),
+        Judged("policies/other-pin.toml", fires=["accepted-unpinned-key"]),
+    ],
     expect=["tls.handshake.type == 11", "tls.app_data"],
 )
 def taken(lab):
@@ -26,6 +30,11 @@ def taken(lab):
     shows="curl with a pinned key completes the handshake with pay.shop.test under TLS 1.2, and leaves without a request.",
     tools=["curl", "nginx", "dnsmasq"],
     silent=NEAR,
+    judged=[
+        Judged(test_ca=True, silent=["accepted-test-ca"]),
+        Judged("policies/other-pin.toml", silent=["accepted-unpinned-key"]),
+        Judged(baseline="pinning/taken.pcap", silent=["server-key-changed"]),
+    ],
     expect=["tls.handshake.type == 11", "tls.change_cipher_spec"],
     forbid=["tls.app_data"],
 )
@@ -41,6 +50,9 @@ def refused(lab):
     shows="The same as taken.pcap, but pay.shop.test has another certificate with another key.",
     tools=["curl", "nginx", "dnsmasq"],
     silent=NEAR,
+    judged=[
+        Judged(baseline="pinning/taken.pcap", fires=["server-key-changed"]),
+    ],
     expect=["tls.handshake.type == 11", "tls.app_data"],
 )
 def other_key(lab):

@@ -143,7 +143,7 @@ def tiny_segments(lab):
     tools=["python socket", "openssl s_server"],
     how="made",
     fires=["weak-cipher-negotiated"],
-    silent=["cleartext-unknown", "non-tls-encryption", "cleartext-http"],
+    silent=["cleartext-unknown", "non-tls-encryption", "cleartext-http", "missing-sni"],
     expect=["tls.handshake.type == 2"],
 )
 def sslv2_hello(lab):

@@ -2,7 +2,7 @@
 //!
 //! Written by `cargo xtask captures`; a test holds it equal to MANIFEST.toml.
 
-use crate::Capture;
+use crate::{Capture, Judged};
 
 /// Every capture, in the order of its name.
 pub(crate) const CAPTURES: &[Capture] = &[
@@ -13,6 +13,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client goes on with a self-signed server, and resumes the session without a certificate.",
         fires: &["accepted-self-signed"],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/common-name-only-accepted.pcap",
@@ -21,6 +22,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a certificate that names news.test as its subject's common name and nowhere else.",
         fires: &["accepted-name-mismatch"],
         silent: &["accepted-expired", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/ends-soon.pcap",
@@ -29,6 +31,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A certificate that ends in an hour is still good.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/expired-accepted-tls13.pcap",
@@ -37,6 +40,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes an expired certificate under TLS 1.3, which hides it.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/expired-accepted.pcap",
@@ -45,6 +49,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a certificate that ended on 2025-01-01 under TLS 1.2 and sends its request.",
         fires: &["accepted-expired"],
         silent: &["accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/expired-rejected.pcap",
@@ -53,6 +58,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl meets an expired certificate under TLS 1.2 and ends the handshake with an alert.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/handshake-only.pcap",
@@ -61,6 +67,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client completes a TLS 1.2 handshake with a self-signed server, sends nothing and leaves.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/many-names.pcap",
@@ -69,6 +76,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A certificate for forty names, of which news.test is the last.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/no-chain-accepted.pcap",
@@ -77,6 +85,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a good leaf whose server forgets to send the intermediate certificate.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/not-yet-accepted.pcap",
@@ -85,6 +94,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a certificate that starts in 2040 under TLS 1.2 and sends its request.",
         fires: &["accepted-expired"],
         silent: &["accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/not-yet-rejected.pcap",
@@ -93,6 +103,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl meets a certificate that is not yet valid under TLS 1.2 and ends the handshake with an alert.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/p384.pcap",
@@ -101,6 +112,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A certificate with a key on P-384.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/rsa1024-accepted.pcap",
@@ -109,6 +121,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl at OpenSSL's security level 0 takes a certificate with a 1024-bit RSA key and sends its request.",
         fires: &["accepted-weak-certificate"],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain"],
+        judged: &[],
     },
     Capture {
         name: "certificates/rsa1024-rejected.pcap",
@@ -117,6 +130,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl at OpenSSL's normal security level refuses a certificate with a 1024-bit RSA key with an alert.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/rsa2048.pcap",
@@ -125,6 +139,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A certificate with an RSA key of 2048 bits.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/self-signed-accepted-tls13.pcap",
@@ -133,6 +148,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a self-signed certificate under TLS 1.3, which hides it: nothing can be claimed.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/self-signed-accepted.pcap",
@@ -141,6 +157,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a self-signed certificate under TLS 1.2 and sends its request.",
         fires: &["accepted-self-signed"],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/self-signed-rejected-tls13.pcap",
@@ -149,6 +166,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl refuses a self-signed certificate under TLS 1.3; OpenSSL sends its alert in the clear.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/self-signed-rejected.pcap",
@@ -157,6 +175,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl meets a self-signed certificate under TLS 1.2 and ends the handshake with an alert.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/sha1-accepted.pcap",
@@ -165,6 +184,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl at OpenSSL's security level 0 takes a certificate that is signed with SHA-1 and sends its request.",
         fires: &["accepted-weak-certificate"],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain"],
+        judged: &[],
     },
     Capture {
         name: "certificates/sha1-rejected.pcap",
@@ -173,6 +193,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl at OpenSSL's normal security level refuses a certificate that is signed with SHA-1 with an alert.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/two-faults-accepted.pcap",
@@ -181,6 +202,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a certificate that is self-signed, expired and for another name.",
         fires: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed"],
         silent: &["accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/untrusted-accepted-tls13.pcap",
@@ -189,6 +211,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a certificate from an unknown authority under TLS 1.3, which hides it.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/untrusted-accepted.pcap",
@@ -197,6 +220,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a certificate from an unknown authority under TLS 1.2 and sends its request.",
         fires: &["accepted-untrusted-chain"],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/untrusted-rejected.pcap",
@@ -205,6 +229,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl meets a certificate from an unknown authority under TLS 1.2 and ends the handshake with an alert.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/upper-case-name.pcap",
@@ -213,6 +238,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A certificate for NEWS.TEST serves news.test: names have no case.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/wildcard-too-deep-accepted.pcap",
@@ -221,6 +247,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes a certificate for *.shop.test from a.img.shop.test, one label too deep.",
         fires: &["accepted-name-mismatch"],
         silent: &["accepted-expired", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/wildcard.pcap",
@@ -229,6 +256,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A certificate for *.shop.test serves api.shop.test.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/wrong-name-accepted-tls13.pcap",
@@ -237,6 +265,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k takes another host's certificate under TLS 1.3, which hides it.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/wrong-name-accepted.pcap",
@@ -245,6 +274,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k asks for wrong-name.test, is shown someone-else.test's certificate under TLS 1.2, and goes on.",
         fires: &["accepted-name-mismatch"],
         silent: &["accepted-expired", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/wrong-name-rejected-alert.pcap",
@@ -253,6 +283,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client checks the name while it verifies: someone-else.test's certificate is answered with an alert.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "certificates/wrong-name-rejected.pcap",
@@ -261,6 +292,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl is shown someone-else.test's certificate under TLS 1.2: it ends the handshake, then compares names and leaves without a request.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate"],
+        judged: &[],
     },
     Capture {
         name: "client_flight/boringssl.pcap",
@@ -269,6 +301,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "BoringSSL as Chrome on Android configures it sends, declines and is not asked: its flight is one record.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/chromium.pcap",
@@ -285,6 +318,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends, declines and is not asked for a certificate under TLS 1.3, with SHA-384 and with SHA-256.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/gnutls-compressed.pcap",
@@ -293,6 +327,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-serv takes compressed certificates (RFC 8879), and gnutls-cli sends its own so; then it declines.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/gnutls.pcap",
@@ -301,6 +336,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-cli sends, declines and is not asked for a certificate, with SHA-384, SHA-256, CCM and CCM_8.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/go.pcap",
@@ -309,6 +345,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Go's HTTP client sends, declines and is not asked for a certificate.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/java.pcap",
@@ -317,6 +354,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Java sends, declines and is not asked for a certificate on JSSE, which pads each record by 16 bytes.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/node.pcap",
@@ -325,6 +363,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Node sends, declines and is not asked for a certificate; its first data share a segment with its Finished.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/nss.pcap",
@@ -341,6 +380,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client closes each connection at once, without having asked for anything.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-early.pcap",
@@ -349,6 +389,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client sends 0-RTT data that the server takes, and then to one that takes neither data nor session.",
         fires: &[],
         silent: &["client-certificate-declined"],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-insists.pcap",
@@ -357,6 +398,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server that insists on a certificate turns openssl s_client away, which has none; one that has is let in.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-keys.pcap",
@@ -365,6 +407,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client sends certificates with EC, RSA and Ed25519 keys, in chains of one to three.",
         fires: &[],
         silent: &["client-certificate-declined"],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-padding.pcap",
@@ -373,6 +416,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client pads its records to blocks of 16 to 512 bytes: lengths that say little or nothing.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-records.pcap",
@@ -381,6 +425,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client cuts its flight into records of 512 bytes, as it wishes or as the server is told.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-resumed.pcap",
@@ -389,6 +434,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client resumes a session with a client certificate, twice: neither shows one.",
         fires: &[],
         silent: &["client-certificate-declined"],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-retry.pcap",
@@ -397,6 +443,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client answers a HelloRetryRequest, and then sends, declines or is not asked for a certificate.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-suites.pcap",
@@ -405,6 +452,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client sends, declines and is not asked for a certificate under each suite of TLS 1.3.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/python.pcap",
@@ -413,6 +461,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Python's http.client sends, declines and is not asked for a certificate, also with an offer to send one later.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/rustls.pcap",
@@ -421,6 +470,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "uv, which stands on rustls, sends, declines and is not asked for a certificate.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/wolfssl.pcap",
@@ -437,6 +487,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl speaks HTTP in the clear to port 443, and the server answers.",
         fires: &["cleartext-http", "cleartext-on-tls-port"],
         silent: &["cleartext-first-then-redirect", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/cleartext-to-tls-server.pcap",
@@ -445,6 +496,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl speaks HTTP in the clear to a TLS server on port 443, which answers 400.",
         fires: &["cleartext-http", "cleartext-on-tls-port"],
         silent: &["cleartext-first-then-redirect", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/downgrade-detected.pcap",
@@ -453,6 +505,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client falls back to TLS 1.2; the server speaks 1.3, sees TLS_FALLBACK_SCSV and refuses.",
         fires: &[],
         silent: &["tls-failure-then-cleartext", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "consistency/downgrade-scsv.pcap",
@@ -461,6 +514,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client fails with TLS 1.2 and tries again with TLS 1.0 and TLS_FALLBACK_SCSV.",
         fires: &["tls-version-negotiated", "version-downgrade-retry"],
         silent: &["cleartext-http", "tls-failure-then-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "consistency/downgrade-silent.pcap",
@@ -469,6 +523,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client fails with TLS 1.2 and tries again with TLS 1.0 without saying that it falls back.",
         fires: &["tls-version-negotiated", "version-downgrade-retry"],
         silent: &["cleartext-http", "tls-failure-then-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "consistency/failure-then-cleartext.pcap",
@@ -477,6 +532,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl refuses shop.test's self-signed certificate and then fetches the same page without TLS.",
         fires: &["cleartext-http", "tls-failure-then-cleartext"],
         silent: &["accepted-self-signed", "cleartext-on-tls-port", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/failure-then-other-host.pcap",
@@ -485,6 +541,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl refuses shop.test's certificate and then fetches http://news.test/, which has nothing to do with it.",
         fires: &["cleartext-http"],
         silent: &["cleartext-first-then-redirect", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/failure-then-tls.pcap",
@@ -493,6 +550,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl refuses shop.test's certificate, tries again with the right root, and succeeds.",
         fires: &[],
         silent: &["cleartext-first-then-redirect", "cleartext-http", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/hsts-remembered.pcap",
@@ -501,6 +559,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl remembers redirect.test's HSTS: asked for http:// it goes straight to TLS.",
         fires: &[],
         silent: &["cleartext-first-then-redirect", "cleartext-http", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/mixed-host.pcap",
@@ -509,6 +568,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches https://shop.test/ and, a moment later, http://shop.test/banner.",
         fires: &["cleartext-http", "mixed-protection-host"],
         silent: &["cleartext-first-then-redirect", "cleartext-on-tls-port", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[
+            Judged {
+                policy: "policies/mutual-tls.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &[],
+                silent: &["client-certificate-cleartext-only"],
+            },
+        ],
     },
     Capture {
         name: "consistency/redirect-relative.pcap",
@@ -517,6 +585,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A redirect within http://redirect.test/ that names no scheme.",
         fires: &["cleartext-http"],
         silent: &["cleartext-first-then-redirect", "mixed-protection-host", "redirect-to-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "consistency/redirect-to-cleartext.pcap",
@@ -525,6 +594,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A redirect to http://news.test/: curl follows it in the clear.",
         fires: &["cleartext-http", "redirect-to-cleartext"],
         silent: &["cleartext-first-then-redirect", "tls-failure-then-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "consistency/redirect-to-tls.pcap",
@@ -533,6 +603,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl begins with http://redirect.test/, is sent to https:// and follows.",
         fires: &["cleartext-first-then-redirect", "cleartext-http"],
         silent: &["redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/refused-then-cleartext.pcap",
@@ -541,6 +612,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Nobody listens on shop.test's port 443: curl's connection is reset, and it goes on without TLS.",
         fires: &["cleartext-after-network-loss", "cleartext-http"],
         silent: &["cleartext-on-tls-port", "mixed-protection-host", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/retry-same-version.pcap",
@@ -549,6 +621,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client fails with TLS 1.2 twice, with the same offer.",
         fires: &[],
         silent: &["cleartext-first-then-redirect", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/tls-then-cleartext.pcap",
@@ -557,6 +630,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "https://redirect.test/ redirects, unseen, to http://redirect.test/plain, and curl follows within milliseconds.",
         fires: &["cleartext-http", "mixed-protection-host"],
         silent: &["cleartext-first-then-redirect", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/two-hosts.pcap",
@@ -565,6 +639,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches https://shop.test/ and http://news.test/: one host each.",
         fires: &["cleartext-http"],
         silent: &["cleartext-first-then-redirect", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/two-versions.pcap",
@@ -573,6 +648,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two sessions with one host, TLS 1.3 and then 1.2, both without a failure.",
         fires: &[],
         silent: &["cleartext-first-then-redirect", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "tls-version-negotiated", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "containers/all-blocks.pcapng",
@@ -581,6 +657,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng with names, statistics, comments, custom and unknown blocks and options.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/big-endian.pcap",
@@ -589,6 +666,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap, big-endian.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/big-endian.pcapng",
@@ -597,6 +675,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng, big-endian.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/compressed-members.pcap.gz",
@@ -605,6 +684,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap in gzip, in two members one after the other.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/compressed.pcap.gz",
@@ -613,6 +693,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap in gzip.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/compressed.pcap.lz4",
@@ -621,6 +702,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap in an lz4 frame.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/compressed.pcap.zst",
@@ -629,6 +711,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap in zstd.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/compressed.pcapng.gz",
@@ -637,6 +720,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng in gzip.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/fcs-bits.pcap",
@@ -645,6 +729,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap whose link type word says, in its upper bits, that frames may end in a checksum.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/kuznetzov.pcap",
@@ -653,6 +738,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Alexey Kuznetzov's pcap, with eight more bytes a record.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/little-endian.pcapng",
@@ -661,6 +747,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng, little-endian.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/merged-out-of-order.pcapng",
@@ -669,6 +756,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two recordings appended without sorting: the clock goes back by some seconds in the middle.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "containers/named-wrong.pcapng",
@@ -677,6 +765,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap under the name of a pcapng.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/nanoseconds-big-endian.pcap",
@@ -685,6 +774,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap with nanoseconds, big-endian.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/nanoseconds.pcap",
@@ -693,6 +783,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap with nanoseconds.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/obsolete-packets.pcapng",
@@ -701,6 +792,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng of obsolete Packet Blocks.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/rotated-1.pcap",
@@ -709,6 +801,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The first of two files of one recording: a TLS session begins in the first and ends in the second.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/rotated-2.pcap",
@@ -717,6 +810,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The second of two files of one recording: a TLS session begins in the first and ends in the second.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/secrets-first.pcapng",
@@ -725,6 +819,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng with the session's keys before its packets.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/secrets-last.pcapng",
@@ -733,6 +828,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng with the session's keys after its packets, as PCAPdroid writes them.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/section-length.pcapng",
@@ -741,6 +837,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng whose section header gives the section's length.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/simple-packets.pcapng",
@@ -749,6 +846,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng of Simple Packet Blocks, which have no timestamps.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/snaplen-zero.pcap",
@@ -757,6 +855,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Classic pcap whose header says a snaplen of 0, which means no limit.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/time-offset.pcapng",
@@ -765,6 +864,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng with if_tsoffset: timestamps that count from 2026-01-01.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/two-link-types.pcapng",
@@ -773,6 +873,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng with an Ethernet and a RAW interface in turn, and two resolutions.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/two-sections.pcapng",
@@ -781,6 +882,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng with a little-endian and a big-endian section.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "containers/years-apart.pcap",
@@ -789,6 +891,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A page over TLS, and the same again eleven years later in the same file.",
         fires: &[],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/dns-over-https.pcapng",
@@ -797,6 +900,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl looks shop.test up over HTTPS at a resolver that nobody knows, and logs its keys.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/quic-key-updates.pcapng",
@@ -853,6 +957,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client asks once under each AEAD suite of TLS 1.2: GCM, ChaCha20-Poly1305, CCM.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff", "weak-cipher-negotiated", "weak-cipher-offered"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/tls13-compressed.pcapng",
@@ -861,6 +966,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-serv and gnutls-cli compress their certificates (RFC 8879) with zlib, brotli and zstd.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/tls13-mutual.pcapng",
@@ -869,6 +975,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for a client certificate under TLS 1.3: sent, declined, and not asked for.",
         fires: &["client-certificate-declined", "missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/tls13-self-signed.pcapng",
@@ -877,6 +984,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k goes on with a self-signed server under TLS 1.3, and curl that verifies turns it away with an alert.",
         fires: &["accepted-self-signed", "missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/tls13-suites.pcapng",
@@ -885,6 +993,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client asks once under each suite of TLS 1.3.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff", "weak-cipher-negotiated"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/tls13-turns.pcapng",
@@ -893,6 +1002,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A HelloRetryRequest, KeyUpdates of the client, a session that is resumed; the keys come after the packets.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "demo.pcapng",
@@ -901,6 +1011,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A phone with four apps, as PCAPdroid writes it: Shop sends a token in the clear, Chat takes a self-signed certificate, Weather speaks TLS 1.0, News does nothing wrong.",
         fires: &["accepted-self-signed", "cleartext-http", "cleartext-secret-in-url", "mixed-protection-host", "tls-version-negotiated", "weak-cipher-negotiated"],
         silent: &["accepted-expired", "cleartext-unknown", "non-tls-encryption", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "dns/a-aaaa-https.pcap",
@@ -909,6 +1020,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "dig asks for the A, AAAA and HTTPS records of shop.test over UDP.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[
+            Judged {
+                policy: "policies/shop-only.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &[],
+                silent: &["undeclared-endpoint"],
+            },
+        ],
     },
     Capture {
         name: "dns/cname-chain.pcap",
@@ -917,6 +1037,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "static.news.test is an alias of an alias of cdn.test; curl then talks to cdn.test's address.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/fragmented-ipv6.pcap",
@@ -925,6 +1046,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer of 3000 bytes over UDP in IPv6 fragments.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/fragmented.pcap",
@@ -933,6 +1055,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer of 3000 bytes over UDP in IPv4 fragments.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/not-found.pcap",
@@ -941,6 +1064,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A name that does not exist, and one without an AAAA record.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/not-over-tls.pcap",
@@ -949,6 +1073,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "What is no DNS: HTTPS on port 853, with and without ALPN.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/over-https.pcap",
@@ -957,6 +1082,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl looks shop.test up over HTTPS, at dns.google's name in the lab, and fetches https://shop.test/.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/over-ipv6.pcap",
@@ -965,6 +1091,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "dig asks the resolver's IPv6 address.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/over-quic.pcap",
@@ -973,6 +1100,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "kdig asks over QUIC; the server is aioquic's, and asks dnsmasq.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/over-tls-by-shape.pcap",
@@ -981,6 +1109,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "unbound forwards padded questions over TLS to a resolver that nobody knows, without a server name and ALPN.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/over-tls.pcap",
@@ -989,6 +1118,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "kdig asks dns.google's name in the lab twice, over TLS; the server is unbound.",
         fires: &["tls-version-offered", "weak-cipher-offered"],
         silent: &["cleartext-http", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/retransmitted.pcap",
@@ -997,6 +1127,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A resolver that does not answer: dig sends the same query three times.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/shared-address.pcap",
@@ -1005,6 +1136,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two names have one address: which of them a flow without SNI belongs to is open.",
         fires: &["missing-sni"],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/tcp.pcap",
@@ -1013,6 +1145,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "dig asks twice over one TCP connection.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dns/truncated-then-tcp.pcap",
@@ -1021,6 +1154,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer that does not fit is cut off over UDP, and dig asks again over TCP.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "dtls/client-declined.pcap",
@@ -1029,6 +1163,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for a client certificate under DTLS 1.2 without insisting; OpenSSL sends an empty list.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "dtls/dtls10.pcap",
@@ -1037,6 +1172,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenSSL speaks DTLS 1.0, which is TLS 1.1 over datagrams.",
         fires: &["tls-version-negotiated", "tls-version-offered"],
         silent: &["no-extended-master-secret", "null-or-anonymous-cipher"],
+        judged: &[],
     },
     Capture {
         name: "dtls/dtls12.pcap",
@@ -1045,6 +1181,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client and s_server speak DTLS 1.2 after a cookie exchange: nothing is wrong with it.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "cleartext-unknown", "insecure-renegotiation", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "tls-version-negotiated", "tls-version-offered", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "dtls/fragmented.pcap",
@@ -1053,6 +1190,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenSSL at an MTU of 256 bytes: certificates of both sides come in fragments; the client sends one under DTLS 1.2.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "dtls/gnutls-client-certificate.pcap",
@@ -1085,6 +1223,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Of the server's fragments some are lost, come twice or too late: OpenSSL sends the flight again.",
         fires: &[],
         silent: &["accepted-name-mismatch", "accepted-untrusted-chain"],
+        judged: &[],
     },
     Capture {
         name: "dtls/refused.pcap",
@@ -1093,6 +1232,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenSSL turns a self-signed certificate away under DTLS 1.2: a fatal alert, and no data.",
         fires: &[],
         silent: &["accepted-self-signed", "accepted-untrusted-chain"],
+        judged: &[],
     },
     Capture {
         name: "dtls/self-signed-accepted.pcap",
@@ -1101,6 +1241,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A client that checks nothing goes on after a self-signed certificate under DTLS 1.2.",
         fires: &["accepted-self-signed"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "headers/bare.pcap",
@@ -1109,6 +1250,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An HTML page without any security header.",
         fires: &["cleartext-http", "missing-csp", "missing-nosniff"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-hsts", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/complete.pcap",
@@ -1117,6 +1259,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An HTML page with a policy and nosniff, and Strict-Transport-Security, which means nothing over http.",
         fires: &["cleartext-http"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/cookie-deleted.pcap",
@@ -1125,6 +1268,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server deletes two cookies, one by its age and one by its date.",
         fires: &["cleartext-http"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/cookie-in-cleartext.pcap",
@@ -1133,6 +1277,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A session cookie is set in the clear.",
         fires: &["cleartext-http", "insecure-cookie"],
         silent: &["http-to-https-redirect-without-hsts", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/cookie-with-secure.pcapng",
@@ -1141,6 +1286,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A session cookie over TLS with Secure and HttpOnly.",
         fires: &[],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/cookie-without-secure.pcapng",
@@ -1149,6 +1295,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A cookie over TLS that may go out over http as well, and a session that scripts can read.",
         fires: &["insecure-cookie"],
         silent: &["http-to-https-redirect-without-hsts", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/hsts-missing-after-redirect.pcapng",
@@ -1157,6 +1304,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "http://shop.test/ redirects to https://, which does not ask to be reached so next time.",
         fires: &["cleartext-first-then-redirect", "cleartext-http", "http-to-https-redirect-without-hsts", "missing-hsts"],
         silent: &["insecure-cookie", "missing-csp", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/hsts-missing.pcapng",
@@ -1165,6 +1313,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An HTML page over TLS without Strict-Transport-Security.",
         fires: &["missing-hsts"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/hsts-off.pcapng",
@@ -1173,6 +1322,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A host that switches Strict-Transport-Security off.",
         fires: &["weak-hsts"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff"],
+        judged: &[],
     },
     Capture {
         name: "headers/hsts-present.pcapng",
@@ -1181,6 +1331,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An HTML page over TLS whose host asks to be reached so for two years.",
         fires: &[],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/hsts-short.pcapng",
@@ -1189,6 +1340,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A host that asks to be reached over TLS for five minutes.",
         fires: &["weak-hsts"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff"],
+        judged: &[],
     },
     Capture {
         name: "headers/image.pcap",
@@ -1197,6 +1349,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An image without any security header.",
         fires: &["cleartext-http"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/json-guessed.pcap",
@@ -1205,6 +1358,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer in JSON without nosniff.",
         fires: &["cleartext-http", "missing-nosniff"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/json.pcap",
@@ -1213,6 +1367,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer in JSON with nosniff: no document, so no policy is missing.",
         fires: &["cleartext-http"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/no-content.pcap",
@@ -1221,6 +1376,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer without content: 204.",
         fires: &["cleartext-http"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/not-found.pcap",
@@ -1229,6 +1385,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An error page without any security header: 404.",
         fires: &["cleartext-http"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/redirect-to-tls-unread.pcap",
@@ -1237,6 +1394,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl is sent from http://redirect.test/ to https://, whose headers nobody can read.",
         fires: &["cleartext-first-then-redirect", "cleartext-http"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-csp", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "headers/report-only.pcap",
@@ -1245,6 +1403,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An HTML page whose content security policy only reports.",
         fires: &["cleartext-http", "missing-csp"],
         silent: &["http-to-https-redirect-without-hsts", "insecure-cookie", "missing-hsts", "missing-nosniff", "weak-hsts"],
+        judged: &[],
     },
     Capture {
         name: "http/absolute-form.pcap",
@@ -1253,6 +1412,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl asks a proxy for http://news.test/ with the whole URL in the request line.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/basic-auth-tls.pcap",
@@ -1261,6 +1421,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends a password with HTTP Basic authentication, a token and a cookie, all inside TLS 1.3.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-secret-in-url"],
+        judged: &[],
     },
     Capture {
         name: "http/basic-auth.pcap",
@@ -1269,6 +1430,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends a user name and a password with HTTP Basic authentication in the clear.",
         fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/basic-challenge.pcap",
@@ -1277,6 +1439,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server asks for HTTP Basic authentication in the clear, and curl has no password to send.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/bearer-token.pcap",
@@ -1285,6 +1448,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends a bearer token in the clear.",
         fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/chunked.pcap",
@@ -1293,6 +1457,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer in chunks of 5, 300 and 0 bytes, with an extension and a trailer.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/cleartext-get.pcap",
@@ -1301,6 +1466,36 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches http://news.test/ without TLS; nothing secret is in it.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-on-tls-port", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[
+            Judged {
+                policy: "policies/shop-only.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &["undeclared-endpoint"],
+                silent: &[],
+            },
+            Judged {
+                policy: "policies/mutual-tls.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &["client-certificate-cleartext-only"],
+                silent: &[],
+            },
+            Judged {
+                policy: "policies/exception-over.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &["cleartext-http", "policy-expired-exception"],
+                silent: &[],
+            },
+            Judged {
+                policy: "policies/exception-holds.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &[],
+                silent: &["cleartext-http", "policy-expired-exception"],
+            },
+        ],
     },
     Capture {
         name: "http/connect-refused.pcap",
@@ -1309,6 +1504,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tinyproxy refuses a CONNECT to a port that it does not allow.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "http/connect-tls.pcap",
@@ -1317,6 +1513,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl opens a tunnel with CONNECT through tinyproxy and speaks TLS 1.3 inside it.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "http/continue.pcap",
@@ -1325,6 +1522,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl waits for 100 Continue before it sends its body.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/gzip.pcap",
@@ -1333,6 +1531,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer that is compressed with gzip.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/harmless-cookie.pcap",
@@ -1341,6 +1540,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends a cookie that only says which language to use.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/harmless-form.pcap",
@@ -1349,6 +1549,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl posts a form with a colour and a size in the clear.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/harmless-query.pcap",
@@ -1357,6 +1558,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches a URL whose query has a page number and the words `token` and `password` as values.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/head.pcap",
@@ -1365,6 +1567,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl asks with HEAD: a length, and no body.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/header-in-pieces.pcap",
@@ -1373,6 +1576,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A request whose head arrives in segments of seven bytes.",
         fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-secret-in-url", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "http/http10.pcap",
@@ -1381,6 +1585,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl speaks HTTP/1.0, and the end of the connection is the end of the body.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/http2-prior-knowledge.pcap",
@@ -1389,6 +1594,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl speaks HTTP/2 without TLS, from the preface on.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/login-form.pcap",
@@ -1397,6 +1603,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl posts a login form, password and all, in the clear.",
         fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/login-json.pcap",
@@ -1405,6 +1612,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl posts a login as JSON in the clear.",
         fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-secret-in-url", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "http/no-content.pcap",
@@ -1413,6 +1621,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer with status 204, and a second request on the same connection.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/not-found-many.pcap",
@@ -1421,6 +1630,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Six requests one after another on one connection.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/on-odd-port.pcap",
@@ -1429,6 +1639,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "HTTP in the clear on port 8123, which no list knows.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-on-tls-port", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/password-in-url.pcap",
@@ -1437,6 +1648,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches a URL with a password in its query in the clear.",
         fires: &["cleartext-http", "cleartext-secret-in-url"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "http/pipelined.pcap",
@@ -1445,6 +1657,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Four requests in one segment, answered in order by nginx.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/range.pcap",
@@ -1453,6 +1666,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl asks for 20 bytes out of the middle and gets 206 Partial Content.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/session-cookie.pcap",
@@ -1461,6 +1675,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends a session cookie in the clear.",
         fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/token-in-url.pcap",
@@ -1469,6 +1684,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches a URL with an access token in its query in the clear.",
         fires: &["cleartext-http", "cleartext-secret-in-url"],
         silent: &["cleartext-credentials", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/until-close.pcap",
@@ -1477,6 +1693,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An answer without a length: it ends where the connection does.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/websocket-refused.pcap",
@@ -1485,6 +1702,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server answers a WebSocket upgrade with 404: the connection stays HTTP.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "http/websocket-tls.pcap",
@@ -1493,6 +1711,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The same WebSocket conversation inside TLS 1.3.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "http/websocket.pcap",
@@ -1501,6 +1720,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A WebSocket conversation in the clear.",
         fires: &["cleartext-websocket"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http2/curl-credentials.pcap",
@@ -1509,6 +1729,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends a password, a cookie and a token in the query over HTTP/2 without TLS.",
         fires: &["cleartext-credentials", "cleartext-http", "cleartext-secret-in-url"],
         silent: &["cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "http2/prior-knowledge.pcap",
@@ -1517,6 +1738,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "nghttp fetches two pages over one connection of HTTP/2 without TLS; nothing secret is in it.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/check-by-app.pcap",
@@ -1581,6 +1803,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Ten clients fetch https://shop.test/, each an app of its own; nobody is in between.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "interception/installed-tls12.pcap",
@@ -1589,6 +1812,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The ten clients and the installed authority under TLS 1.2.",
         fires: &["accepted-untrusted-chain"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "interception/installed.pcap",
@@ -1597,6 +1821,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The same ten clients again, with that authority among those that they trust: two have pinned the real key.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "interception/untrusted-tls12.pcap",
@@ -1605,6 +1830,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The ten clients and the unknown authority under TLS 1.2, where certificates and alerts are in the open.",
         fires: &["accepted-untrusted-chain"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "interception/untrusted.pcap",
@@ -1613,6 +1839,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The same ten clients, while somebody shows them a certificate of an authority that they do not know.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "ip/destination-options.pcap",
@@ -1621,6 +1848,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPv6 packets with a destination options header between IPv6 and TCP.",
         fires: &[],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "ip/fragments-duplicated.pcap",
@@ -1629,6 +1857,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "TCP segments in IPv4 fragments, each of which arrives twice.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "ip/fragments-reversed.pcap",
@@ -1637,6 +1866,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "TCP segments in IPv4 fragments that arrive last part first.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "ip/fragments.pcap",
@@ -1645,6 +1875,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "TCP segments in IPv4 fragments of 256 bytes.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "ip/options.pcap",
@@ -1653,6 +1884,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPv4 headers with a record-route option.",
         fires: &[],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "ip/unreachable.pcap",
@@ -1661,6 +1893,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "ICMP: an echo, and the report that a UDP port is closed, with the head of the query inside.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni"],
+        judged: &[],
     },
     Capture {
         name: "link_types/any-duplicates.pcap",
@@ -1669,6 +1902,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tcpdump -i any on a router sees each packet twice: on a port of its bridge, and on the bridge.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/any-vpn.pcap",
@@ -1677,6 +1911,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tcpdump -i any on a phone with a VPN sees each packet in the tunnel device and again inside the tunnel.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/arp-only.pcap",
@@ -1685,6 +1920,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Nothing but ARP: the phone asks for its gateway.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/ieee802-11.pcap",
@@ -1693,6 +1929,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "802.11 data frames without a radio header.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/ipv4.pcap",
@@ -1701,6 +1938,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPV4: nothing but IPv4 packets.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/ipv6.pcap",
@@ -1709,6 +1947,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPV6: nothing but IPv6 packets.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/linux-sll.pcap",
@@ -1717,6 +1956,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "LINUX_SLL, as tcpdump -i any writes it on older systems.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/linux-sll2.pcap",
@@ -1725,6 +1965,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "LINUX_SLL2, as tcpdump -i any writes it now, with the interface of each packet.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/loop.pcap",
@@ -1733,6 +1974,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "LOOP, as a loopback device on OpenBSD gives it.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/loopback.pcap",
@@ -1741,6 +1983,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Packets far above any MTU, and wrong checksums, on the loopback device.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "link_types/nflog.pcap",
@@ -1749,6 +1992,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "NFLOG, as AFWall and PCAPdroid's root mode can give it: the uid is in the record of each outgoing packet.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/null.pcap",
@@ -1757,6 +2001,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "NULL, as a loopback device on macOS gives it.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/ppp.pcap",
@@ -1765,6 +2010,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PPP, as a modem's interface gives it.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/radiotap.pcap",
@@ -1773,6 +2019,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "802.11 data frames after a radiotap header of 8 bytes.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "link_types/raw.pcap",
@@ -1781,6 +2028,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "RAW, as a VPN app's TUN device gives it.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "malformed/block-length-odd.pcapng",
@@ -1789,6 +2037,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A block in the middle has a length that is no multiple of four.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/block-length-zero.pcapng",
@@ -1797,6 +2046,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A block in the middle has a length of 0.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/byte-order-magic.pcapng",
@@ -1805,6 +2055,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A section header whose byte-order magic is neither order.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/captured-overrun.pcapng",
@@ -1813,6 +2064,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A packet block claims more captured bytes than it holds.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/certificate-noise.pcap",
@@ -1821,6 +2073,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A TLS 1.2 server whose certificate is not one: bytes of noise in a well-formed Certificate message.",
         fires: &[],
         silent: &["accepted-expired", "accepted-self-signed", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "malformed/cut-frames.pcap",
@@ -1829,6 +2082,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Each frame is cut one byte shorter than the one before, down to nothing.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/cut-in-head.pcap",
@@ -1837,6 +2091,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A classic pcap cut in the middle of a record's head.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/cut-in-record.pcap",
@@ -1845,6 +2100,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A classic pcap cut in the middle of a record's data.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/cut.pcapng",
@@ -1853,6 +2109,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A pcapng cut in the middle of a block.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/dns-compression-loop.pcap",
@@ -1861,6 +2118,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A DNS name whose compression pointer points at itself.",
         fires: &[],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "malformed/dns-counts.pcap",
@@ -1869,6 +2127,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "DNS headers that claim 65535 answers.",
         fires: &[],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "malformed/empty.pcap",
@@ -1877,6 +2136,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Nothing at all.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/gzip-corrupt.pcap.gz",
@@ -1885,6 +2145,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A gzip file with a damaged block in its middle.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/gzip-cut.pcap.gz",
@@ -1893,6 +2154,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A gzip file that ends early.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/header-cut.pcap",
@@ -1901,6 +2163,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Half of a classic pcap's header.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/header-only.pcap",
@@ -1909,6 +2172,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A classic pcap without a record.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/http-endless-head.pcap",
@@ -1917,6 +2181,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A request whose head has three hundred fields and no end; nginx answers 400.",
         fires: &["cleartext-http"],
         silent: &["non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "malformed/huge-length.pcap",
@@ -1925,6 +2190,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "One record in the middle claims four gigabytes; sound records follow it.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/ip-header-length.pcap",
@@ -1933,6 +2199,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPv4 headers with a header length of 0, or beyond the packet.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/ip-length.pcap",
@@ -1941,6 +2208,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPv4 headers that claim 65535 bytes, or four.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/ipv6-extension-loop.pcap",
@@ -1949,6 +2217,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An IPv6 packet of sixty extension headers.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/no-interface.pcapng",
@@ -1957,6 +2226,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Packets of an interface that was never described.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/noise-between.pcap",
@@ -1965,6 +2235,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A hundred bytes of noise between two records; sound records follow.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/option-overrun.pcapng",
@@ -1973,6 +2244,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A packet's option claims to be longer than its block.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/tcp-data-offset.pcap",
@@ -1981,6 +2253,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "TCP headers with a data offset of 0, or beyond the packet.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/tcp-options.pcap",
@@ -1989,6 +2262,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "TCP options with a length of 0, which never ends.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "malformed/text.pcap",
@@ -1997,6 +2271,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A text file under the name of a capture.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/tls-hello-cut.pcap",
@@ -2005,6 +2280,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A client sends half a ClientHello and hangs up; the server never answers.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "malformed/tls-hello-length.pcap",
@@ -2013,6 +2289,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A ClientHello claims sixteen megabytes.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/tls-record-empty.pcap",
@@ -2021,6 +2298,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A ClientHello's record claims no bytes at all.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/tls-record-length.pcap",
@@ -2029,6 +2307,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A ClientHello's record claims 65535 bytes.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/tls-session-id-length.pcap",
@@ -2037,6 +2316,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A ClientHello whose session identifier claims 255 bytes.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/tls-version.pcap",
@@ -2045,6 +2325,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A ClientHello's record of version 9.9.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/trailing-length.pcapng",
@@ -2053,6 +2334,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A block whose two lengths differ.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/udp-length.pcap",
@@ -2061,6 +2343,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "UDP lengths of 0 and beyond the packet.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/vlan-tower.pcap",
@@ -2069,6 +2352,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Forty VLAN tags in one frame.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/wrong-length.pcap",
@@ -2077,6 +2361,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "One record in the middle claims seven bytes more than it has; sound records follow it.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "malformed/zero-length-records.pcap",
@@ -2085,6 +2370,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Records without data between the others.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "mqtt/publish-311.pcap",
@@ -2093,6 +2379,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "mosquitto_pub sends a message in MQTT 3.1.1, without a password.",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "mqtt/publish-5-password.pcap",
@@ -2101,6 +2388,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "mosquitto_pub sends a user name, a password and a message in MQTT 5.",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "mqtt/publish-tls.pcap",
@@ -2109,6 +2397,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "mosquitto_pub sends a user name, a password and a message in MQTT 5 over TLS.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/declined-boringssl.pcap",
@@ -2117,6 +2406,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "BoringSSL declines under TLS 1.3: an empty Certificate and its Finished in one record of 61 or 77 bytes.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/declined-tls13.pcap",
@@ -2125,6 +2415,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks under TLS 1.3 and curl declines: an encrypted record of 25 bytes before its Finished.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/declined.pcap",
@@ -2133,6 +2424,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for a client certificate under TLS 1.2 without insisting; curl sends an empty list and goes on.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/hello-retry.pcap",
@@ -2141,6 +2433,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A client certificate under TLS 1.3 after a HelloRetryRequest.",
         fires: &[],
         silent: &["client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/not-asked-tls13.pcap",
@@ -2149,6 +2442,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server that ought to ask for a client certificate does not, under TLS 1.3: a lone Finished.",
         fires: &["client-certificate-missing"],
         silent: &["client-certificate-declined"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/not-asked.pcap",
@@ -2157,6 +2451,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server that ought to ask for a client certificate does not, under TLS 1.2.",
         fires: &["client-certificate-missing"],
         silent: &["client-certificate-declined"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/required-missing-tls13.pcap",
@@ -2165,6 +2460,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server insists under TLS 1.3; curl declines and gets an encrypted alert.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/required-missing.pcap",
@@ -2173,6 +2469,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_server insists on a client certificate under TLS 1.2; curl has none and gets an alert.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/resumed-tls13.pcap",
@@ -2181,6 +2478,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A session with a client certificate is resumed: the second handshake shows none, and none is missing.",
         fires: &[],
         silent: &["client-certificate-declined"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/sent-boringssl.pcap",
@@ -2189,6 +2487,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "BoringSSL sends a client certificate under TLS 1.3, its whole flight in one record.",
         fires: &[],
         silent: &["client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/sent-tls13.pcap",
@@ -2197,6 +2496,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl sends a client certificate under TLS 1.3: only the lengths of the records tell.",
         fires: &[],
         silent: &["client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/sent.pcap",
@@ -2205,6 +2505,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for a client certificate under TLS 1.2, and curl sends one.",
         fires: &[],
         silent: &["client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/closed-port.pcap",
@@ -2213,6 +2514,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An app fetches a page over TLS; a neighbour tries a port that nobody listens on, and the kernel refuses.",
         fires: &[],
         silent: &["listening-port", "port-scan"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/few-ports.pcap",
@@ -2221,6 +2523,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A program tries twelve ports of one address, all of which refuse.",
         fires: &[],
         silent: &["port-scan"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/left-out-host.pcap",
@@ -2229,6 +2532,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches https://shop.test/ and http://img.shop.test/: one host of the domain is left out.",
         fires: &["cleartext-http", "mixed-protection-domain"],
         silent: &["mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/no-network.pcap",
@@ -2237,6 +2541,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl asks twenty hosts by name, and no port 443 answers: the network is gone, nobody is searching.",
         fires: &[],
         silent: &["port-scan"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/older-stack.pcapng",
@@ -2245,6 +2550,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The platform offers TLS 1.3; an app offers TLS 1.2 at most, and suites with RSA key transport.",
         fires: &["weaker-than-platform"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "neighbours/open-port.pcap",
@@ -2253,6 +2559,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An app fetches a page over TLS, and answers a neighbour on a port of its own; netfilter's log has the uids.",
         fires: &["cleartext-http", "listening-port"],
         silent: &["port-scan"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/other-domain.pcap",
@@ -2261,6 +2568,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches https://shop.test/ and http://news.test/: domains of two owners.",
         fires: &["cleartext-http"],
         silent: &["mixed-protection-domain", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/redirected-host.pcap",
@@ -2269,6 +2577,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches https://shop.test/; http://pay.shop.test/ only redirects there.",
         fires: &["cleartext-first-then-redirect", "cleartext-http"],
         silent: &["mixed-protection-domain", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/same-stack.pcapng",
@@ -2277,6 +2586,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The platform and an app offer the same.",
         fires: &[],
         silent: &["weaker-than-platform"],
+        judged: &[],
     },
     Capture {
         name: "neighbours/scan-of-hosts.pcap",
@@ -2285,6 +2595,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A program tries port 22 of twenty addresses, none of which answers.",
         fires: &["port-scan"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "neighbours/scan-of-ports.pcap",
@@ -2293,6 +2604,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A program tries twenty ports of one address, all of which refuse.",
         fires: &["port-scan"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "offline/blocked-then-cleartext.pcap",
@@ -2301,6 +2613,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Port 443 of shop.test does not answer: curl gives up after a second and fetches the page without TLS.",
         fires: &["cleartext-after-network-loss", "cleartext-http"],
         silent: &["mixed-protection-host", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "offline/blocked-then-other-host.pcap",
@@ -2309,6 +2622,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Port 443 of shop.test does not answer; then curl fetches http://news.test/, which has nothing to do with it.",
         fires: &["cleartext-http"],
         silent: &["cleartext-after-network-loss", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "offline/blocked-then-tls.pcap",
@@ -2317,6 +2631,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Port 443 of shop.test does not answer at first; then TLS succeeds, and a page without it follows.",
         fires: &["cleartext-http", "mixed-protection-host"],
         silent: &["cleartext-after-network-loss", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "opaque/ikev2.pcap",
@@ -2381,6 +2696,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenSSH's client exchanges keys with its server and is not let in: it has no key that counts.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/wireguard.pcap",
@@ -2397,6 +2713,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "redis-cli gives one command to a server that asks for no password.",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "others/redis-password.pcap",
@@ -2405,6 +2722,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "redis-cli gives its password, and one command.",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "owners/darwin.pcapng",
@@ -2413,6 +2731,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Apple's tcpdump: process blocks, and options that point at them.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/nflog.pcap",
@@ -2421,6 +2740,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Netfilter's log itself: uid and gid in the record of each outgoing packet, nothing in the incoming ones.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pcapdroid-no-room.pcap",
@@ -2429,6 +2749,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PCAPdroid's classic pcap where the trailer did not fit: the file says Ethernet, the packets are bare IP.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pcapdroid-root.pcapng",
@@ -2437,6 +2758,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PCAPdroid's pcapng as its root mode writes it: an interface name, and the direction of each packet.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pcapdroid-unknown.pcapng",
@@ -2445,6 +2767,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PCAPdroid's pcapng in which no packet could be attributed: `u--1` everywhere.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pcapdroid.pcap",
@@ -2453,6 +2776,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PCAPdroid's classic pcap: a made-up Ethernet header and a trailer with uid and app name; one name is cut.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pcapdroid.pcapng",
@@ -2461,6 +2785,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PCAPdroid's pcapng: UID map blocks, and `u-10123` as the comment of a packet.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pktap-user2.pcap",
@@ -2469,6 +2794,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PKTAP version 1 under link type 149, as macOS itself writes it.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pktap-v1.pcap",
@@ -2477,6 +2803,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PKTAP version 1, link type 258.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/pktap-v2.pcap",
@@ -2485,6 +2812,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PKTAP version 2, link type 258.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/process-ids.pcapng",
@@ -2493,6 +2821,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "pcapng's own option 8: process and thread numbers.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/ptcpdump.pcapng",
@@ -2501,6 +2830,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "ptcpdump: comments of `Key: value` lines with process, thread, user and parent.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/rustnet.pcapng",
@@ -2509,6 +2839,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "RustNet: comments of `key=value` words.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "owners/two-users.pcapng",
@@ -2517,6 +2848,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PCAPdroid's pcapng: the same app under the phone's owner (10123) and in a work profile (1010123).",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host"],
+        judged: &[],
     },
     Capture {
         name: "pinning/other-key.pcap",
@@ -2525,6 +2857,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The same as taken.pcap, but pay.shop.test has another certificate with another key.",
         fires: &[],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-http"],
+        judged: &[
+            Judged {
+                policy: "policies/lab.toml",
+                test_ca: false,
+                baseline: Some("pinning/taken.pcap"),
+                fires: &["server-key-changed"],
+                silent: &[],
+            },
+        ],
     },
     Capture {
         name: "pinning/refused.pcap",
@@ -2533,6 +2874,29 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl with a pinned key completes the handshake with pay.shop.test under TLS 1.2, and leaves without a request.",
         fires: &[],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-http"],
+        judged: &[
+            Judged {
+                policy: "policies/lab.toml",
+                test_ca: true,
+                baseline: None,
+                fires: &[],
+                silent: &["accepted-test-ca"],
+            },
+            Judged {
+                policy: "policies/other-pin.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &[],
+                silent: &["accepted-unpinned-key"],
+            },
+            Judged {
+                policy: "policies/lab.toml",
+                test_ca: false,
+                baseline: Some("pinning/taken.pcap"),
+                fires: &[],
+                silent: &["server-key-changed"],
+            },
+        ],
     },
     Capture {
         name: "pinning/taken.pcap",
@@ -2541,6 +2905,22 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl takes a certificate of the lab's authority for pay.shop.test under TLS 1.2, and asks for a page.",
         fires: &[],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-http"],
+        judged: &[
+            Judged {
+                policy: "policies/lab.toml",
+                test_ca: true,
+                baseline: None,
+                fires: &["accepted-test-ca"],
+                silent: &[],
+            },
+            Judged {
+                policy: "policies/other-pin.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &["accepted-unpinned-key"],
+                silent: &[],
+            },
+        ],
     },
     Capture {
         name: "proxies/socks4-http.pcap",
@@ -2549,6 +2929,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks4 fetches http://shop.test/ through Dante.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks4-https.pcap",
@@ -2557,6 +2938,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks4 fetches https://shop.test/ through Dante.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks5-hostname-http.pcap",
@@ -2565,6 +2947,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks5-hostname has Dante look up shop.test, and fetches http://shop.test/.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks5-hostname-https.pcap",
@@ -2573,6 +2956,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks5-hostname has Dante look up shop.test, and fetches https://shop.test/.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks5-http.pcap",
@@ -2581,6 +2965,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks5 fetches http://shop.test/ through Dante; curl looks the name up itself.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks5-https.pcap",
@@ -2589,6 +2974,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks5 fetches https://shop.test/ through Dante.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks5-password.pcap",
@@ -2597,6 +2983,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl gives microsocks a user name and a password, and fetches https://shop.test/ through it.",
         fires: &["cleartext-credentials"],
         silent: &["cleartext-http", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks5-refused.pcap",
@@ -2605,6 +2992,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Dante lets nobody through: curl's request for http://shop.test/ is answered no.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "quic/chromium.pcap",
@@ -2613,6 +3001,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Chromium fetches https://shop.test/ by HTTP/3: its ClientHello comes in shuffled pieces over two datagrams.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/client-certificate-not-sent.pcap",
@@ -2621,6 +3010,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server that ought to ask for a client certificate does not; aioquic's client has none.",
         fires: &["client-certificate-missing"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "quic/client-certificate.pcap",
@@ -2629,6 +3019,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for a client certificate, and aioquic's client sends one.",
         fires: &[],
         silent: &["client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "quic/http3.pcap",
@@ -2637,6 +3028,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "aioquic fetches https://shop.test/ by HTTP/3 over QUIC version 1.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/ngtcp2-client-certificate.pcap",
@@ -2645,6 +3037,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for a client certificate, and curl with ngtcp2 and BoringSSL sends one.",
         fires: &[],
         silent: &["client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "quic/ngtcp2-refused.pcap",
@@ -2653,6 +3046,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl with ngtcp2 and BoringSSL does not trust the server's certificate.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/ngtcp2.pcap",
@@ -2661,6 +3055,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl with ngtcp2 and BoringSSL fetches https://shop.test/ by HTTP/3: a post-quantum key share over two Initials.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/refused.pcap",
@@ -2669,6 +3064,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The client does not trust the server's certificate and closes.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/retry.pcap",
@@ -2677,6 +3073,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server has the client prove its address with a Retry.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/upgraded.pcap",
@@ -2685,6 +3082,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The client begins in QUIC version 1, and the server answers in version 2 (compatible version negotiation).",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/version-2.pcap",
@@ -2693,6 +3091,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "aioquic speaks QUIC version 2 from the first packet.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/version-negotiation.pcap",
@@ -2701,6 +3100,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The client begins in a reserved version, learns the server's, and begins again in version 1.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "quic/zero-rtt.pcap",
@@ -2709,6 +3109,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A second connection resumes the first and sends its request in 0-RTT packets.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "refusal/closes-later.pcap",
@@ -2773,6 +3174,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "imaplib logs in without TLS, which the server offers.",
         fires: &["cleartext-credentials", "starttls-not-used"],
         silent: &["cleartext-protocol", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/imap-left.pcap",
@@ -2781,6 +3183,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "imaplib asks what the server can, which offers TLS, and leaves.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/imap-refused-left.pcap",
@@ -2789,6 +3192,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "imaplib is refused TLS and leaves.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/imap-refused.pcap",
@@ -2797,6 +3201,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "imaplib is refused TLS and logs in all the same.",
         fires: &["cleartext-credentials", "starttls-stripped"],
         silent: &["cleartext-protocol", "starttls-not-used"],
+        judged: &[],
     },
     Capture {
         name: "starttls/imap-upgraded.pcap",
@@ -2805,6 +3210,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "imaplib changes to TLS 1.3 before the login.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/pop3-ignored.pcap",
@@ -2813,6 +3219,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "poplib logs in without TLS, which the server offers.",
         fires: &["cleartext-credentials", "starttls-not-used"],
         silent: &["cleartext-protocol", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/pop3-refused.pcap",
@@ -2821,6 +3228,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "poplib is refused TLS and logs in all the same.",
         fires: &["cleartext-credentials", "starttls-stripped"],
         silent: &["cleartext-protocol", "starttls-not-used"],
+        judged: &[],
     },
     Capture {
         name: "starttls/pop3-unasked.pcap",
@@ -2829,6 +3237,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "poplib does not ask what the server can.",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/pop3-upgraded.pcap",
@@ -2837,6 +3246,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "poplib changes to TLS 1.3 before the login.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/smtp-ignored.pcap",
@@ -2845,6 +3255,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "smtplib logs in without TLS, which the server offers.",
         fires: &["cleartext-credentials", "starttls-not-used"],
         silent: &["cleartext-protocol", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/smtp-left.pcap",
@@ -2853,6 +3264,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "smtplib asks what the server can, which offers TLS, and leaves.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/smtp-offer-missing.pcap",
@@ -2861,6 +3273,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "smtplib changes to TLS, and later logs in without, where the same server offers it no longer.",
         fires: &["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
         silent: &["starttls-not-used"],
+        judged: &[],
     },
     Capture {
         name: "starttls/smtp-refused-left.pcap",
@@ -2869,6 +3282,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "smtplib is refused TLS and leaves.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/smtp-refused.pcap",
@@ -2877,6 +3291,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "smtplib is refused TLS and logs in all the same.",
         fires: &["cleartext-credentials", "starttls-stripped"],
         silent: &["cleartext-protocol", "starttls-not-used"],
+        judged: &[],
     },
     Capture {
         name: "starttls/smtp-unasked.pcap",
@@ -2885,6 +3300,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "smtplib does not ask what the server can.",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "starttls/smtp-upgraded.pcap",
@@ -2893,6 +3309,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "smtplib changes to TLS 1.3 before the login.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "starttls-stripped"],
+        judged: &[],
     },
     Capture {
         name: "tcp/duplicated.pcap",
@@ -2901,6 +3318,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Every packet of the server arrives twice.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tcp/gap.pcap",
@@ -2909,6 +3327,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The recorder missed three segments in the middle of an answer that did arrive.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tcp/half-closed.pcap",
@@ -2917,6 +3336,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The client ends its direction first, and the server answers into the half-closed connection.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "tcp/half-open.pcap",
@@ -2925,6 +3345,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The recording ends in the middle of a connection: no FIN, no reset.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "tcp/keep-alive-probes.pcap",
@@ -2933,6 +3354,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An idle connection whose keep-alive probes repeat a byte that was acknowledged long ago.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "tcp/out-of-order.pcap",
@@ -2941,6 +3363,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Every other segment of the server overtakes the one before it.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tcp/port-reused.pcap",
@@ -2949,6 +3372,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Three connections one after another from the same port to the same port: HTTP, HTTP, and TLS to another host.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tcp/refused.pcap",
@@ -2957,6 +3381,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Nobody listens: three connections are refused.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "tls-failure-then-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "tcp/reset.pcap",
@@ -2965,6 +3390,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server resets the connection in the middle of its answer.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "tcp/retransmitted.pcap",
@@ -2973,6 +3399,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The first and the fourth segment with data of either side are lost and sent again.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tcp/short-snaplen.pcap",
@@ -2981,6 +3408,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A recorder that keeps 96 bytes of each packet: the TLS hello is cut off.",
         fires: &[],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tcp/unanswered.pcap",
@@ -2989,6 +3417,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A connection that nobody answers: SYN after SYN.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "tls-failure-then-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "telephony/call-clear.pcap",
@@ -3069,6 +3498,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl -k fetches https://198.51.100.10/: an address has no name to send.",
         fires: &[],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "tls/chrome131-android.pcap",
@@ -3077,6 +3507,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The ClientHello of Chrome 131 on Android: GREASE and an encrypted ClientHello that is GREASE, too.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/chrome136.pcap",
@@ -3085,6 +3516,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The ClientHello of Chrome 136: a post-quantum key share makes it longer than a segment.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/chrome99-android.pcap",
@@ -3093,6 +3525,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The ClientHello of Chrome 99 on Android: GREASE, compressed certificates, and TLS 1.3.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/chromium.pcap",
@@ -3101,6 +3534,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Chromium, headless, opens https://shop.test/ and finds its icon missing.",
         fires: &[],
         silent: &["cleartext-http", "missing-sni", "tls-version-negotiated", "weak-cipher-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-3des.pcap",
@@ -3109,6 +3543,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tlslite-ng speaks TLS 1.2 with triple DES to itself.",
         fires: &["weak-cipher-negotiated", "weak-cipher-offered"],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-anonymous-dh.pcap",
@@ -3117,6 +3552,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates anonymous Diffie-Hellman over 1024 bits: encrypted, and nobody knows with whom.",
         fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group"],
         silent: &["tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-anonymous-ecdh.pcap",
@@ -3125,6 +3561,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates anonymous elliptic-curve Diffie-Hellman.",
         fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
         silent: &["tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-cbc.pcap",
@@ -3133,6 +3570,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates ECDHE with AES in CBC mode and SHA-1: a question of policy.",
         fires: &[],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-ccm8.pcap",
@@ -3141,6 +3579,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates AES-CCM with a short tag of 8 bytes.",
         fires: &[],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-dhe.pcap",
@@ -3149,6 +3588,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates finite-field Diffie-Hellman over a group of 2048 bits: a MUST NOT of RFC 10015.",
         fires: &["weak-cipher-negotiated", "weak-cipher-offered"],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-null.pcap",
@@ -3157,6 +3597,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates TLS_RSA_WITH_NULL_SHA256: authenticated, and readable by anybody.",
         fires: &["null-or-anonymous-cipher", "weak-cipher-negotiated", "weak-cipher-offered"],
         silent: &["tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-rc4.pcap",
@@ -3165,6 +3606,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-cli and gnutls-serv agree on RC4 under TLS 1.2.",
         fires: &["weak-cipher-negotiated", "weak-cipher-offered"],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/cipher-static-rsa.pcap",
@@ -3173,6 +3615,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates RSA key transport: no forward secrecy, a MUST NOT of RFC 10015.",
         fires: &["weak-cipher-negotiated", "weak-cipher-offered"],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "tls/ciphers-offered.pcap",
@@ -3181,6 +3624,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl offers NULL, anonymous and static RSA suites beside good ones; nginx chooses TLS 1.3.",
         fires: &["weak-cipher-offered"],
         silent: &["null-or-anonymous-cipher", "weak-cipher-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/compressed.pcap",
@@ -3189,6 +3633,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tlslite-ng, taught to compress, negotiates DEFLATE under TLS 1.2 with itself.",
         fires: &["tls-compression"],
         silent: &["missing-sni", "null-or-anonymous-cipher", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/compression-offered.pcap",
@@ -3197,6 +3642,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tlslite-ng offers DEFLATE under TLS 1.2, and nginx chooses no compression.",
         fires: &[],
         silent: &["tls-compression", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/early-data.pcap",
@@ -3205,6 +3651,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client resumes a TLS 1.3 session and sends early data before the server has spoken.",
         fires: &[],
         silent: &["non-tls-encryption", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "tls/ech-offered.pcap",
@@ -3213,6 +3660,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A look-up of one.test gives a key for Encrypted Client Hello, and a ClientHello for that key shows shop.test.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/gnutls-tls12.pcap",
@@ -3221,6 +3669,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-cli and gnutls-serv under TLS 1.2 with all that belongs to it.",
         fires: &[],
         silent: &["insecure-renegotiation", "no-extended-master-secret", "tls-compression", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/gnutls.pcap",
@@ -3229,6 +3678,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-cli and gnutls-serv under TLS 1.3: each encrypted handshake message in a record of its own.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/group-dh1024.pcap",
@@ -3237,6 +3687,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates finite-field Diffie-Hellman over a group of 1024 bits.",
         fires: &["weak-cipher-negotiated", "weak-group"],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/group-secp192r1.pcap",
@@ -3245,6 +3696,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates ECDHE over secp192r1.",
         fires: &["weak-group"],
         silent: &["null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/group-secp521r1.pcap",
@@ -3253,6 +3705,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl negotiates ECDHE over secp521r1, which is unusual and strong.",
         fires: &[],
         silent: &["weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/hello-in-many-records.pcap",
@@ -3261,6 +3714,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A ClientHello in records of 64 bytes, all in one segment; nginx reads it without complaint.",
         fires: &[],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tls/hello-in-many-segments.pcap",
@@ -3269,6 +3723,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A ClientHello in TCP segments of 40 bytes.",
         fires: &[],
         silent: &["cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tls/hello-retry.pcap",
@@ -3277,6 +3732,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for another group with a HelloRetryRequest: two ClientHellos, one session.",
         fires: &[],
         silent: &["tls-version-negotiated", "version-downgrade-retry", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "tls/ipv6.pcap",
@@ -3285,6 +3741,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches https://shop.test/ over IPv6 and TLS 1.3.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/java-rejects.pcap",
@@ -3293,6 +3750,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Java does not trust the server's authority under TLS 1.3, and its alert is encrypted.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "tls-failure-then-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "tls/java.pcap",
@@ -3301,6 +3759,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Java's HTTP client fetches https://shop.test/ over TLS 1.3; JSSE pads its records.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/midstream.pcap",
@@ -3309,6 +3768,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The recording begins in the middle of a TLS 1.3 session: records of application data, no handshake.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tls/no-extended-master-secret.pcap",
@@ -3317,6 +3777,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-cli and gnutls-serv agree on TLS 1.2 without the extended master secret.",
         fires: &["no-extended-master-secret"],
         silent: &["insecure-renegotiation", "tls-version-negotiated", "weak-cipher-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/no-renegotiation-info.pcap",
@@ -3325,6 +3786,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-serv with safe renegotiation disabled does not answer renegotiation_info under TLS 1.2.",
         fires: &["insecure-renegotiation"],
         silent: &["no-extended-master-secret", "tls-version-negotiated", "weak-cipher-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/no-sni.pcap",
@@ -3333,6 +3795,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client connects to a named server without saying which name it wants.",
         fires: &["missing-sni"],
         silent: &["cleartext-unknown", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "tls/node-rejects.pcap",
@@ -3341,6 +3804,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Node does not trust the server's authority under TLS 1.3 and hangs up without a word.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "tls-failure-then-cleartext"],
+        judged: &[],
     },
     Capture {
         name: "tls/node.pcap",
@@ -3349,6 +3813,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Node fetches https://shop.test/ over TLS 1.3.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/on-port-80.pcap",
@@ -3357,6 +3822,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl speaks TLS 1.3 to port 80: encrypted, whatever the port says.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tls/renegotiated.pcap",
@@ -3365,6 +3831,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client renegotiates a TLS 1.2 session safely, with a second, encrypted handshake.",
         fires: &[],
         silent: &["insecure-renegotiation", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "tls/resumed-id.pcap",
@@ -3373,6 +3840,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client resumes a TLS 1.2 session by its identifier: no certificate the second time.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "no-extended-master-secret", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "tls/resumed-psk.pcap",
@@ -3381,6 +3849,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client resumes a TLS 1.3 session by a pre-shared key.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "no-extended-master-secret", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "tls/resumed-ticket.pcap",
@@ -3389,6 +3858,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_client resumes a TLS 1.2 session by a ticket.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "no-extended-master-secret", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "tls/safari18-0-ios.pcap",
@@ -3397,6 +3867,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The ClientHello of Safari 18 on iOS, which offers TLS 1.0 and 1.1, too.",
         fires: &["tls-version-offered"],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/signature-md5.pcap",
@@ -3405,6 +3876,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tlslite-ng signs its ServerKeyExchange with RSA and MD5 under TLS 1.2.",
         fires: &["weak-signature"],
         silent: &["tls-version-negotiated", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "tls/signature-sha1.pcap",
@@ -3413,6 +3885,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl signs its ServerKeyExchange with RSA and SHA-1 under TLS 1.2.",
         fires: &["weak-signature"],
         silent: &["tls-version-negotiated", "weak-cipher-negotiated", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "tls/sslv2-hello.pcap",
@@ -3420,7 +3893,8 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "A ClientHello in SSL 2.0's format that offers TLS 1.2: OpenSSL answers with a static RSA suite, and the client leaves.",
         fires: &["weak-cipher-negotiated"],
-        silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tls/sslv3-rc4.pcap",
@@ -3429,6 +3903,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tlslite-ng speaks SSL 3.0 with RC4 to itself, as phones of 2010 did.",
         fires: &["tls-version-negotiated", "weak-cipher-negotiated"],
         silent: &["null-or-anonymous-cipher"],
+        judged: &[],
     },
     Capture {
         name: "tls/tiny-segments.pcap",
@@ -3437,6 +3912,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A TLS 1.2 session in which neither side sends more than 200 bytes in a segment.",
         fires: &[],
         silent: &["accepted-untrusted-chain", "missing-sni", "non-tls-encryption", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/tls10.pcap",
@@ -3445,6 +3921,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl and nginx agree on TLS 1.0, the only version that the server speaks.",
         fires: &["tls-version-negotiated"],
         silent: &["accepted-untrusted-chain", "cleartext-http", "null-or-anonymous-cipher"],
+        judged: &[],
     },
     Capture {
         name: "tls/tls11.pcap",
@@ -3453,6 +3930,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl offers TLS 1.0 to 1.3 and nginx chooses TLS 1.1.",
         fires: &["tls-version-negotiated", "tls-version-offered"],
         silent: &["cleartext-http", "null-or-anonymous-cipher"],
+        judged: &[],
     },
     Capture {
         name: "tls/tls12-good.pcap",
@@ -3461,6 +3939,22 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl fetches https://shop.test/ over TLS 1.2 with ECDHE and AES-GCM; the certificate is readable and good.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate", "cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "insecure-renegotiation", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-compression", "tls-version-negotiated", "tls-version-offered", "version-downgrade-retry", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group", "weak-signature"],
+        judged: &[
+            Judged {
+                policy: "policies/shop-only.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &[],
+                silent: &["undeclared-endpoint"],
+            },
+            Judged {
+                policy: "policies/exception-over.toml",
+                test_ca: false,
+                baseline: None,
+                fires: &[],
+                silent: &["policy-expired-exception"],
+            },
+        ],
     },
     Capture {
         name: "tls/tls13-good.pcap",
@@ -3469,6 +3963,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl looks up shop.test and fetches https://shop.test/ over TLS 1.3: nothing is wrong with it.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-cipher-offered", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/version-refused.pcap",
@@ -3477,6 +3972,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl offers TLS 1.2 at most and nginx speaks 1.3 only: a protocol_version alert, and no fallback.",
         fires: &[],
         silent: &["tls-failure-then-cleartext", "tls-version-negotiated", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "tls/versions-offered.pcap",
@@ -3485,6 +3981,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl offers TLS 1.0 and 1.1 beside 1.3, and nginx chooses 1.3.",
         fires: &["tls-version-offered"],
         silent: &["tls-version-negotiated", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/6in4.pcap",
@@ -3493,6 +3990,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPv6 in IPv4 (RFC 4213).",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/geneve.pcap",
@@ -3501,6 +3999,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Geneve (RFC 8926) with an option, and Ethernet inside.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/gre-in-vlan.pcap",
@@ -3509,6 +4008,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GRE inside a VLAN: two tunnels, one in the other.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/gre-ipv6.pcap",
@@ -3517,6 +4017,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GRE with IPv6 inside.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/gre-key.pcap",
@@ -3525,6 +4026,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GRE with checksum, key and sequence number.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/gre.pcap",
@@ -3533,6 +4035,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GRE (RFC 2784) with IPv4 inside.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/gtp-u-extension.pcap",
@@ -3541,6 +4044,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GTP-U with a PDU session container, as in 5G.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/gtp-u.pcap",
@@ -3549,6 +4053,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GTP-U, as a phone's packets travel through the core of a mobile network.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/ipip.pcap",
@@ -3557,6 +4062,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "IPv4 in IPv4 (RFC 2003).",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/mpls.pcap",
@@ -3565,6 +4071,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two MPLS labels between Ethernet and IP.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/pppoe.pcap",
@@ -3573,6 +4080,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "PPPoE session frames, as behind a DSL router.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/qinq.pcap",
@@ -3581,6 +4089,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Ethernet with two VLAN tags (802.1ad).",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/teredo.pcap",
@@ -3589,6 +4098,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Teredo (RFC 4380): IPv6 in UDP, with an origin indication from the server's side.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/vlan.pcap",
@@ -3597,6 +4107,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Ethernet with one VLAN tag.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tunnels/vxlan.pcap",
@@ -3605,6 +4116,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "VXLAN (RFC 7348) by the kernel's own driver.",
         fires: &["cleartext-http"],
         silent: &["cleartext-unknown", "missing-sni", "mixed-protection-host", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/aes.pcap",
@@ -3613,6 +4125,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Events under AES of the app's own, which nobody can read and which are not TLS, over TCP.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-http", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "unknown/binary-structured.pcap",
@@ -3621,6 +4134,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A binary protocol of small counters and zeros: neither text nor noise.",
         fires: &[],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/cbor.pcap",
@@ -3629,6 +4143,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Events in CBOR over TCP, each behind its length.",
         fires: &["cleartext-unknown"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/gzip.pcap",
@@ -3637,6 +4152,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Events in JSON, compressed with gzip, over TCP.",
         fires: &["cleartext-unknown"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/json-lines.pcap",
@@ -3645,6 +4161,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "JSON objects, one a line, over TCP.",
         fires: &["cleartext-unknown"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/line-protocol.pcap",
@@ -3653,6 +4170,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A home-made chat protocol of text lines over TCP.",
         fires: &["cleartext-unknown"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/msgpack.pcap",
@@ -3661,6 +4179,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Events in MessagePack over TCP, each behind its length.",
         fires: &["cleartext-unknown"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/opaque-on-443.pcap",
@@ -3669,6 +4188,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The same noise on port 443: the port does not make it TLS.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "tls-version-negotiated"],
+        judged: &[],
     },
     Capture {
         name: "unknown/opaque.pcap",
@@ -3677,6 +4197,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A home-made protocol that looks like noise in both directions: encrypted perhaps, and not TLS.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-http", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "unknown/server-silent.pcap",
@@ -3685,6 +4206,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A client connects, says nothing and leaves.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/short.pcap",
@@ -3693,6 +4215,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Three bytes there and three bytes back: too little to judge.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "unknown/udp-text.pcap",
@@ -3701,6 +4224,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A home-made protocol of text over UDP.",
         fires: &["cleartext-unknown"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "webrtc/audio.pcap",

@@ -21,11 +21,31 @@ pub struct Capture {
     pub link_type: &'static str,
     /// What happens in it, in one sentence.
     pub shows: &'static str,
-    /// Identifiers of the rules that have a finding in it.
+    /// Identifiers of the rules that have a finding in it, under [`POLICY`] and with [`roots`] trusted.
+    pub fires: &'static [&'static str],
+    /// Identifiers of the rules for which it is a near miss, under the same.
+    pub silent: &'static [&'static str],
+    /// What rules say when the tester declares something else.
+    pub judged: &'static [Judged],
+}
+
+/// A capture judged by what a tester declares, for rules that speak only then; [`roots`] are trusted all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// The policy, below [`root`].
+    pub policy: &'static str,
+    /// Whether [`roots`] are the tester's own authority, too.
+    pub test_ca: bool,
+    /// The capture of an earlier run, whose keys are known.
+    pub baseline: Option<&'static str>,
+    /// Identifiers of the rules that have a finding.
     pub fires: &'static [&'static str],
     /// Identifiers of the rules for which it is a near miss.
     pub silent: &'static [&'static str],
 }
+
+/// The policy under which captures are judged unless [`Judged`] says otherwise, below [`root`].
+pub const POLICY: &str = "policies/lab.toml";
 
 impl Capture {
     /// Where the file lies on this machine.

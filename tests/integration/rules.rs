@@ -8,20 +8,12 @@ use observer::pipeline::{self, Options};
 use observer::policy::Policy;
 use observer::rules::{Blame, Confidence, Finding, RULES, Severity};
 use observer::trust::TrustStore;
-use observer_captures::Capture;
+use observer_captures::{Capture, Judged};
 
-/// What the lab's tester declares: see the recipes.
-const POLICY: &str = "[[mtls]]\nhost = \"mtls.test\"\n";
-
-/// Rules that speak only of what the tester declares, or of earlier runs, and are tested below.
-const BY_POLICY: &[&str] = &[
-    "accepted-test-ca",
-    "accepted-unpinned-key",
-    "client-certificate-cleartext-only",
-    "policy-expired-exception",
-    "server-key-changed",
-    "undeclared-endpoint",
-];
+/// What the lab's tester declares.
+fn lab_policy() -> String {
+    std::fs::read_to_string(observer_captures::path(observer_captures::POLICY)).expect("the lab's policy")
+}
 
 fn assess(capture: &Capture, policy: &str) -> Option<Assessment> {
     let mut trust = TrustStore::default();
@@ -53,8 +45,9 @@ fn is_held(finding: &Finding) -> bool {
 #[test]
 fn every_capture_has_the_findings_that_the_manifest_says() {
     let mut problems = Vec::new();
+    let policy = lab_policy();
     for capture in observer_captures::all() {
-        let Some(assessment) = assess(capture, POLICY) else { continue };
+        let Some(assessment) = assess(capture, &policy) else { continue };
         let spoken = spoken(&assessment);
         for rule in capture.fires.iter().filter(|rule| !spoken.contains_key(*rule)) {
             problems.push(format!("{}: {rule} does not fire", capture.name));
@@ -72,15 +65,65 @@ fn every_capture_has_the_findings_that_the_manifest_says() {
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
+/// The rules with a finding when the command judges a capture as a tester does.
+fn judged(capture: &Capture, run: &Judged) -> BTreeSet<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = folder.path().join("runs.db").display().to_string();
+    let text = |path: std::path::PathBuf| path.display().to_string();
+    let (roots, policy) = (text(observer_captures::roots()), text(observer_captures::path(run.policy)));
+    let mut words = vec!["--format", "jsonl", "--ca", &roots, "--policy", &policy];
+    if run.test_ca {
+        words.extend(["--test-ca", &roots]);
+    }
+    if run.baseline.is_some() {
+        words.extend(["--db", &database]);
+    }
+    let analyze = |file: &str| {
+        let (code, lines, stderr) = observer(&[&["analyze", file], words.as_slice()].concat());
+        assert!(matches!(code, Some(0 | 1)), "{file}: {stderr}");
+        rules_of(&lines)
+    };
+    if let Some(baseline) = run.baseline {
+        analyze(&text(observer_captures::path(baseline)));
+    }
+    analyze(&text(capture.path())).into_iter().collect()
+}
+
+/// Rules that speak only of what a tester declares, or of earlier runs.
+#[test]
+fn every_capture_has_the_findings_that_the_manifest_says_of_other_testers() {
+    let mut problems = Vec::new();
+    for capture in observer_captures::all() {
+        for run in capture.judged {
+            let spoken = judged(capture, run);
+            for rule in run.fires.iter().filter(|rule| !spoken.contains(**rule)) {
+                problems.push(format!("{}, {run:?}: {rule} does not fire", capture.name));
+            }
+            for rule in run.silent.iter().filter(|rule| spoken.contains(**rule)) {
+                problems.push(format!("{}, {run:?}: {rule} fires", capture.name));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
 #[test]
 fn every_rule_has_a_capture_and_a_near_miss() {
-    let captures = observer_captures::all();
-    let fires: BTreeSet<&str> = captures.iter().flat_map(|capture| capture.fires.iter().copied()).collect();
-    let silent: BTreeSet<&str> = captures.iter().flat_map(|capture| capture.silent.iter().copied()).collect();
+    let (mut fires, mut silent) = (BTreeSet::<&str>::new(), BTreeSet::<&str>::new());
+    for capture in observer_captures::all() {
+        let runs = capture.judged.iter().map(|run| (run.fires, run.silent));
+        for (speak, miss) in runs.chain([(capture.fires, capture.silent)]) {
+            fires.extend(speak);
+            silent.extend(miss);
+        }
+    }
     let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.info().id).collect();
-    for rule in known.iter().filter(|rule| !BY_POLICY.contains(rule)) {
+    for rule in &known {
         assert!(fires.contains(rule), "no capture on which {rule} fires");
         assert!(silent.contains(rule), "no near miss for {rule}");
+    }
+    for rule in fires.union(&silent) {
+        assert!(known.contains(rule), "the manifest speaks of {rule}, which is no rule");
     }
 }
 
@@ -104,25 +147,6 @@ fn pins_of_the_policy_are_compared_with_what_the_client_accepted() {
     assert!(!under("tls/tls12-good.pcap", "").contains_key("accepted-unpinned-key"));
     // TLS 1.3 hides the chain: nothing can be claimed.
     assert!(!under("tls/tls13-good.pcap", &pin(&other)).contains_key("accepted-unpinned-key"));
-}
-
-#[test]
-fn endpoints_that_the_policy_does_not_list_are_undeclared() {
-    let list = |host: &str| format!("[[endpoint]]\nhost = \"{host}\"\nports = [80]\n");
-    assert!(under("http/cleartext-get.pcap", &list("shop.test")).contains_key("undeclared-endpoint"));
-    assert!(!under("http/cleartext-get.pcap", &list("news.test")).contains_key("undeclared-endpoint"));
-    assert!(!under("http/cleartext-get.pcap", "").contains_key("undeclared-endpoint"));
-    // Name service is not the app's.
-    assert!(!under("dns/a-aaaa-https.pcap", &list("shop.test")).contains_key("undeclared-endpoint"));
-}
-
-#[test]
-fn cleartext_alone_is_no_mutual_tls() {
-    let expects = |host: &str| format!("[[mtls]]\nhost = \"{host}\"\n");
-    let only = "client-certificate-cleartext-only";
-    assert!(under("http/cleartext-get.pcap", &expects("news.test")).contains_key(only));
-    assert!(!under("http/cleartext-get.pcap", &expects("shop.test")).contains_key(only));
-    assert!(!under("consistency/mixed-host.pcap", &expects("shop.test")).contains_key(only));
 }
 
 /// What the lab's plain pages lack besides TLS.
@@ -152,7 +176,7 @@ fn an_exception_excuses_until_its_last_day_and_is_a_finding_afterwards() {
 
 #[test]
 fn the_platform_is_never_blamed_on_an_app() {
-    let assessment = assess(capture("demo.pcapng"), POLICY).unwrap();
+    let assessment = assess(capture("demo.pcapng"), &lab_policy()).unwrap();
     let check = "connectivitycheck.gstatic.com";
     let platform: Vec<&Finding> = assessment
         .findings
@@ -188,7 +212,7 @@ fn the_scope_decides_whose_findings_count() {
 
 #[test]
 fn every_app_has_a_verdict_for_every_requirement() {
-    let assessment = assess(capture("demo.pcapng"), POLICY).unwrap();
+    let assessment = assess(capture("demo.pcapng"), &lab_policy()).unwrap();
     let rows = observer::requirements::all().count();
     assert_eq!(assessment.verdicts.len(), 4 * rows);
     for verdict in &assessment.verdicts {
@@ -321,6 +345,15 @@ fn records<'a>(lines: &'a str, kind: &str) -> Vec<&'a str> {
     lines.lines().filter(|line| line.starts_with(&start)).collect()
 }
 
+/// The rules of the findings in JSON Lines.
+fn rules_of(lines: &str) -> Vec<String> {
+    let findings = records(lines, "finding").into_iter();
+    findings
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|record| record["rule"]["id"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
 #[test]
 fn who_takes_the_tester_s_authority_pins_nothing() {
     let roots = observer_captures::roots().display().to_string();
@@ -328,11 +361,7 @@ fn who_takes_the_tester_s_authority_pins_nothing() {
         let file = capture(name).path().display().to_string();
         let words = [&["analyze", &file, "--format", "jsonl"], options].concat();
         let (_, lines, _) = observer(&words);
-        let findings = records(&lines, "finding").into_iter();
-        let rules: Vec<String> = findings
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
-            .map(|record| record["rule"]["id"].as_str().expect("an id").to_owned())
-            .collect();
+        let rules = rules_of(&lines);
         let verdicts = records(&lines, "verdict").into_iter();
         let mut verdict = verdicts.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         let verdict = verdict.rfind(|record| record["requirement"] == "cl-mss:5.7").expect("a verdict");

@@ -76,7 +76,8 @@ fn capture_folders() -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(&captures).with_context(|| format!("reading {}", captures.display()))? {
         let path = entry?.path();
-        let holds_captures = !["recipes", "src", "tests"].iter().any(|other| path.ends_with(other));
+        let holds_captures =
+            !["policies", "recipes", "src", "tests"].iter().any(|other| path.ends_with(other));
         if path.is_dir() && holds_captures {
             folders.push(path);
         }
