@@ -310,6 +310,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Chromium breaks off where it is asked for a certificate, and comes again with one or without; it also is not asked.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/curl.pcap",
@@ -372,6 +373,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tstclnt of NSS sends certificates with EC and RSA keys, declines and is not asked for one.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "client_flight/openssl-closes.pcap",
@@ -479,6 +481,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A client on wolfSSL sends certificates with EC and RSA keys, declines and is not asked for one.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "consistency/cleartext-on-443.pcap",
@@ -909,6 +912,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "QUIC version 2; the client changes its keys twice, and the server follows.",
         fires: &[],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/quic-mutual.pcapng",
@@ -917,6 +921,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server asks for a client certificate: sent, declined, and not asked for.",
         fires: &["client-certificate-declined"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/quic-retry.pcapng",
@@ -925,6 +930,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The server has the client prove its address with a Retry, and the client says hello anew. The keys come after the packets.",
         fires: &[],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/quic-self-signed.pcapng",
@@ -933,6 +939,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A client that verifies nothing goes on with a self-signed server, and one that verifies turns it away.",
         fires: &["accepted-self-signed"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/quic-suites.pcapng",
@@ -941,6 +948,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "aioquic asks once under each suite of QUIC.",
         fires: &[],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/quic-zero-rtt.pcapng",
@@ -949,6 +957,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A second connection resumes the first and sends its request in 0-RTT packets.",
         fires: &[],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/tls12-suites.pcapng",
@@ -1199,6 +1208,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-serv insists on a client certificate under DTLS 1.2, and gnutls-cli sends one.",
         fires: &[],
         silent: &["client-certificate-declined", "client-certificate-missing"],
+        judged: &[],
     },
     Capture {
         name: "dtls/gnutls-dtls10.pcap",
@@ -1207,6 +1217,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-cli and gnutls-serv speak DTLS 1.0.",
         fires: &["tls-version-negotiated", "tls-version-offered"],
         silent: &["null-or-anonymous-cipher"],
+        judged: &[],
     },
     Capture {
         name: "dtls/gnutls-dtls12.pcap",
@@ -1215,6 +1226,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-cli and gnutls-serv speak DTLS 1.2.",
         fires: &[],
         silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "cleartext-unknown", "insecure-renegotiation", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "tls-version-negotiated", "tls-version-offered", "weak-group"],
+        judged: &[],
     },
     Capture {
         name: "dtls/lost.pcap",
@@ -1747,6 +1759,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "An app asks by HTTP whether there is an Internet: the finding is the app's.",
         fires: &["cleartext-http"],
         silent: &["cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/check-by-platform.pcap",
@@ -1755,6 +1768,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Android asks by HTTP whether there is an Internet: the finding is no app's.",
         fires: &["cleartext-http"],
         silent: &["cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/dhcp.pcap",
@@ -1763,6 +1777,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "udhcpc asks dnsmasq for an address and gets one.",
         fires: &[],
         silent: &["cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/dhcpv6.pcap",
@@ -1771,6 +1786,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "dhclient asks dnsmasq for an address of IPv6 and gets one.",
         fires: &[],
         silent: &["cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/netbios.pcap",
@@ -1779,6 +1795,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "nmblookup asks all neighbours for a name, and nmbd has it; nmbd tells the neighbours of itself.",
         fires: &[],
         silent: &["cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/ntp.pcap",
@@ -1787,6 +1804,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "chronyd asks chronyd for the time (NTP version 4).",
         fires: &[],
         silent: &["cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/ssdp.pcap",
@@ -1795,6 +1813,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A search for UPnP devices by upnp-client, and a device's answers.",
         fires: &[],
         silent: &["cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "interception/baseline.pcap",
@@ -2640,6 +2659,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "strongSwan at both ends: IKEv2 with a shared key, and two pings and their answers inside ESP in UDP.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/openvpn-plain.pcap",
@@ -2648,6 +2668,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenVPN over UDP; its control channel is bare, and TLS in it can be seen.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/openvpn-tcp-tls-crypt.pcap",
@@ -2656,6 +2677,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenVPN over TCP; its control channel is encrypted with a shared key.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/openvpn-tcp.pcap",
@@ -2664,6 +2686,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenVPN over TCP, with a bare control channel.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/openvpn-tls-auth.pcap",
@@ -2672,6 +2695,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenVPN over UDP; its control channel is signed with a shared key.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/openvpn-tls-crypt-v2.pcap",
@@ -2680,6 +2704,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenVPN over UDP; its control channel is encrypted with a key of the client's own, which comes wrapped.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/openvpn-tls-crypt.pcap",
@@ -2688,6 +2713,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "OpenVPN over UDP; its control channel is encrypted with a shared key.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "opaque/ssh.pcap",
@@ -2705,6 +2731,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "wireguard-go at both ends: a handshake, and two pings and their answers inside.",
         fires: &["non-tls-encryption"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "others/redis-open.pcap",
@@ -3118,6 +3145,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server that hands out no tickets lets clients without a certificate in, and closes when they stay silent: no refusal.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "refusal/gnutls.pcap",
@@ -3126,6 +3154,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "gnutls-serv insists on a client certificate and turns curl away; asked without need, it lets it in.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "refusal/go.pcap",
@@ -3134,6 +3163,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Go's HTTP server insists on a client certificate and turns curl away; asked without need, it lets it in.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "refusal/java.pcap",
@@ -3142,6 +3172,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A server on JSSE, which pads its records, insists on a client certificate; asked without need, it lets curl in.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "refusal/node.pcap",
@@ -3150,6 +3181,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Node's HTTPS server insists on a client certificate; one that it does not know it drops without a word, after the handshake.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "refusal/nss.pcap",
@@ -3158,6 +3190,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "NSS's selfserv insists on a client certificate and turns curl away; asked without need, it lets it in.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "refusal/openssl.pcap",
@@ -3166,6 +3199,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "openssl s_server insists on a client certificate and turns curl away; asked without need and without tickets, it lets it in.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "starttls/imap-ignored.pcap",
@@ -3426,6 +3460,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "baresip calls baresip over UDP: SIP, and a tone as PCMU in RTP that anybody can hear.",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/call-sdes.pcap",
@@ -3434,6 +3469,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "baresip calls baresip over UDP with SRTP, whose keys are in SIP for all to read (SDES).",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/call-tls-unanswered.pcap",
@@ -3442,6 +3478,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "baresip calls baresip over TLS, and nobody answers: there is no media.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/call-tls.pcap",
@@ -3450,6 +3487,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "baresip calls baresip over TLS, which protects the keys of SRTP; its RTCP says goodbye and its name in the clear.",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/register-tcp.pcap",
@@ -3458,6 +3496,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "baresip registers with kamailio over TCP, and answers its challenge (digest).",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/register-udp.pcap",
@@ -3466,6 +3505,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "baresip registers with kamailio over UDP, and answers its challenge (digest).",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/rtsp-basic-udp.pcap",
@@ -3474,6 +3514,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GStreamer plays a stream over RTSP with a password in the clear; its tone comes as PCMA in RTP over UDP.",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/rtsp-digest-tcp.pcap",
@@ -3482,6 +3523,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GStreamer plays a stream over RTSP with a digest of the password; its tone comes within the same connection.",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "telephony/rtsp-open.pcap",
@@ -3490,6 +3532,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "GStreamer plays a stream over RTSP that asks for no password.",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "tls/address-literal.pcap",
@@ -4233,6 +4276,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A call between two peers of aiortc, cut short: STUN, DTLS 1.2 with certificates of both sides, SRTP and SRTCP in one flow.",
         fires: &[],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated", "tls-version-offered"],
+        judged: &[],
     },
     Capture {
         name: "webrtc/data-channel.pcap",
@@ -4241,6 +4285,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A data channel between two peers of aiortc: STUN and DTLS 1.2, and no media.",
         fires: &[],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated", "tls-version-offered"],
+        judged: &[],
     },
     Capture {
         name: "webrtc/relayed-tcp.pcap",
@@ -4249,6 +4294,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The same call through coturn over TCP, with a password that coturn's secret makes for a day.",
         fires: &[],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-credentials", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated", "tls-version-offered"],
+        judged: &[],
     },
     Capture {
         name: "webrtc/relayed-udp.pcap",
@@ -4257,5 +4303,6 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "The same call through coturn over UDP: aiortc allocates with a password and sends by channels.",
         fires: &["cleartext-credentials"],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated", "tls-version-offered"],
+        judged: &[],
     },
 ];
