@@ -9,6 +9,7 @@ pub mod overview;
 pub mod plain;
 pub mod secrets;
 pub mod text;
+mod wording;
 
 use std::collections::BTreeMap;
 

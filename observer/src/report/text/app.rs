@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::words::{bold, count, dim, size, wrapped};
+use super::words::{bold, dim, wrapped};
 use super::{SHOWN, Section, finding, requirements, severities, traffic, words};
 use crate::observation::Protection;
 use crate::report::names;
 use crate::report::overview::{Endpoint, EndpointKey};
 use crate::report::plain::plain;
+use crate::report::wording::{count, size};
 
 /// Writes the section of an app.
 pub(super) fn render(section: &Section<'_>, out: &mut dyn Write) -> io::Result<()> {

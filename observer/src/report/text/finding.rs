@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use super::words::{bold, count, dim, wrapped};
+use super::words::{bold, dim, wrapped};
 use super::{SHOWN, requirements, words};
 use crate::report::names;
 use crate::report::plain::plain;
+use crate::report::wording::count;
 use crate::rules::{Finding, RuleInfo, Severity};
 
 /// Columns for the frames of a display filter: it stays in one line, to copy.

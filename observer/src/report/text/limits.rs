@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::words::{bold, count, number, size, wrapped};
+use super::words::{bold, wrapped};
 use crate::report::Run;
 use crate::report::overview::Overview;
 use crate::report::plain::plain;
+use crate::report::wording::{count, number, size};
 
 /// Writes what the capture cannot show, and the totals.
 pub(super) fn render(run: &Run, overview: &Overview, out: &mut dyn Write) -> io::Result<()> {

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::words::size;
 use crate::attribution::{Confidence, Owner};
 use crate::observation::{Flow, FlowSink, Mark, Protection, SinkError};
 use crate::report::names;
 use crate::report::plain::plain;
+use crate::report::wording::size;
 use crate::rules::Severity;
 use crate::time::Tick;
 

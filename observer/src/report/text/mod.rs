@@ -18,12 +18,13 @@ use std::net::SocketAddr;
 use anstyle::{AnsiColor, Style};
 
 pub use self::live::LiveLines;
-use self::words::{bold, count, dim, list, size, wrapped};
+use self::words::{bold, dim, wrapped};
 use super::Run;
 use super::names;
 use super::outcome::Outcome;
 use super::overview::{App, Overview};
 use super::plain::plain;
+use super::wording::{self, count, list, size};
 use crate::assess::{Judgement, Verdict};
 use crate::rules::{Blame, Finding, Severity};
 
@@ -256,7 +257,7 @@ fn inputs(run: &Run, out: &mut dyn Write) -> io::Result<()> {
             let seconds = last.since(first).as_secs_f64();
             let start = first.to_string();
             let start = start.get(..19).unwrap_or(&start).replace('T', " ");
-            line.push_str(&format!(" from {start} UTC, {}", words::duration(seconds)));
+            line.push_str(&format!(" from {start} UTC, {}", wording::duration(seconds)));
         }
         writeln!(out, "{line}")?;
     }

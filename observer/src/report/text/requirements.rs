@@ -2,53 +2,29 @@
 
 use std::io::{self, Write};
 
-use super::words::{count, dim, list, wrapped};
+use super::words::{dim, wrapped};
 use super::{Section, words};
 use crate::assess::{Judgement, Verdict};
 use crate::report::plain::plain;
+use crate::report::wording::{self, cl_mss, count, list, title};
 use crate::requirements::{self, Exercise};
 use crate::rules::RuleInfo;
-
-/// The prefix of the requirements that are shown one by one.
-const STANDARD: &str = "cl-mss:";
 
 /// The other standards that a finding names, the first row of each: prefix and what to write for it.
 const NAMED: [(&str, &str); 3] = [("masvs:", "MASVS "), ("mastg:", ""), ("cwe:", "CWE-")];
 
-/// The requirements of CL MSS in words that fit into a column; their gist is longer.
-const TITLES: &[(&str, &str)] = &[
-    ("5.1", "every endpoint is reached over TLS"),
-    ("5.2", "TLS settings follow best practice"),
-    ("5.3", "backend sends security headers"),
-    ("5.4", "TLS is switched off for no domain"),
-    ("5.5", "server certificates are verified"),
-    ("5.6", "protection survives network loss"),
-    ("5.7", "own trust store, or pinned keys"),
-    ("5.8", "rotation of pins is built in"),
-    ("5.9", "mutual TLS with the backend"),
-];
-
-/// Conclusions in the order in which they are counted.
-const ORDER: [Judgement; 5] = [
-    Judgement::Violated,
-    Judgement::NoViolationObserved,
-    Judgement::Inconclusive,
-    Judgement::NotExercised,
-    Judgement::NotObservable,
-];
-
 /// Writes a row for each requirement of CL MSS and a line for all others.
 pub(super) fn table(verdicts: &[&Verdict], out: &mut dyn Write) -> io::Result<()> {
     let (ours, others): (Vec<&Verdict>, Vec<&Verdict>) =
-        verdicts.iter().partition(|verdict| number(verdict.requirement).is_some());
+        verdicts.iter().partition(|verdict| cl_mss(verdict.requirement).is_some());
     for verdict in ours {
         row(verdict, out)?;
     }
-    let counts: Vec<_> = ORDER
+    let counts: Vec<_> = wording::JUDGEMENTS
         .into_iter()
         .filter_map(|judged| {
             let many = others.iter().filter(|verdict| verdict.judgement == judged).count();
-            (many > 0).then(|| format!("{many} {}", word(judged)))
+            (many > 0).then(|| format!("{many} {}", wording::judgement(judged)))
         })
         .collect();
     if !counts.is_empty() {
@@ -60,12 +36,12 @@ pub(super) fn table(verdicts: &[&Verdict], out: &mut dyn Write) -> io::Result<()
 }
 
 fn row(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
-    let number = number(verdict.requirement).unwrap_or_default();
+    let number = cl_mss(verdict.requirement).unwrap_or_default();
     let title = title(number);
     let style = words::judgement(verdict.judgement);
     let word = match verdict.judgement {
         Judgement::Violated => "VIOLATED",
-        judged => word(judged),
+        judged => wording::judgement(judged),
     };
     let pad = 14_usize.saturating_sub(word.len());
     writeln!(out, "  {number}  {title:34} {style}{word}{style:#}{:pad$} {}", "", dim(&ground(verdict)))?;
@@ -106,7 +82,7 @@ fn ground(verdict: &Verdict) -> String {
 
 /// Writes which requirements a rule bears on: those of CL MSS, a few others, and where to find the rest.
 pub(super) fn of_rule(rule: &RuleInfo, out: &mut dyn Write) -> io::Result<()> {
-    for number in rule.requirements.iter().filter_map(|id| number(id)) {
+    for number in rule.requirements.iter().filter_map(|id| cl_mss(id)) {
         writeln!(out, "           {}", dim(&format!("CL MSS {number}: {}", title(number))))?;
     }
     let named: Vec<_> = NAMED
@@ -116,7 +92,7 @@ pub(super) fn of_rule(rule: &RuleInfo, out: &mut dyn Write) -> io::Result<()> {
             Some(format!("{name}{id}"))
         })
         .collect();
-    let ours = rule.requirements.iter().filter(|id| number(id).is_some()).count();
+    let ours = rule.requirements.iter().filter(|id| cl_mss(id).is_some()).count();
     let more = rule.requirements.len().saturating_sub(ours).saturating_sub(named.len());
     let text = match (named.is_empty(), more) {
         (true, 0) => return Ok(()),
@@ -145,7 +121,7 @@ pub(super) fn sentence(sections: &[Section<'_>], judged: Judgement, verb: &str) 
             .verdicts
             .iter()
             .filter(|verdict| verdict.judgement == judged)
-            .filter_map(|verdict| number(verdict.requirement))
+            .filter_map(|verdict| cl_mss(verdict.requirement))
             .map(str::to_owned)
             .collect();
         if numbers.is_empty() {
@@ -164,36 +140,9 @@ pub(super) fn sentence(sections: &[Section<'_>], judged: Judgement, verb: &str) 
     (!clauses.is_empty()).then(|| clauses.join("; "))
 }
 
-/// The number of a requirement of CL MSS.
-fn number(requirement: &str) -> Option<&str> {
-    requirement.strip_prefix(STANDARD)
-}
-
-fn title(number: &str) -> &'static str {
-    TITLES.iter().find(|(known, _)| *known == number).map_or("", |(_, title)| title)
-}
-
-fn word(judgement: Judgement) -> &'static str {
-    match judgement {
-        Judgement::Violated => "violated",
-        Judgement::NoViolationObserved => "no violation",
-        Judgement::NotExercised => "not exercised",
-        Judgement::NotObservable => "not observable",
-        Judgement::Inconclusive => "inconclusive",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_row_of_cl_mss_has_a_title_that_fits() {
-        let ours: Vec<_> = requirements::all().filter_map(|row| number(row.id)).collect();
-        let titled: Vec<_> = TITLES.iter().map(|(number, _)| *number).collect();
-        assert_eq!(ours, titled);
-        assert!(TITLES.iter().all(|(_, title)| title.len() <= 34));
-    }
 
     #[test]
     fn a_rule_names_few_requirements_and_counts_the_rest() {
@@ -202,7 +151,7 @@ mod tests {
             of_rule(rule, &mut out).unwrap();
             let text = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-            let ours = rule.requirements.iter().filter(|id| number(id).is_some()).count();
+            let ours = rule.requirements.iter().filter(|id| cl_mss(id).is_some()).count();
             assert_eq!(text.matches("CL MSS").count(), ours, "{text}");
             let rest = rule.requirements.len() - ours;
             assert!(rest <= 3 || text.contains(&format!("observer rules explain {}", rule.id)), "{text}");
