@@ -12,5 +12,6 @@ mod doctor;
 mod privileges;
 mod recording;
 mod refusal;
+mod report;
 mod rules;
 mod store;

@@ -57,8 +57,9 @@ pub(super) enum Format {
     Jsonl,
 }
 
+/// From which severity on findings weigh.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     Critical,
     High,
     Medium,
@@ -68,7 +69,7 @@ enum FailOn {
 }
 
 impl FailOn {
-    fn severity(self) -> Option<Severity> {
+    pub(super) fn severity(self) -> Option<Severity> {
         match self {
             Self::Critical => Some(Severity::Critical),
             Self::High => Some(Severity::High),

@@ -15,6 +15,7 @@ mod judging;
 mod mark;
 mod outputs;
 mod query;
+mod report;
 mod requirements;
 mod rules;
 mod selectors;
@@ -92,6 +93,7 @@ enum Command {
     #[cfg(all(feature = "live", target_os = "linux"))]
     Mark(mark::Arguments),
     Query(query::Arguments),
+    Report(report::Arguments),
     Requirements(requirements::Arguments),
     Rules(rules::Arguments),
 }
@@ -113,6 +115,7 @@ pub fn main() -> ExitCode {
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Mark(command) => mark::run(&command),
         Command::Query(command) => query::run(&command),
+        Command::Report(command) => report::run(&command),
         Command::Requirements(command) => requirements::run(&command),
         Command::Rules(command) => rules::run(&command),
     };

@@ -84,11 +84,7 @@ impl<'a> Outputs<'a> {
             anstream::eprintln!("observer: inconclusive: {}", plain(reason));
         }
         self.render(run).context("cannot write to standard output")?;
-        Ok(match outcome {
-            Outcome::Clean => ExitCode::SUCCESS,
-            Outcome::Findings(_) => ExitCode::from(FINDINGS),
-            Outcome::Inconclusive(_) => ExitCode::from(INCONCLUSIVE),
-        })
+        Ok(exit_code(&outcome))
     }
 
     fn render(self, run: &Run) -> io::Result<()> {
@@ -110,6 +106,15 @@ impl<'a> Outputs<'a> {
             Form::Stream(stream) => stream.finish(run),
             Form::Nothing => Ok(()),
         }
+    }
+}
+
+/// The exit code of an outcome.
+pub(super) fn exit_code(outcome: &Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Clean => ExitCode::SUCCESS,
+        Outcome::Findings(_) => ExitCode::from(FINDINGS),
+        Outcome::Inconclusive(_) => ExitCode::from(INCONCLUSIVE),
     }
 }
 

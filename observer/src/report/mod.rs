@@ -2,12 +2,18 @@
 
 pub mod community_id;
 pub mod exchange;
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod names;
 pub mod outcome;
 pub mod overview;
 pub mod plain;
+pub mod remedy;
+pub mod sarif;
 pub mod secrets;
+pub mod stored;
 pub mod text;
 mod wording;
 

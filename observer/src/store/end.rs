@@ -92,7 +92,7 @@ impl End<'_, '_> {
         connection.execute(
             "UPDATE runs_v1 SET status = 'finished', finished = ?, frames = ?, flows = ?, dropped_kernel = ?, \
              dropped_ring = ?, dropped_limit = ?, unattributed_flows = ?, unattributed_bytes = ?, malformed = ?, skipped = ?, \
-             limits = ?, duplicates = ? WHERE id = ?",
+             limits = ?, duplicates = ?, inconclusive = ?, notes = ? WHERE id = ?",
             params![
                 finished.0,
                 int(totals.frames),
@@ -106,6 +106,8 @@ impl End<'_, '_> {
                 json_text(&totals.skipped)?,
                 json_text(&totals.dropped_by_limit)?,
                 int(totals.duplicates),
+                run.doubt(),
+                json_text(&run.assessment.notes)?,
                 self.writer.ids().run(),
             ],
         )?;

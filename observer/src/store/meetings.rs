@@ -33,7 +33,8 @@ pub fn meetings(path: &Path, run: Option<i64>) -> Result<(i64, Meetings), StoreE
     Ok((run, meetings))
 }
 
-fn find(connection: &Connection, run: Option<i64>) -> rusqlite::Result<Option<i64>> {
+/// The run with that number, or the last one that ended.
+pub(super) fn find(connection: &Connection, run: Option<i64>) -> rusqlite::Result<Option<i64>> {
     match run {
         Some(run) => {
             connection.query_row("SELECT id FROM runs WHERE id = ?", [run], |row| row.get(0)).optional()

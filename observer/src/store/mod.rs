@@ -17,6 +17,7 @@ mod query;
 mod queue;
 mod rows;
 mod saved;
+mod stored;
 mod write;
 
 use std::fs::File;
@@ -42,6 +43,7 @@ pub use self::meetings::meetings;
 pub use self::originals::originals;
 pub use self::query::{Database, Parameter, QueryError};
 pub use self::saved::{SAVED, Saved};
+pub use self::stored::stored_run;
 
 /// A database open for writing one run.
 ///

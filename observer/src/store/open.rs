@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0007_basis.sql"),
     include_str!("schema/0008_property_basis.sql"),
     include_str!("schema/0009_rejected_client.sql"),
+    include_str!("schema/0010_outcome.sql"),
 ];
 
 /// The views that questions use, besides each protocol's.

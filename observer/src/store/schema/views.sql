@@ -5,7 +5,8 @@ CREATE VIEW runs AS SELECT
     id, status, tool_version, schema,
     strftime('%Y-%m-%dT%H:%M:%S', started / 1000000000, 'unixepoch') || 'Z' AS started,
     strftime('%Y-%m-%dT%H:%M:%S', finished / 1000000000, 'unixepoch') || 'Z' AS finished,
-    frames, flows, dropped_kernel, dropped_ring, dropped_limit, unattributed_flows, unattributed_bytes, malformed, skipped, limits, duplicates
+    frames, flows, dropped_kernel, dropped_ring, dropped_limit, unattributed_flows, unattributed_bytes, malformed, skipped, limits, duplicates,
+    inconclusive, notes
 FROM runs_v1;
 
 CREATE VIEW captures AS SELECT

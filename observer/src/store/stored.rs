@@ -1,0 +1,400 @@
+//! A run, read back for the reports that are made afterwards.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, Row};
+use serde::de::DeserializeOwned;
+
+use super::meetings::find;
+use super::{StoreError, open};
+use crate::assess::Judgement;
+use crate::report::names;
+use crate::report::stored::{
+    Bounds, Step, StoredApp, StoredEndpoint, StoredFinding, StoredFlow, StoredInput, StoredRun,
+    StoredSessions, StoredVerdict,
+};
+use crate::rules::Severity;
+use crate::time::Timestamp;
+
+const RUN: &str = "
+    SELECT tool_version, status, started, frames, flows, dropped_kernel, dropped_ring, limits, unattributed_flows,
+        unattributed_bytes, inconclusive, notes
+    FROM runs_v1 WHERE id = ?";
+
+const INPUTS: &str = "SELECT path, format, frames, first, last FROM captures_v1 WHERE run = ? ORDER BY rowid";
+
+const MARKERS: &str = "SELECT at, label FROM markers_v1 WHERE run = ? ORDER BY at, rowid";
+
+const APPS: &str = "
+    SELECT owner.name, owner.uid, owner.label, count(*), sum(source_bytes + destination_bytes),
+        json_group_array(DISTINCT owner.method)
+    FROM flows_v1 AS flow LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner
+    WHERE flow.run = ? GROUP BY owner.name, owner.uid ORDER BY owner.name, owner.uid";
+
+const VERDICTS: &str = "
+    SELECT owner.name, owner.uid, requirement, verdict, findings, exercised_endpoints, exercised_flows, reason
+    FROM verdicts_v1 AS verdict LEFT JOIN owners_v1 AS owner ON owner.id = verdict.owner
+    WHERE verdict.run = ? ORDER BY verdict.rowid";
+
+const FINDINGS: &str = "
+    SELECT owner.name, owner.uid, rule, severity, finding.confidence, blame, host, ip, port, message, requirements,
+        evidence, fingerprint, suppressed, finding.id
+    FROM findings_v1 AS finding LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner
+    WHERE finding.run = ? ORDER BY finding.id";
+
+const PLACES: &str = "
+    SELECT flow.number, place.frame, flow.event_start
+    FROM finding_frames_v1 AS place JOIN flows_v1 AS flow ON flow.id = place.flow
+    WHERE place.finding = ? ORDER BY place.position";
+
+const ENDPOINTS: &str = "
+    SELECT owner.name, owner.uid, coalesce(destination_domain, destination_ip), destination_port, network_transport,
+        network_protocol, network_protection,
+        json_group_array(DISTINCT upper(tls.version_protocol) || ' ' || tls.version), json_group_array(DISTINCT tls.cipher),
+        count(*), coalesce(sum(tls.established), 0), sum(source_bytes), sum(destination_bytes), min(frames_first)
+    FROM flows_v1 AS flow
+        LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner
+        LEFT JOIN tls_v1 AS tls ON tls.flow = flow.id
+    WHERE flow.run = ? GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7";
+
+const SESSIONS: &str = "
+    SELECT owner.name, owner.uid, upper(version_protocol) || ' ' || version, cipher, count(*)
+    FROM tls_v1 AS tls
+        JOIN flows_v1 AS flow ON flow.id = tls.flow
+        LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner
+    WHERE flow.run = ? AND established AND version IS NOT NULL AND cipher IS NOT NULL
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
+
+const FLOWS: &str = "
+    SELECT owner.name, owner.uid, number, event_start, event_end, coalesce(destination_domain, destination_ip),
+        destination_port, network_protection, network_layers, source_bytes + destination_bytes
+    FROM flows_v1 AS flow LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner
+    WHERE flow.run = ? ORDER BY event_start, number";
+
+/// An app by name and uid; a work profile has the same apps under other uids.
+type Key = (Option<String>, Option<u32>);
+
+/// The run with that number in the database at `path`, or the last one, whether it was finished or not.
+///
+/// # Errors
+/// When it is no database of this program, or when it has no such run.
+pub fn stored_run(path: &Path, run: Option<i64>, bounds: &Bounds) -> Result<StoredRun, StoreError> {
+    let connection = open::for_reading(path)?;
+    let wrap = |error| StoreError::new(path, error);
+    let run = match run {
+        Some(_) => find(&connection, run).map_err(wrap)?,
+        None => connection.query_row("SELECT max(id) FROM runs_v1", (), |row| row.get(0)).map_err(wrap)?,
+    };
+    let Some(run) = run else { return Err(StoreError::NoRun { path: path.to_owned() }) };
+    // One reading transaction: what a writer adds meanwhile belongs to another report.
+    let transaction = connection.unchecked_transaction().map_err(wrap)?;
+    Reader { connection: &transaction, run, bounds, apps: BTreeMap::new(), left_out: BTreeMap::new() }
+        .read()
+        .map_err(wrap)
+}
+
+struct Reader<'a> {
+    connection: &'a Connection,
+    run: i64,
+    bounds: &'a Bounds,
+    apps: BTreeMap<Key, StoredApp>,
+    left_out: BTreeMap<&'static str, u64>,
+}
+
+impl Reader<'_> {
+    fn read(mut self) -> rusqlite::Result<StoredRun> {
+        let mut stored = self.totals()?;
+        let inputs = self.each(INPUTS, |row| {
+            Ok(StoredInput {
+                path: row.get(0)?,
+                format: row.get(1)?,
+                frames: unsigned(row, 2)?,
+                first: time(row, 3)?,
+                last: time(row, 4)?,
+            })
+        });
+        stored.inputs = inputs?;
+        stored.steps = self.steps()?;
+        self.apps()?;
+        self.verdicts()?;
+        self.findings(&stored.steps)?;
+        self.endpoints()?;
+        self.sessions()?;
+        self.flows(&stored.steps)?;
+        stored.apps = self.apps.into_values().collect();
+        stored.apps.sort_by_key(rank);
+        stored.left_out = self.left_out;
+        Ok(stored)
+    }
+
+    /// Every row of the answer to `question`, which asks for the run's.
+    fn each<T>(
+        &self,
+        question: &str,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.connection.prepare(question)?.query_map([self.run], |row| read(row))?.collect()
+    }
+
+    fn totals(&self) -> rusqlite::Result<StoredRun> {
+        self.connection.query_row(RUN, [self.run], |row| {
+            let mut lost: BTreeMap<String, u64> = json(row, 7)?;
+            for (column, name) in [(5, "kernel"), (6, "ring")] {
+                lost.insert(name.to_owned(), unsigned(row, column)?);
+            }
+            lost.retain(|_, count| *count > 0);
+            Ok(StoredRun {
+                run: self.run,
+                tool_version: row.get(0)?,
+                finished: row.get::<_, String>(1)? == "finished",
+                started: time(row, 2)?,
+                frames: unsigned(row, 3)?,
+                flows: unsigned(row, 4)?,
+                lost,
+                unattributed_flows: unsigned(row, 8)?,
+                unattributed_bytes: unsigned(row, 9)?,
+                inconclusive: row.get(10)?,
+                notes: json(row, 11)?,
+                ..StoredRun::default()
+            })
+        })
+    }
+
+    fn steps(&mut self) -> rusqlite::Result<Vec<Step>> {
+        let markers = self.each(MARKERS, |row| Ok((Timestamp(row.get(0)?), row.get::<_, String>(1)?)))?;
+        let ends = markers.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
+        let steps = markers.iter().zip(ends);
+        let mut steps: Vec<_> =
+            steps.map(|((start, label), end)| Step { label: label.clone(), start: *start, end }).collect();
+        self.leave_out("steps", steps.len(), self.bounds.steps);
+        steps.truncate(self.bounds.steps);
+        Ok(steps)
+    }
+
+    fn apps(&mut self) -> rusqlite::Result<()> {
+        let apps = self.each(APPS, |row| {
+            let app = StoredApp {
+                label: row.get(2)?,
+                flow_count: unsigned(row, 3)?,
+                bytes: unsigned(row, 4)?,
+                methods: list(row, 5)?,
+                ..StoredApp::default()
+            };
+            Ok((key(row)?, app))
+        })?;
+        for (key, app) in apps {
+            let (name, uid) = key.clone();
+            self.apps.insert(key, StoredApp { name, uid, ..app });
+        }
+        Ok(())
+    }
+
+    fn verdicts(&mut self) -> rusqlite::Result<()> {
+        let verdicts = self.each(VERDICTS, |row| {
+            let verdict = StoredVerdict {
+                requirement: row.get(2)?,
+                judgement: judgement(&row.get::<_, String>(3)?),
+                findings: unsigned(row, 4)?,
+                endpoints: unsigned(row, 5)?,
+                flows: unsigned(row, 6)?,
+                reason: row.get(7)?,
+            };
+            Ok((key(row)?, verdict))
+        })?;
+        for (key, verdict) in verdicts {
+            self.app(key).verdicts.push(verdict);
+        }
+        Ok(())
+    }
+
+    fn findings(&mut self, steps: &[Step]) -> rusqlite::Result<()> {
+        let findings = self.each(FINDINGS, |row| {
+            let finding = StoredFinding {
+                rule: row.get(2)?,
+                severity: severity(&row.get::<_, String>(3)?),
+                confidence: row.get(4)?,
+                blame: row.get(5)?,
+                host: row.get(6)?,
+                ip: row.get(7)?,
+                port: row.get(8)?,
+                message: row.get(9)?,
+                requirements: json(row, 10)?,
+                evidence: json(row, 11)?,
+                fingerprint: row.get(12)?,
+                suppressed: row.get(13)?,
+                places: Vec::new(),
+                step: None,
+                at: None,
+            };
+            Ok((key(row)?, finding, row.get::<_, i64>(14)?))
+        })?;
+        self.leave_out("findings", findings.len(), self.bounds.findings);
+        let mut places = self.connection.prepare(PLACES)?;
+        for (key, mut finding, id) in findings.into_iter().take(self.bounds.findings) {
+            let mut rows = places.query([id])?;
+            while let Some(row) = rows.next()? {
+                if finding.places.len() > self.bounds.places {
+                    break;
+                }
+                finding.places.push((unsigned(row, 0)?, unsigned(row, 1)?));
+                if finding.at.is_none() {
+                    finding.at = time(row, 2)?;
+                    finding.step = finding.at.and_then(|at| step(steps, at));
+                }
+            }
+            let app = self.app(key);
+            let findings = if finding.suppressed.is_some() { &mut app.suppressed } else { &mut app.findings };
+            findings.push(finding);
+        }
+        for app in self.apps.values_mut() {
+            // What the database has in order of its writing stays so among equals.
+            app.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        }
+        Ok(())
+    }
+
+    fn endpoints(&mut self) -> rusqlite::Result<()> {
+        let endpoints = self.each(ENDPOINTS, |row| {
+            let endpoint = StoredEndpoint {
+                host: row.get(2)?,
+                port: row.get(3)?,
+                transport: row.get(4)?,
+                protocol: row.get(5)?,
+                protection: row.get(6)?,
+                versions: list(row, 7)?,
+                ciphers: list(row, 8)?,
+                flows: unsigned(row, 9)?,
+                established: unsigned(row, 10)?,
+                sent: unsigned(row, 11)?,
+                received: unsigned(row, 12)?,
+                first_frame: unsigned(row, 13)?,
+            };
+            Ok((key(row)?, endpoint))
+        })?;
+        self.leave_out("endpoints", endpoints.len(), self.bounds.endpoints);
+        for (key, endpoint) in endpoints.into_iter().take(self.bounds.endpoints) {
+            self.app(key).endpoints.push(endpoint);
+        }
+        Ok(())
+    }
+
+    fn sessions(&mut self) -> rusqlite::Result<()> {
+        let sessions = self.each(SESSIONS, |row| {
+            let sessions =
+                StoredSessions { version: row.get(2)?, cipher: row.get(3)?, flows: unsigned(row, 4)? };
+            Ok((key(row)?, sessions))
+        })?;
+        for (key, sessions) in sessions {
+            self.app(key).sessions.push(sessions);
+        }
+        Ok(())
+    }
+
+    fn flows(&mut self, steps: &[Step]) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare(FLOWS)?;
+        let mut rows = statement.query([self.run])?;
+        let mut count = 0_usize;
+        while let Some(row) = rows.next()? {
+            count = count.saturating_add(1);
+            // The rest is only counted.
+            if count > self.bounds.flows {
+                continue;
+            }
+            let start = Timestamp(row.get(3)?);
+            let flow = StoredFlow {
+                flow: unsigned(row, 2)?,
+                start,
+                end: Timestamp(row.get(4)?),
+                host: row.get(5)?,
+                port: row.get(6)?,
+                protection: row.get(7)?,
+                layers: list(row, 8)?,
+                bytes: unsigned(row, 9)?,
+                step: step(steps, start),
+            };
+            let key = key(row)?;
+            self.app(key).flows.push(flow);
+        }
+        self.leave_out("flows", count, self.bounds.flows);
+        Ok(())
+    }
+
+    fn app(&mut self, key: Key) -> &mut StoredApp {
+        let (name, uid) = key.clone();
+        self.apps.entry(key).or_insert_with(|| StoredApp { name, uid, ..StoredApp::default() })
+    }
+
+    fn leave_out(&mut self, kind: &'static str, found: usize, bound: usize) {
+        let more = u64::try_from(found.saturating_sub(bound)).unwrap_or(u64::MAX);
+        if more > 0 {
+            self.left_out.insert(kind, more);
+        }
+    }
+}
+
+/// Judged apps first, the worst first; then by name.
+fn rank(app: &StoredApp) -> impl Ord + use<> {
+    let worst = app.held().map(|finding| finding.severity).max();
+    let held = app.held().count();
+    (
+        !app.is_judged(),
+        std::cmp::Reverse(worst),
+        std::cmp::Reverse(held),
+        app.name.is_none(),
+        app.name.clone(),
+        app.uid,
+    )
+}
+
+/// The step that `at` falls into.
+fn step(steps: &[Step], at: Timestamp) -> Option<String> {
+    let next = steps.partition_point(|step| step.start <= at);
+    steps.get(next.checked_sub(1)?).map(|step| step.label.clone())
+}
+
+fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+/// A count; SQLite's integers are signed, and an absent one is 0.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: Option<i64> = row.get(column)?;
+    Ok(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
+}
+
+/// A JSON value; the default where there is none.
+fn json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    match row.get::<_, Option<String>>(column)? {
+        None => Ok(T::default()),
+        Some(text) => serde_json::from_str(&text).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+        }),
+    }
+}
+
+/// A JSON array of texts, without its nulls.
+fn list(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<String>> {
+    let values: Vec<Option<String>> = json(row, column)?;
+    Ok(values.into_iter().flatten().collect())
+}
+
+/// A severity by its word; a word of a later version weighs as much as can be.
+fn severity(word: &str) -> Severity {
+    [Severity::Info, Severity::Low, Severity::Medium, Severity::High]
+        .into_iter()
+        .find(|severity| severity.as_str() == word)
+        .unwrap_or(Severity::Critical)
+}
+
+/// A conclusion by its word; a word of a later version concludes nothing.
+fn judgement(word: &str) -> Judgement {
+    [Judgement::Violated, Judgement::NoViolationObserved, Judgement::NotExercised, Judgement::NotObservable]
+        .into_iter()
+        .find(|judgement| names::judgement(*judgement) == word)
+        .unwrap_or(Judgement::Inconclusive)
+}
