@@ -6,7 +6,7 @@
 
 use super::inner::{Event, Step};
 use super::probing::{Outcome, Probing, Refuted};
-use super::{Analyzer, Context, Fact, Progress, Protocol, UNKNOWN_LAYER, find};
+use super::{Analyzer, Context, Fact, Progress, Protocol, UNKNOWN_LAYER, Worth, find};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, FlowInfo, Gap, Interest};
 use crate::observation::Basis;
@@ -21,6 +21,14 @@ pub struct Conversation {
     stage: Stage,
     /// Layers around it, where it runs within another conversation's protocol.
     around: usize,
+    /// What has agreed to go on under TLS, and waits for what is within.
+    upgraded: Option<Box<Upgraded>>,
+}
+
+/// A protocol that goes on within TLS.
+struct Upgraded {
+    protocol: &'static Protocol,
+    analyzer: Box<dyn Analyzer>,
 }
 
 #[derive(Default)]
@@ -206,9 +214,23 @@ impl Conversation {
 
     /// Makes `protocol` the layer that is read.
     fn begin(&mut self, protocol: &'static Protocol, refuted: Refuted, cx: &Context<'_>) {
+        if protocol.worth != Worth::Tls {
+            self.upgraded = None;
+        }
+        self.read(protocol, (protocol.analyzer)(), refuted, cx);
+    }
+
+    /// Makes `protocol` the layer that `analyzer` reads.
+    fn read(
+        &mut self,
+        protocol: &'static Protocol,
+        analyzer: Box<dyn Analyzer>,
+        refuted: Refuted,
+        cx: &Context<'_>,
+    ) {
         let outside = self.layers.len();
         self.enter(protocol.name);
-        let (analyzer, before, within) = ((protocol.analyzer)(), cx.observations.made(), None);
+        let (before, within) = (cx.observations.made(), None);
         self.stage =
             Stage::Analyzing(Box::new(Analyzing { protocol, analyzer, before, outside, refuted, within }));
     }
@@ -248,8 +270,14 @@ impl Conversation {
                     self.conclude(analyzing.within, cx);
                 }
             }
-            Progress::Inner => {
-                self.stage = if self.has_room() { Stage::Fresh } else { Stage::Counting };
+            Progress::Inner | Progress::Upgraded => {
+                let next = if self.has_room() { Stage::Fresh } else { Stage::Counting };
+                if let Stage::Analyzing(analyzing) = std::mem::replace(&mut self.stage, next)
+                    && progress == Progress::Upgraded
+                {
+                    let Analyzing { protocol, analyzer, .. } = *analyzing;
+                    self.upgraded = Some(Box::new(Upgraded { protocol, analyzer }));
+                }
                 self.hand_over(flow, cx);
             }
         }
@@ -269,10 +297,13 @@ impl Conversation {
         let Stage::Analyzing(analyzing) = &mut self.stage else { return };
         let outside = self.layers.len();
         let around = self.around.saturating_add(outside);
-        let mut within = analyzing.within.take().unwrap_or_else(|| Within {
-            conversation: Box::new(Self { around, ..Self::default() }),
-            basis,
-            outside,
+        let upgraded = self.upgraded.take();
+        let mut within = analyzing.within.take().unwrap_or_else(|| {
+            let mut conversation = Box::new(Self { around, ..Self::default() });
+            if let Some(upgraded) = upgraded {
+                conversation.read(upgraded.protocol, upgraded.analyzer, Refuted::default(), cx);
+            }
+            Within { conversation, basis, outside }
         });
         let steps: Vec<Step> = cx.inner.drain().collect();
         let now = (cx.frame, cx.at, std::mem::replace(&mut cx.basis, basis));

@@ -3,9 +3,10 @@
 //!
 //! By default a message is a line. What a message means is the dialogue's business. What is kept is bounded: a long line
 //! is cut, a long message is read as far as [`MAX_MESSAGE`] and the rest passed over. A direction can be held until the
-//! other has answered, so that bytes which belong to the next layer are not taken for this one's.
+//! other has answered, so that bytes which belong to the next layer are not taken for this one's. Where what comes is no
+//! answer, the bytes that follow show how it was taken: they are TLS, or they are not.
 
-use super::{Analyzer, Context, Progress};
+use super::{Analyzer, Context, Probe, ProbeInput, Progress, property, tls};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
 use crate::source::FrameNumber;
@@ -43,12 +44,16 @@ pub(super) enum Turn {
     Hold,
     /// The other direction goes on: it is not held, and has nothing to pass over.
     Release,
-    /// Nothing that is this protocol's. With [`Progress::Inner`], what is left of both directions is handed on.
+    /// Nothing that is this protocol's. With [`Progress::Inner`], what is left of both directions is handed on; with
+    /// [`Progress::Upgraded`], from where TLS begins.
     Stop(Progress),
 }
 
 /// What messages mean.
 pub(super) trait Dialogue: Default + Send {
+    /// The protocol's name, as in `network.layers`.
+    const NAME: &'static str;
+
     /// What a message ends with, if [`Self::measure`] goes by that.
     const END: u8 = b'\n';
 
@@ -88,10 +93,22 @@ struct Side {
     /// Not read yet; at most what a piece of data and [`MAX_MESSAGE`] or [`MAX_HELD`] make.
     buffer: Vec<u8>,
     skip: u64,
-    held: bool,
+    hold: Hold,
     /// Whether the rest of a line is passed over: it was too long, or its start is missing.
     until_end: bool,
     last: (FrameNumber, Timestamp),
+}
+
+/// Whether a direction waits for the other's answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    /// It does not.
+    #[default]
+    Free,
+    /// It does.
+    Held,
+    /// The other direction has said something since that is no answer, or it is missing.
+    Doubted,
 }
 
 impl<D: Dialogue + 'static> Talk<D> {
@@ -106,8 +123,10 @@ impl<D: Dialogue> Analyzer for Talk<D> {
         let side = self.side(data.direction);
         side.last = (data.frame, data.at);
         side.buffer.extend_from_slice(data.bytes);
-        if side.held {
-            return if side.buffer.len() > MAX_HELD { Progress::Done } else { Progress::NeedMore };
+        match side.hold {
+            Hold::Held if side.buffer.len() > MAX_HELD => return Progress::Done,
+            Hold::Held => return Progress::NeedMore,
+            Hold::Doubted | Hold::Free => side.hold = Hold::Free,
         }
         self.read(data.direction, cx)
     }
@@ -118,6 +137,7 @@ impl<D: Dialogue> Analyzer for Talk<D> {
         side.until_end = gap.len > side.skip || side.skip == 0;
         side.skip = side.skip.saturating_sub(gap.len);
         self.dialogue.missing(gap.direction);
+        self.doubt(gap.direction.reverse());
         Progress::NeedMore
     }
 }
@@ -131,6 +151,14 @@ impl<D: Dialogue> Talk<D> {
         }
     }
 
+    /// What came instead of the answer that `direction` waits for is none.
+    fn doubt(&mut self, direction: Direction) {
+        let side = self.side(direction);
+        if side.hold == Hold::Held {
+            side.hold = Hold::Doubted;
+        }
+    }
+
     /// Reads as many messages of a direction as there are.
     fn read(&mut self, direction: Direction, cx: &mut Context<'_>) -> Progress {
         let input = std::mem::take(&mut self.side(direction).buffer);
@@ -139,10 +167,10 @@ impl<D: Dialogue> Talk<D> {
         let side = self.side(direction);
         side.buffer = rest.to_vec();
         match progress {
-            Progress::NeedMore if side.held && side.buffer.len() > MAX_HELD => Progress::Done,
-            Progress::Inner => {
-                self.hand_on(direction, cx);
-                Progress::Inner
+            Progress::NeedMore if side.hold != Hold::Free && side.buffer.len() > MAX_HELD => Progress::Done,
+            Progress::Inner | Progress::Upgraded => {
+                self.hand_on(direction, progress == Progress::Upgraded, cx);
+                progress
             }
             other => other,
         }
@@ -151,7 +179,7 @@ impl<D: Dialogue> Talk<D> {
     fn messages(&mut self, direction: Direction, rest: &mut &[u8], cx: &mut Context<'_>) -> Progress {
         loop {
             let side = self.side(direction);
-            if side.held {
+            if side.hold != Hold::Free {
                 return Progress::NeedMore;
             }
             if side.skip > 0 {
@@ -163,7 +191,7 @@ impl<D: Dialogue> Talk<D> {
                 return Progress::NeedMore;
             }
             match begins_tls(rest) {
-                Some(true) => return Progress::Inner,
+                Some(true) => return Progress::Upgraded,
                 None => return Progress::NeedMore,
                 Some(false) => {}
             }
@@ -191,15 +219,15 @@ impl<D: Dialogue> Talk<D> {
             self.side(direction).skip = beyond;
             *rest = rest.get(taken..).unwrap_or_default();
             match self.dialogue.message(direction, message, cx) {
-                Turn::Next => {}
+                Turn::Next => self.doubt(direction.reverse()),
                 Turn::Skip(len) => {
                     let side = self.side(direction);
                     side.skip = side.skip.saturating_add(len);
                 }
-                Turn::Hold => self.side(direction).held = true,
+                Turn::Hold => self.side(direction).hold = Hold::Held,
                 Turn::Release => {
                     let other = self.side(direction.reverse());
-                    (other.held, other.skip) = (false, 0);
+                    (other.hold, other.skip) = (Hold::Free, 0);
                     match self.read(direction.reverse(), cx) {
                         Progress::NeedMore => {}
                         progress => return progress,
@@ -211,13 +239,34 @@ impl<D: Dialogue> Talk<D> {
     }
 
     /// Gives the next layer what neither direction has read; `answered` last, as it answers the other.
-    fn hand_on(&mut self, answered: Direction, cx: &mut Context<'_>) {
+    fn hand_on(&mut self, answered: Direction, upgraded: bool, cx: &mut Context<'_>) {
         for direction in [answered.reverse(), answered] {
             let side = self.side(direction);
             let ((frame, at), bytes) = (side.last, std::mem::take(&mut side.buffer));
-            cx.hand_on(Data { direction, bytes: &bytes, frame, at });
+            (side.hold, side.skip, side.until_end) = (Hold::Free, 0, false);
+            let plain = if upgraded { before_tls(direction, &bytes) } else { 0 };
+            if plain > 0 {
+                let side = if direction == Direction::ToResponder { "client" } else { "server" };
+                property::Fact::say(D::NAME, BEFORE_TLS, format!("{side}, {plain} bytes").as_bytes(), cx);
+            }
+            cx.hand_on(Data { direction, bytes: bytes.get(plain..).unwrap_or_default(), frame, at });
         }
     }
+}
+
+/// The property that tells of readable bytes behind the agreement to change to TLS, or behind the request for it. Whoever is
+/// on the way can put them there, for a peer that takes them for protected
+/// ([CVE-2011-0411](https://nvd.nist.gov/vuln/detail/CVE-2011-0411)).
+const BEFORE_TLS: &str = "plaintext_before_tls";
+
+/// How many of the bytes of a direction come before TLS.
+fn before_tls(direction: Direction, bytes: &[u8]) -> usize {
+    let input = ProbeInput { bytes, other: &[], earlier: &[], direction, midstream: false, port: 0 };
+    if bytes.is_empty() || (tls::PROTOCOL.probe)(&input) != Probe::NoMatch {
+        return 0;
+    }
+    let begins = |at: &usize| begins_tls(bytes.get(*at..).unwrap_or_default()) != Some(false);
+    (0..bytes.len()).find(begins).unwrap_or(bytes.len())
 }
 
 /// Whether TLS begins here, although nobody was seen to agree to it: a handshake's record. No message of a dialogue

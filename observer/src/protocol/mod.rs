@@ -93,6 +93,9 @@ pub enum Progress {
     /// From here on the flow carries the protocol of this name: the peers agreed on it in so many words. If the
     /// registry has it, it is read without being probed; otherwise it is only named.
     Agreed(&'static str),
+    /// Like [`Self::Inner`], and where the next protocol is TLS, this one goes on within: the peers have agreed to
+    /// protect what they speak (STARTTLS). The analyzer keeps its state and reads on once TLS is decrypted.
+    Upgraded,
     /// Go on; what was handed to [`Context::inner`] is a piece of another protocol, which runs within this one and is
     /// recognised by its bytes.
     Within(Basis),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
-use super::{Context, Conversation, Fact, Inner, tls};
+use super::{Context, Conversation, Fact, Inner, Progress, find, tls};
 use crate::decode::{Decoder, Endpoint, FiveTuple, Segment, Transport, TunnelPath};
 use crate::flow::{Data, Direction, FlowInfo, FlowLimits, Gap, Interest};
 use crate::observation::{Basis, Observations};
@@ -149,6 +149,40 @@ pub(super) fn datagrams(name: &str) -> Vec<Vec<Act>> {
         }
     }
     flows
+}
+
+/// Has the analyzer of `protocol` read `before`, and `within` after that; whether it upgraded to TLS in between.
+pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Played) {
+    let protocol = find(protocol, Transport::Tcp).unwrap();
+    let (mut analyzer, limits) = ((protocol.analyzer)(), FlowLimits::default());
+    let (mut observations, mut inner, mut resolutions) =
+        (Observations::default(), Inner::default(), Vec::new());
+    let (mut certificates, mut ciphertext) = (tls::CertificateCache::default(), 0);
+    let mut cx = Context {
+        observations: &mut observations,
+        inner: &mut inner,
+        entered: Vec::new(),
+        resolutions: &mut resolutions,
+        secrets: &tls::KeyLog::default(),
+        ciphertext: &mut ciphertext,
+        certificates: &mut certificates,
+        limits: &limits,
+        frame: 0,
+        at: Timestamp(0),
+        basis: Basis::Observed,
+    };
+    let mut read = |acts: &[Act]| {
+        let mut last = Progress::NeedMore;
+        for act in acts {
+            let Act::Bytes(direction, bytes) = act else { continue };
+            last = analyzer.data(Data { direction: *direction, bytes, frame: 1, at: Timestamp(0) }, &mut cx);
+        }
+        last
+    };
+    let upgraded = read(before) == Progress::Upgraded;
+    let end = read(within);
+    assert!(!matches!(end, Progress::Malformed(_)), "{end:?}");
+    (upgraded, Played { layers: vec![protocol.name], observations, done: None })
 }
 
 /// The bytes of `acts` cut into other pieces, in the same order.

@@ -2,6 +2,9 @@
 //!
 //! The order of the steps tells what happened: an offer that nobody takes, a request that is refused, an upgrade.
 
+use super::property;
+use crate::observation::Basis;
+
 /// What was said of an upgrade to TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fact {
@@ -31,5 +34,16 @@ impl Fact {
     /// Says a step of `protocol`.
     pub(super) fn say(protocol: &'static str, step: Step, cx: &mut super::Context<'_>) {
         cx.say(super::Fact::Upgrade(Self { protocol, step }));
+    }
+}
+
+/// The property that tells with what the client goes on, where that is not TLS.
+pub(crate) const WENT_ON: &str = "went_on_with";
+
+/// Says that the client of `protocol` goes on with a command or a login. Within TLS, which a key log opens, it does what it
+/// should, and nothing is said.
+pub(super) fn went_on(protocol: &'static str, with: &[u8], cx: &mut super::Context<'_>) {
+    if cx.basis == Basis::Observed {
+        property::Fact::say(protocol, WENT_ON, with, cx);
     }
 }

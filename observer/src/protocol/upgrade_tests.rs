@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::decode::Transport;
 use crate::protocol::Fact;
-use crate::protocol::script::{Act, Played, REQUEST, RESPONSE, cut, play, send, sizes};
+use crate::protocol::script::{Act, Played, REQUEST, RESPONSE, cut, go_on, play, send, sizes};
 
 /// What was said of upgrades and logins, in order.
 fn said(played: &Played) -> Vec<String> {
@@ -222,6 +222,141 @@ fn upgrades_and_logins_are_said_in_order() {
         let played = play(Transport::Tcp, 9999, &acts);
         assert_eq!(played.layers, layers, "{played:?}");
         assert_eq!(said(&played), facts, "{layers:?}");
+    }
+}
+
+/// What an upgrade of SMTP begins with.
+fn greeted() -> Vec<Act> {
+    vec![
+        send(RESPONSE, "220 mail.test ESMTP\r\n"),
+        send(REQUEST, "EHLO a\r\n"),
+        send(RESPONSE, "250-mail.test\r\n250 STARTTLS\r\n"),
+    ]
+}
+
+fn properties(played: &Played) -> Vec<String> {
+    let value = |fact: &&Fact| match fact {
+        Fact::Property(fact) => Some(format!("{} {}", fact.name, fact.value)),
+        _ => None,
+    };
+    played.facts().iter().filter_map(value).collect()
+}
+
+#[test]
+fn readable_bytes_behind_an_agreement_are_told_and_passed_over() {
+    for (client, server, told) in [
+        ("STARTTLS\r\nRSET\r\n", "220 go\r\n", Some("plaintext_before_tls client, 6 bytes")),
+        ("STARTTLS\r\n", "220 go\r\n250 fine\r\n", Some("plaintext_before_tls server, 10 bytes")),
+        ("STARTTLS\r\n", "220 go\r\n", None),
+    ] {
+        let mut acts = greeted();
+        acts.extend([send(REQUEST, client), send(RESPONSE, server), send(REQUEST, HELLO)]);
+        let played = play(Transport::Tcp, 587, &acts);
+        assert_eq!(played.layers, ["smtp", "tls"], "{client} {server}");
+        let said = properties(&played);
+        assert_eq!(said.iter().find(|one| one.starts_with("plaintext")).map(String::as_str), told);
+        // The same where TLS begins in the piece that the readable bytes end in.
+        let mut acts = greeted();
+        acts.push(send(REQUEST, [client.as_bytes(), HELLO].concat()));
+        acts.push(send(RESPONSE, server));
+        let played = play(Transport::Tcp, 587, &acts);
+        assert_eq!((played.layers.as_slice(), properties(&played)), (["smtp", "tls"].as_slice(), said));
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_judged_by_what_follows() {
+    let garbled = [
+        (vec![send(REQUEST, "STARTTLS\r\n"), send(RESPONSE, "?!\r\n")], greeted(), "smtp"),
+        (
+            vec![send(REQUEST, "a STARTTLS\r\n"), send(RESPONSE, "* hm\r\n")],
+            vec![send(RESPONSE, "* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n")],
+            "imap",
+        ),
+        (
+            vec![send(REQUEST, "STLS\r\n"), send(RESPONSE, "?!\r\n")],
+            vec![
+                send(RESPONSE, "+OK ready\r\n"),
+                send(REQUEST, "CAPA\r\n"),
+                send(RESPONSE, "+OK\r\nSTLS\r\n.\r\n"),
+            ],
+            "pop3",
+        ),
+        (vec![send(REQUEST, "STARTTLS\r\n"), Act::Missing(RESPONSE, 8)], greeted(), "smtp"),
+    ];
+    for (answer, begins, protocol) in garbled {
+        let tls = [begins.clone(), answer.clone(), vec![send(REQUEST, HELLO)]].concat();
+        let played = play(Transport::Tcp, 9999, &tls);
+        assert_eq!(played.layers, [protocol, "tls"], "{played:?}");
+        let login = match protocol {
+            "imap" => "b LOGIN bob secret\r\n",
+            "pop3" => "USER bob\r\nPASS secret\r\n",
+            _ => "AUTH PLAIN AGJvYgBzZWNyZXQ=\r\n",
+        };
+        let plain = [begins, answer, vec![send(REQUEST, login)]].concat();
+        let played = play(Transport::Tcp, 9999, &plain);
+        assert_eq!(played.layers, [protocol]);
+        let said = said(&played);
+        assert!(said.last().is_some_and(|last| last.ends_with("Secret")), "{said:?}");
+    }
+}
+
+#[test]
+fn a_protocol_goes_on_within_tls_where_it_was() {
+    // A greeting, an upgrade; then what follows within, without a second greeting.
+    let packet =
+        |number: u8, body: &[u8]| [&[u8::try_from(body.len()).unwrap(), 0, 0, number], body].concat();
+    let greeting = packet(0, b"\x0a8.0.36\0\x01\0\0\0abcdefgh\0\xff\xff\x08\x02\0\xff\xc1");
+    // Capabilities, then the size of packets and a filler; a request for TLS ends there.
+    let request = [b"\0\x8a\x08\0".as_slice(), &[0; 28]].concat();
+    let login = packet(2, &[request.as_slice(), b"bob\0\x06secret"].concat());
+    let request = packet(1, &request);
+    for (protocol, before, within, facts) in [
+        (
+            "mysql",
+            vec![send(RESPONSE, greeting), send(REQUEST, request)],
+            vec![send(REQUEST, login), send(RESPONSE, b"\x01\0\0\x03\0")],
+            "mysql_native_password Response",
+        ),
+        (
+            "nntp",
+            vec![
+                send(RESPONSE, "200 ready\r\n"),
+                send(REQUEST, "STARTTLS\r\n"),
+                send(RESPONSE, "382 go\r\n"),
+            ],
+            vec![
+                send(REQUEST, "AUTHINFO USER bob\r\n"),
+                send(RESPONSE, "381 more\r\n"),
+                send(REQUEST, "AUTHINFO PASS secret\r\n"),
+            ],
+            "AUTHINFO USER/PASS Secret",
+        ),
+        (
+            "irc",
+            vec![send(REQUEST, "STARTTLS\r\n"), send(RESPONSE, ":irc.test 670 * :go\r\n")],
+            vec![
+                send(REQUEST, "PASS secret\r\nNICK bob\r\nUSER bob 0 * :Bob\r\n"),
+                send(RESPONSE, ":irc.test 001 bob :hi\r\n"),
+            ],
+            "PASS Secret",
+        ),
+        (
+            "postgresql",
+            vec![send(REQUEST, b"\0\0\0\x08\x04\xd2\x16\x2f"), send(RESPONSE, b"S")],
+            vec![
+                send(REQUEST, b"\0\0\0\x12\0\x03\0\0user\0bob\0\0"),
+                send(RESPONSE, b"R\0\0\0\x08\0\0\0\x03"),
+                send(REQUEST, b"p\0\0\0\x0bsecret\0"),
+            ],
+            "password Secret",
+        ),
+    ] {
+        let (upgraded, played) = go_on(protocol, &before, &within);
+        assert!(upgraded, "{protocol}: {played:?}");
+        let said = said(&played);
+        assert!(said.contains(&"Accepted".to_owned()), "{protocol}: {said:?}");
+        assert_eq!(said.last().map(String::as_str), Some(facts), "{said:?}");
     }
 }
 

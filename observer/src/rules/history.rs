@@ -56,8 +56,8 @@ pub struct Digest {
     pub protected: Option<Box<Protected>>,
     /// What became of an upgrade to TLS, where it stayed readable.
     pub missed: Option<Box<Missed>>,
-    /// The protocol in which its server offered an upgrade to TLS, before any.
-    pub offers: Option<&'static str>,
+    /// The protocol in which its server offered an upgrade to TLS, or agreed to one, and where.
+    pub offers: Option<(&'static str, FrameNumber)>,
 }
 
 /// What became of the attempt to reach a responder.
@@ -189,12 +189,6 @@ impl Digest {
     pub fn is_only_redirected(&self) -> bool {
         let redirects = u64::try_from(self.redirects.iter().filter(|redirect| redirect.secure).count());
         self.requests > 0 && redirects == Ok(self.requests)
-    }
-
-    /// Whether its server offered to upgrade `protocol` to TLS.
-    #[must_use]
-    pub fn offers_tls(&self, protocol: &str) -> bool {
-        self.offers == Some(protocol)
     }
 
     /// Whether a TLS session was set up in it.

@@ -3,11 +3,8 @@
 use super::{Place, facts};
 use crate::observation::{Basis, Flow, Observation, Protection};
 use crate::protocol::Fact;
-use crate::protocol::upgrade::Step;
+use crate::protocol::upgrade::{Step, WENT_ON};
 use crate::source::FrameNumber;
-
-/// The property by which protocols say that the client went on to something else than TLS.
-const WENT_ON: &str = "went_on_with";
 
 /// The property by which protocols say that a capability was written over, as middleboxes do to `STARTTLS`.
 const GARBLED: &str = "garbled_capability";
@@ -89,12 +86,11 @@ impl Missed {
         self.offered.is_some() && self.requested.is_none() && self.went_on.is_some()
     }
 
-    /// Whether TLS was refused or its offer written over, and the client went on.
+    /// Whether TLS was refused, its request not answered or its offer written over, and the client went on.
     #[must_use]
     pub fn is_taken_away(&self) -> bool {
-        let refused = self.requested.is_some() && self.refused.is_some();
         let garbled = self.garbled.is_some() && self.offered.is_none();
-        (refused || garbled) && self.went_on.is_some()
+        (self.requested.is_some() || garbled) && self.went_on.is_some()
     }
 
     /// Where the client went on, in the flow with this id.
@@ -104,11 +100,12 @@ impl Missed {
     }
 }
 
-/// The protocol in which the server of a flow offered TLS.
-pub(super) fn offer(flow: &Flow) -> Option<&'static str> {
+/// The protocol in which the server of a flow offered TLS, or agreed to it without having offered it, and where.
+pub(super) fn offer(flow: &Flow) -> Option<(&'static str, FrameNumber)> {
     let crossed = |observation: &Observation| observation.basis == Basis::Observed;
     let mut offers = flow.upgrades().filter(|(observation, _)| crossed(observation));
-    offers.find_map(|(_, fact)| (fact.step == Step::Offered).then_some(fact.protocol))
+    let (observation, fact) = offers.find(|(_, fact)| matches!(fact.step, Step::Offered | Step::Accepted))?;
+    Some((fact.protocol, observation.frame))
 }
 
 #[cfg(test)]
@@ -160,6 +157,8 @@ mod tests {
         let refused =
             missed(vec![step(Step::Offered), step(Step::Requested), step(Step::Refused), on()]).unwrap();
         assert!(refused.is_taken_away() && !refused.is_ignored());
+        let unanswered = missed(vec![step(Step::Offered), step(Step::Requested), on()]).unwrap();
+        assert!(unanswered.is_taken_away() && !unanswered.is_ignored());
         let garbled = missed(vec![says(GARBLED, "XXXXXXXA"), step(Step::NotOffered), on()]).unwrap();
         assert!(garbled.is_taken_away());
         let without = missed(vec![step(Step::NotOffered), on()]).unwrap();

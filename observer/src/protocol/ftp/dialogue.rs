@@ -34,6 +34,8 @@ pub(super) struct Ftp {
 }
 
 impl Dialogue for Ftp {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
         let first = !std::mem::replace(&mut self.spoken, true);
         match direction {
@@ -70,7 +72,7 @@ impl Ftp {
             "AUTH" => Pending::Auth,
             "USER" => {
                 self.anonymous = rest.eq_ignore_ascii_case(b"anonymous") || rest.eq_ignore_ascii_case(b"ftp");
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"USER", cx);
+                upgrade::went_on(PROTOCOL.name, b"USER", cx);
                 Pending::Other
             }
             "PASS" => {
@@ -94,6 +96,11 @@ impl Ftp {
             (Some(code), Some((other, false))) if code == other => (code, false),
             (Some(code), _) => (code, true),
             (None, Some(begins)) => begins,
+            (None, None) if self.pending.front() == Some(&Pending::StartTls) => {
+                // What is no reply does not agree to TLS.
+                self.pending.pop_front();
+                return Turn::Release;
+            }
             (None, None) => return Turn::Next,
         };
         self.inside = more.then_some(code);
@@ -119,7 +126,7 @@ impl Ftp {
             }
             Some(Pending::StartTls) if code == 234 => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                return Turn::Stop(Progress::Inner);
+                return Turn::Stop(Progress::Upgraded);
             }
             Some(Pending::StartTls) => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);

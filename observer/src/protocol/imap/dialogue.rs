@@ -25,6 +25,8 @@ pub(super) struct Imap {
 }
 
 impl Dialogue for Imap {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
         let line = trimmed(message);
         match direction {
@@ -68,14 +70,14 @@ impl Imap {
                 return Turn::Hold;
             }
             "LOGIN" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"LOGIN", cx);
+                upgrade::went_on(PROTOCOL.name, b"LOGIN", cx);
                 if literal.is_none() {
                     sasl::say(PROTOCOL.name, "LOGIN", Exposure::Secret, cx);
                 }
                 self.pending = Some((tag.to_vec(), Pending::Login(literal.is_none())));
             }
             "AUTHENTICATE" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"AUTHENTICATE", cx);
+                upgrade::went_on(PROTOCOL.name, b"AUTHENTICATE", cx);
                 let mut words = rest.splitn(2, |byte| *byte == b' ');
                 let mut exchange = Exchange::new(words.next().unwrap_or_default());
                 exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
@@ -83,7 +85,7 @@ impl Imap {
                 return Turn::Next;
             }
             "SELECT" | "EXAMINE" | "LIST" | "STATUS" | "APPEND" | "FETCH" | "UID" | "SEARCH" | "IDLE" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 return Turn::Stop(Progress::Done);
             }
             _ => {}
@@ -113,7 +115,7 @@ impl Imap {
         let turn = match (pending, agreed) {
             (Pending::StartTls, true) => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Inner)
+                Turn::Stop(Progress::Upgraded)
             }
             (Pending::StartTls, false) => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);

@@ -22,6 +22,8 @@ pub(super) struct Irc {
 }
 
 impl Dialogue for Irc {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
         self.lines = self.lines.saturating_add(u32::from(self.welcomed));
         if self.lines > LINES {
@@ -54,7 +56,7 @@ impl Irc {
             }
             "PASS" if !rest.is_empty() => sasl::say(PROTOCOL.name, "PASS", Exposure::Secret, cx),
             "OPER" if rest.contains(&b' ') => sasl::say(PROTOCOL.name, "OPER", Exposure::Secret, cx),
-            "NICK" | "USER" => property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx),
+            "NICK" | "USER" => upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx),
             "AUTHENTICATE" => match &mut self.exchange {
                 Some(exchange) => exchange.response(rest, PROTOCOL.name, cx),
                 None => self.exchange = Some(Exchange::new(rest)),
@@ -89,11 +91,13 @@ impl Irc {
                 }
             }
             "670" => {
+                self.requested = false;
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                return Turn::Stop(Progress::Inner);
+                return Turn::Stop(Progress::Upgraded);
             }
             // ERR_STARTTLS; unknown command, not registered, already registered.
-            "691" | "421" | "451" | "462" if std::mem::take(&mut self.requested) => {
+            "691" | "421" | "451" | "462" if self.requested && !names_another(rest) => {
+                self.requested = false;
                 upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
                 return Turn::Release;
             }
@@ -113,4 +117,10 @@ impl Irc {
         }
         Turn::Next
     }
+}
+
+/// Whether an error is about another command than STARTTLS: servers name it behind the nick (RFC 2812 §5.2), or none.
+fn names_another(arguments: &[u8]) -> bool {
+    let (_, rest) = command(arguments);
+    !rest.starts_with(b":") && !matches!(command(rest).0.as_str(), "" | "STARTTLS")
 }

@@ -7,7 +7,7 @@ use crate::protocol::dialogue::{Dialogue, Measure, Turn, mentions};
 use crate::protocol::login::Exposure;
 use crate::protocol::sasl;
 use crate::protocol::upgrade::{self, Step};
-use crate::protocol::{Context, Progress, property};
+use crate::protocol::{Context, Progress};
 
 /// StartTLS (RFC 4511 §4.14.1).
 const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
@@ -22,9 +22,14 @@ pub(super) struct Ldap {
     requested: Option<u32>,
     offered: bool,
     went_on: bool,
+    /// Whether the bind that waits for its answer has credentials. Many clients look around anonymously first, and read
+    /// then what the server can.
+    login: bool,
 }
 
 impl Dialogue for Ldap {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn measure(&self, _direction: Direction, bytes: &[u8]) -> Measure {
         match wire::measure(bytes) {
             Ok(len) => Measure::Message(len),
@@ -45,8 +50,12 @@ impl Dialogue for Ldap {
         let content = message.content;
         match (direction, message.operation) {
             (Direction::ToResponder, tag::BIND_REQUEST) => {
-                self.go_on(b"bind", cx);
-                if let Ok(bind) = wire::bind(content) {
+                let bind = wire::bind(content);
+                self.login = !matches!(bind, Ok(Bind::Simple { password: [], .. }));
+                if self.login {
+                    self.go_on(b"bind", cx);
+                }
+                if let Ok(bind) = bind {
                     login(&bind, cx);
                 }
             }
@@ -70,11 +79,11 @@ impl Dialogue for Ldap {
                 self.requested = None;
                 let agreed = wire::result_code(content) == Ok(0);
                 upgrade::Fact::say(PROTOCOL.name, if agreed { Step::Accepted } else { Step::Refused }, cx);
-                return if agreed { Turn::Stop(Progress::Inner) } else { Turn::Release };
+                return if agreed { Turn::Stop(Progress::Upgraded) } else { Turn::Release };
             }
-            // Behind a SASL login messages may be wrapped (RFC 4513 §5.2.1.6); behind any other nothing new comes.
+            // Behind a SASL login messages may be wrapped (RFC 4513 §5.2.1.6); behind another one nothing new comes.
             (Direction::ToOriginator, tag::BIND_RESPONSE)
-                if wire::result_code(content) == Ok(0) && self.went_on =>
+                if wire::result_code(content) == Ok(0) && self.login =>
             {
                 return Turn::Stop(Progress::Done);
             }
@@ -87,7 +96,7 @@ impl Dialogue for Ldap {
 impl Ldap {
     fn go_on(&mut self, what: &[u8], cx: &mut Context<'_>) {
         if !std::mem::replace(&mut self.went_on, true) {
-            property::Fact::say(PROTOCOL.name, "went_on_with", what, cx);
+            upgrade::went_on(PROTOCOL.name, what, cx);
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct ManageSieve {
 }
 
 impl Dialogue for ManageSieve {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
         match direction {
             Direction::ToResponder => self.command(trimmed(message), cx),
@@ -47,7 +49,7 @@ impl ManageSieve {
                 Turn::Hold
             }
             "AUTHENTICATE" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"AUTHENTICATE", cx);
+                upgrade::went_on(PROTOCOL.name, b"AUTHENTICATE", cx);
                 let mut words = rest.splitn(2, |byte| *byte == b' ');
                 let mut exchange = Exchange::new(unquoted(words.next().unwrap_or_default()));
                 let initial = words.next().unwrap_or_default();
@@ -92,7 +94,7 @@ impl ManageSieve {
         }
         if std::mem::take(&mut self.requested) {
             upgrade::Fact::say(PROTOCOL.name, if agreed { Step::Accepted } else { Step::Refused }, cx);
-            return if agreed { Turn::Stop(Progress::Inner) } else { Turn::Release };
+            return if agreed { Turn::Stop(Progress::Upgraded) } else { Turn::Release };
         }
         if self.exchange.take().is_some() && agreed { Turn::Stop(Progress::Done) } else { Turn::Next }
     }

@@ -22,6 +22,8 @@ pub(super) struct MySql {
 }
 
 impl Dialogue for MySql {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn measure(&self, _direction: Direction, bytes: &[u8]) -> Measure {
         match wire::header(&mut Reader::new(bytes)) {
             Ok((len, _)) => {
@@ -83,13 +85,14 @@ impl MySql {
         }
         match wire::client(body) {
             Ok((_, true)) => {
-                // The server does not answer: what it said it can, it does.
+                // The server does not answer: what it said it can, it does. The client sends its answer again, whole.
+                self.answered = false;
                 upgrade::Fact::say(PROTOCOL.name, Step::Requested, cx);
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Inner)
+                Turn::Stop(Progress::Upgraded)
             }
             Ok(_) => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"login", cx);
+                upgrade::went_on(PROTOCOL.name, b"login", cx);
                 match wire::login(body) {
                     Ok(login) if login.response => {
                         let plugin = if login.plugin.is_empty() {

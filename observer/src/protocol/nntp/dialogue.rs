@@ -18,6 +18,8 @@ pub(super) struct Nntp {
 }
 
 impl Dialogue for Nntp {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
         match direction {
             Direction::ToResponder => self.command(message, cx),
@@ -44,7 +46,7 @@ impl Nntp {
                 return Turn::Hold;
             }
             "AUTHINFO" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"AUTHINFO", cx);
+                upgrade::went_on(PROTOCOL.name, b"AUTHINFO", cx);
                 let (how, rest) = command(rest);
                 match how.as_str() {
                     "PASS" if !rest.is_empty() => {
@@ -60,7 +62,7 @@ impl Nntp {
                 }
             }
             "GROUP" | "POST" | "IHAVE" | "CHECK" | "TAKETHIS" | "ARTICLE" | "NEWNEWS" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 // Peers that feed one another do not wait for replies.
                 if matches!(word.as_str(), "CHECK" | "TAKETHIS") {
                     return Turn::Stop(Progress::Done);
@@ -84,7 +86,10 @@ impl Nntp {
             }
             return Turn::Next;
         }
-        let Some((code, false)) = reply(line) else { return Turn::Next };
+        let Some((code, false)) = reply(line) else {
+            // What is no reply does not agree to TLS.
+            return if std::mem::take(&mut self.requested) { Turn::Release } else { Turn::Next };
+        };
         if !std::mem::replace(&mut self.greeted, true) {
             property::Fact::say(PROTOCOL.name, "banner", line.get(4..).unwrap_or_default(), cx);
             return Turn::Next;
@@ -97,7 +102,7 @@ impl Nntp {
             _ if std::mem::take(&mut self.requested) => {
                 if code == 382 {
                     upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                    return Turn::Stop(Progress::Inner);
+                    return Turn::Stop(Progress::Upgraded);
                 }
                 upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
                 return Turn::Release;

@@ -33,6 +33,8 @@ pub(super) struct Pop3 {
 }
 
 impl Dialogue for Pop3 {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
         let first = !std::mem::replace(&mut self.spoken, true);
         match direction {
@@ -68,18 +70,18 @@ impl Pop3 {
                 Pending::StartTls
             }
             "PASS" if !rest.is_empty() => {
-                went_on(&word, cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 sasl::say(PROTOCOL.name, "USER/PASS", Exposure::Secret, cx);
                 Pending::Login
             }
             "APOP" => {
-                went_on(&word, cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 sasl::say(PROTOCOL.name, "APOP", Exposure::Response, cx);
                 Pending::Login
             }
             "AUTH" if rest.is_empty() => Pending::Mechanisms,
             "AUTH" => {
-                went_on(&word, cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 let mut words = rest.splitn(2, |byte| *byte == b' ');
                 let mut exchange = Exchange::new(words.next().unwrap_or_default());
                 exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
@@ -87,7 +89,7 @@ impl Pop3 {
                 Pending::Login
             }
             "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" => {
-                went_on(&word, cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 return Turn::Stop(Progress::Done);
             }
             _ => Pending::Other,
@@ -114,7 +116,9 @@ impl Pop3 {
         }
         let agreed = line.starts_with(b"+OK");
         if !agreed && !line.starts_with(b"-ERR") {
-            return Turn::Next;
+            // What is no reply does not agree to TLS.
+            let asked = self.pending.front() == Some(&Pending::StartTls);
+            return if asked && self.pending.pop_front().is_some() { Turn::Release } else { Turn::Next };
         }
         match self.pending.pop_front() {
             Some(Pending::Greeting) => {
@@ -128,7 +132,7 @@ impl Pop3 {
             }
             Some(Pending::StartTls) if agreed => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                return Turn::Stop(Progress::Inner);
+                return Turn::Stop(Progress::Upgraded);
             }
             Some(Pending::StartTls) => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
@@ -140,8 +144,4 @@ impl Pop3 {
         }
         Turn::Next
     }
-}
-
-fn went_on(word: &str, cx: &mut Context<'_>) {
-    property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx);
 }

@@ -29,6 +29,8 @@ pub(super) struct PostgreSql {
 }
 
 impl Dialogue for PostgreSql {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn measure(&self, direction: Direction, bytes: &[u8]) -> Measure {
         let len = match direction {
             Direction::ToResponder if !self.started => opening(bytes).map(|(_, len)| len),
@@ -75,12 +77,12 @@ impl PostgreSql {
             Opening::Gss => property::Fact::say(PROTOCOL.name, "gss_encryption", b"requested", cx),
             // A key, and the end of the flow.
             Opening::Cancel => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"cancel", cx);
+                upgrade::went_on(PROTOCOL.name, b"cancel", cx);
                 return Turn::Stop(Progress::Done);
             }
             Opening::Startup { minor } => {
                 self.started = true;
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"startup", cx);
+                upgrade::went_on(PROTOCOL.name, b"startup", cx);
                 property::Fact::say(PROTOCOL.name, "version", format!("3.{minor}").as_bytes(), cx);
                 return Turn::Next;
             }
@@ -94,7 +96,7 @@ impl PostgreSql {
         match (asked, byte) {
             (Opening::Ssl, b"S") => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Inner)
+                Turn::Stop(Progress::Upgraded)
             }
             (Opening::Gss, b"G") => {
                 property::Fact::say(PROTOCOL.name, "gss_encryption", b"accepted", cx);

@@ -13,11 +13,16 @@ const UNDER_TLS: u32 = 0x1f;
 #[derive(Default)]
 pub(super) struct Rdp {
     requested: bool,
+    /// Whether TLS has begun. What is within begins with CredSSP or MCS, which nothing here reads.
+    protected: bool,
 }
 
 impl Dialogue for Rdp {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn measure(&self, _direction: Direction, bytes: &[u8]) -> Measure {
         match bytes {
+            _ if self.protected => Measure::Message(bytes.len()),
             [3, 0, high, low, ..] => Measure::Message(u16::from_be_bytes([*high, *low]).into()),
             [3] | [3, 0] | [3, 0, _] => Measure::More,
             _ => Measure::Malformed(ParseError::invalid("TPKT", 0)),
@@ -25,6 +30,9 @@ impl Dialogue for Rdp {
     }
 
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
+        if self.protected {
+            return Turn::Stop(Progress::Done);
+        }
         let connection = match connection(message) {
             Ok(connection) => connection,
             Err(error) => return Turn::Stop(Progress::Malformed(error)),
@@ -50,7 +58,8 @@ impl Dialogue for Rdp {
             };
             property::Fact::say(PROTOCOL.name, "security", name.as_bytes(), cx);
             upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-            return Turn::Stop(Progress::Inner);
+            self.protected = true;
+            return Turn::Stop(Progress::Upgraded);
         }
         if self.requested {
             upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);

@@ -32,6 +32,8 @@ pub(super) struct Smtp {
 }
 
 impl Dialogue for Smtp {
+    const NAME: &'static str = PROTOCOL.name;
+
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
         let first = !std::mem::replace(&mut self.spoken, true);
         match direction {
@@ -73,11 +75,11 @@ impl Smtp {
                 let mut exchange = Exchange::new(words.next().unwrap_or_default());
                 exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
                 self.exchange = Some(exchange);
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"AUTH", cx);
+                upgrade::went_on(PROTOCOL.name, b"AUTH", cx);
                 (Pending::Auth, Turn::Next)
             }
             "MAIL" | "DATA" | "BDAT" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 return Turn::Stop(Progress::Done);
             }
             _ => (Pending::Other, Turn::Next),
@@ -90,7 +92,11 @@ impl Smtp {
     }
 
     fn reply(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
-        let Some((code, more)) = reply(line) else { return Turn::Next };
+        let Some((code, more)) = reply(line) else {
+            // What is no reply does not agree to TLS (RFC 3207 §4).
+            let asked = self.pending.front() == Some(&Pending::StartTls);
+            return if asked && self.pending.pop_front().is_some() { Turn::Release } else { Turn::Next };
+        };
         let said = trimmed(line).get(4..).unwrap_or_default();
         match self.pending.front() {
             Some(Pending::Hello) if code == 250 => self.capability(said, more, cx),
@@ -104,7 +110,7 @@ impl Smtp {
         match self.pending.pop_front() {
             Some(Pending::StartTls) if code == 220 => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Inner)
+                Turn::Stop(Progress::Upgraded)
             }
             Some(Pending::StartTls) => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);

@@ -6,7 +6,7 @@ use crate::protocol::dialogue::{Dialogue, Turn, mentions, text};
 use crate::protocol::login::Exposure;
 use crate::protocol::sasl::{self, Exchange};
 use crate::protocol::upgrade::{self, Step};
-use crate::protocol::{Context, Progress, property};
+use crate::protocol::{Context, Progress};
 
 #[derive(Default)]
 pub(super) struct Xmpp {
@@ -17,6 +17,7 @@ pub(super) struct Xmpp {
 }
 
 impl Dialogue for Xmpp {
+    const NAME: &'static str = PROTOCOL.name;
     const END: u8 = b'>';
 
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
@@ -45,7 +46,7 @@ impl Xmpp {
             }
             b"/starttls" => return Turn::Hold,
             b"auth" | b"authenticate" => {
-                property::Fact::say(PROTOCOL.name, "went_on_with", b"auth", cx);
+                upgrade::went_on(PROTOCOL.name, b"auth", cx);
                 let mechanism = attribute(tag, "mechanism").unwrap_or_default();
                 self.exchange = Some(Exchange::new(mechanism.as_bytes()));
             }
@@ -65,7 +66,7 @@ impl Xmpp {
             }
             b"message" | b"presence" => {
                 let word = text(name);
-                property::Fact::say(PROTOCOL.name, "went_on_with", word.as_bytes(), cx);
+                upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
                 return Turn::Stop(Progress::Done);
             }
             _ => {}
@@ -84,8 +85,9 @@ impl Xmpp {
                 upgrade::Fact::say(PROTOCOL.name, Step::Offered, cx);
             }
             b"proceed" if mentions(tag, "xmpp-tls") || self.requested => {
+                self.requested = false;
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                return Turn::Stop(Progress::Inner);
+                return Turn::Stop(Progress::Upgraded);
             }
             b"failure" if self.requested => {
                 self.requested = false;

@@ -1,8 +1,11 @@
 //! Rule `starttls-stripped`.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+
 use crate::observation::Flow;
 use crate::rules::{
-    Confidence, Digest, Endpoint, Finding, Missed, Rule, RuleContext, RuleInfo, declare_rule,
+    App, Confidence, Digest, Endpoint, Finding, Missed, Rule, RuleContext, RuleInfo, declare_rule,
 };
 
 declare_rule! {
@@ -11,10 +14,10 @@ declare_rule! {
     /// IMAP and FTP that are written over with `XXXX`, as middleboxes do to `STARTTLS`; what one server offers
     /// in some connections of the run and not in others.
     /// ## Fails when
-    /// TLS is refused or its offer is written over, and the client goes on readably, with a login or with
-    /// commands that are its purpose: whoever is on the way can take TLS away. Certain where the server has
-    /// offered what it then refuses, else firm. Where an offer is only missing that the same port of the host
-    /// made in another connection of the app, it is tentative.
+    /// TLS is refused, or what comes is no answer, or its offer is written over, and the client goes on
+    /// readably, with a login or with commands that are its purpose: whoever is on the way can take TLS away.
+    /// Certain where the server has offered what it then refuses, else firm. Where an offer is only missing
+    /// that the same port of the host or address made in another connection of the app, it is tentative.
     /// ## Blind spots
     /// Who refused shows nowhere: a server that cannot do TLS refuses like somebody on the way. An offer that
     /// is missing in every connection. Answers that break off, after which the client does not go on.
@@ -40,9 +43,10 @@ impl Rule for StarttlsStripped {
         let Some(missed) = Missed::of(flow).filter(|missed| missed.is_taken_away()) else { return };
         let Some((frame, what)) = &missed.went_on else { return };
         let protocol = missed.protocol;
-        let (how, seen) = match missed.refused {
-            Some(refused) => ("TLS is refused", Some(refused)),
-            None => ("the offer of TLS is written over", missed.garbled),
+        let (how, evidence, seen) = match (missed.refused, missed.requested) {
+            (Some(refused), _) => ("TLS is refused", "refused", Some(refused)),
+            (None, Some(requested)) => ("TLS is asked for and not agreed to", "unanswered", Some(requested)),
+            (None, None) => ("the offer of TLS is written over", "garbled", missed.garbled),
         };
         let contradicts = missed.refused.is_some() && missed.offered.is_some();
         let message = format!("{protocol}: {how}, and the client goes on without ({what})");
@@ -51,22 +55,32 @@ impl Rule for StarttlsStripped {
             .kind(protocol)
             .detail("protocol", protocol)
             .detail("went_on_with", what.as_str())
-            .detail("evidence", if missed.refused.is_some() { "refused" } else { "garbled" });
+            .detail("evidence", evidence);
         report(match seen {
             Some(seen) => finding.also((flow.id, seen)),
             None => finding,
         });
     }
 
-    fn check_endpoint(&self, endpoint: &Endpoint, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        for digest in &endpoint.flows {
+    fn check_app(&self, app: &App, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
+        let mut offers = HashMap::new();
+        for (endpoint, digest) in all(app) {
+            for server in servers(endpoint, digest) {
+                if let Some((protocol, frame)) = digest.offers {
+                    offers.entry((server, digest.port, protocol)).or_insert((digest.flow, frame));
+                }
+            }
+        }
+        for (endpoint, digest) in all(app) {
             let Some(missed) = digest.missed.as_deref().filter(|missed| lacks_offer(missed)) else {
                 continue;
             };
             let protocol = missed.protocol;
-            let offers = |other: &&Digest| other.port == digest.port && other.offers_tls(protocol);
-            let Some(offer) = endpoint.flows.iter().find(offers) else { continue };
-            let (Some(place), Some((_, what))) = (missed.place(digest.flow), &missed.went_on) else {
+            let mut found =
+                servers(endpoint, digest).filter_map(|server| offers.get(&(server, digest.port, protocol)));
+            let (Some(offer), Some(place), Some((_, what))) =
+                (found.next(), missed.place(digest.flow), &missed.went_on)
+            else {
                 continue;
             };
             let message = format!(
@@ -78,7 +92,7 @@ impl Rule for StarttlsStripped {
                     .finding(self.info(), digest, place, message)
                     .inferred("offers of the same server in other connections")
                     .confidence(Confidence::Tentative)
-                    .also((offer.flow, offer.first_frame))
+                    .also(*offer)
                     .kind(protocol)
                     .detail("protocol", protocol)
                     .detail("went_on_with", what.as_str())
@@ -88,8 +102,26 @@ impl Rule for StarttlsStripped {
     }
 }
 
+/// Every flow of an app that is remembered, with its endpoint.
+fn all(app: &App) -> impl Iterator<Item = (&Endpoint, &Digest)> {
+    app.endpoints.iter().flat_map(|endpoint| endpoint.flows.iter().map(move |digest| (endpoint, digest)))
+}
+
+/// What a server is known by: its name, and its address, as the name shows in TLS and need not show outside of it.
+fn servers<'a>(endpoint: &'a Endpoint, digest: &Digest) -> impl Iterator<Item = Server<'a>> {
+    let name = endpoint.host.as_deref().map(Server::Name);
+    name.into_iter().chain([Server::Address(digest.ip)])
+}
+
+/// Who offers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Server<'a> {
+    Name(&'a str),
+    Address(IpAddr),
+}
+
 /// Whether the client went on where the server listed what it can, without TLS, and nothing else says more.
 fn lacks_offer(missed: &Missed) -> bool {
-    let silent = missed.offered.is_none() && missed.garbled.is_none() && missed.refused.is_none();
+    let silent = missed.offered.is_none() && missed.garbled.is_none() && missed.requested.is_none();
     silent && missed.not_offered.is_some() && missed.went_on.is_some()
 }

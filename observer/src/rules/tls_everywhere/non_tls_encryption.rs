@@ -62,8 +62,11 @@ impl Rule for NonTlsEncryption {
     }
 }
 
-/// The innermost layer, where it is a protocol that encrypts and is neither TLS nor media.
+/// The innermost layer, where it is a protocol that encrypts and is neither TLS, nor within it, nor media.
 fn opaque_layer(flow: &Flow) -> Option<&'static str> {
+    if flow.layers.iter().any(|layer| worth(layer) == Worth::Tls) {
+        return None;
+    }
     flow.layers.last().copied().filter(|layer| worth(layer) == Worth::Opaque && *layer != rtp::LAYER)
 }
 
