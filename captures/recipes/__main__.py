@@ -19,9 +19,11 @@ from pathlib import Path
 from . import (  # noqa: F401  each module declares its captures when imported
     capfile,
     certificates,
+    chats,
     client_flight,
     consistency,
     containers,
+    databases,
     decryption,
     demo,
     dns,
@@ -54,6 +56,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     tls_stacks,
     tunnels,
     unknown,
+    upgrades,
     vpn,
     webrtc,
 )

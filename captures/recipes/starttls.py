@@ -1,11 +1,12 @@
-"""Mail protocols that begin without TLS: upgraded, not upgraded although offered, and refused."""
+"""Mail protocols that begin without TLS: upgraded, not upgraded although offered, refused, meddled with."""
 
 import contextlib
 import imaplib
 import poplib
+import shutil
 import smtplib
 
-from . import clients
+from . import clients, on_the_way
 from .catalogue import capture
 from .network import v4
 
@@ -13,8 +14,9 @@ RULES = ["cleartext-credentials", "cleartext-protocol", "starttls-not-used", "st
 HOST = "mail.test"
 USER, PASSWORD = "anna", "not-a-secret"
 LETTER = "Subject: Lunch\r\n\r\nAt noon?\r\n"
-PORTS = {"smtp": 587, "imap": 143, "pop3": 110}
+PORTS = {"smtp": 587, "imap": 143, "pop3": 110, "sieve": 4190}
 TOOLS = {"smtp": ["smtplib", "aiosmtpd"], "imap": ["imaplib", "dovecot"], "pop3": ["poplib", "dovecot"]}
+CERTIFICATE = ["tls.handshake.type == 11"]
 
 AIOSMTPD = """
 import ssl, sys, time
@@ -36,6 +38,20 @@ options = dict(
 Controller(Sink(), address, 587, **options).start()
 time.sleep(600)
 """
+
+
+def shown(file, shows, tools, *, fires=(), rules=RULES, **declared):
+    """A capture of this folder, which is a near miss for what it does not fire."""
+    silent = [rule for rule in rules if rule not in fires]
+    return capture(f"starttls/{file}.pcap", shows=shows, tools=tools, fires=fires, silent=silent, **declared)
+
+
+def home(lab, name):
+    """A fresh directory of a program."""
+    made = lab.dir / name
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    return made
 
 
 def smtp_server(lab, tls):
@@ -73,7 +89,7 @@ def serve(lab, protocol, tls):
         dovecot(lab, protocol, tls)
 
 
-def smtp(lab, how):
+def smtp(lab, how, **tls):
     with smtplib.SMTP(v4(HOST), 587, local_hostname="phone.test", timeout=10) as client:
         # Names are not looked up here, which would ask outside of the lab; TLS shall still know the server's.
         client._host = HOST
@@ -82,7 +98,7 @@ def smtp(lab, how):
         else:
             client.ehlo()
         if how == "upgraded":
-            client.starttls(context=clients.context(lab.pki.root))
+            client.starttls(context=clients.context(lab.pki.root, **tls))
         elif how.startswith("refused"):
             client.docmd("STARTTLS")
         if how not in ("left", "refused-left"):
@@ -91,11 +107,11 @@ def smtp(lab, how):
             client.sendmail("anna@mail.test", ["ben@mail.test"], LETTER)
 
 
-def imap(lab, how):
+def imap(lab, how, **tls):
     client = imaplib.IMAP4(v4(HOST), 143, timeout=10)
     client.host = HOST
     if how == "upgraded":
-        client.starttls(clients.context(lab.pki.root))
+        client.starttls(clients.context(lab.pki.root, **tls))
     elif how.startswith("refused"):
         with contextlib.suppress(imaplib.IMAP4.error):
             client._simple_command("STARTTLS")
@@ -104,13 +120,13 @@ def imap(lab, how):
     client.logout()
 
 
-def pop3(lab, how):
+def pop3(lab, how, **tls):
     client = poplib.POP3(v4(HOST), 110, timeout=10)
     client.host = HOST
     if how != "unasked":
         client.capa()
     if how == "upgraded":
-        client.stls(clients.context(lab.pki.root))
+        client.stls(clients.context(lab.pki.root, **tls))
     elif how.startswith("refused"):
         with contextlib.suppress(poplib.error_proto):
             client._shortcmd("STLS")
@@ -124,7 +140,10 @@ CLIENTS = {"smtp": smtp, "imap": imap, "pop3": pop3}
 
 HOW = {
     "upgraded": ("changes to TLS 1.3 before the login", []),
-    "ignored": ("logs in without TLS, which the server offers", ["cleartext-credentials", "starttls-not-used"]),
+    "ignored": (
+        "logs in without TLS, which the server offers",
+        ["cleartext-credentials", "starttls-not-used"],
+    ),
     "left": ("asks what the server can, which offers TLS, and leaves", []),
     "refused": ("is refused TLS and logs in all the same", ["cleartext-credentials", "starttls-stripped"]),
     "refused-left": ("is refused TLS and leaves", []),
@@ -181,3 +200,142 @@ def smtp_offer_missing(lab):
         server.wait()
         smtp_server(lab, False)
         lab.on_phone(lambda: smtp(lab, "ignored"))
+
+
+READABLE_LOGIN = {
+    "smtp": 'tcp.payload contains "AUTH PLAIN"',
+    "imap": 'tcp.payload contains "LOGIN"',
+    "pop3": 'tcp.payload contains "PASS"',
+}
+
+
+def stripped(protocol, old, new, how, fires):
+    """The server's offer is changed on the way, after a client that found it."""
+    client = TOOLS[protocol][0]
+
+    @capture(
+        f"starttls/{protocol}-stripped.pcap",
+        shows=f"{client} changes to TLS 1.3; later somebody on the way {how}, and it logs in.",
+        tools=[*TOOLS[protocol], "dnsmasq"],
+        how="made",
+        fires=fires,
+        silent=[rule for rule in RULES if rule not in fires],
+        expect=["tls.handshake.type == 2", READABLE_LOGIN[protocol]],
+    )
+    def record(lab):
+        serve(lab, protocol, True)
+        with lab.recording():
+            lab.phone("getent", "ahostsv4", HOST)
+            lab.on_phone(lambda: CLIENTS[protocol](lab, "upgraded"))
+            with on_the_way.rewriting(lab, HOST, PORTS[protocol], on_the_way.replacing(old, new)):
+                lab.on_phone(lambda: CLIENTS[protocol](lab, "ignored"))
+
+    record.__name__ = f"{protocol}_stripped"
+
+
+# What Cisco's firewalls did to hide a capability that they do not know.
+OVERWRITTEN = "writes XXXXXXXA over STARTTLS"
+stripped("smtp", b"STARTTLS", b"XXXXXXXA", OVERWRITTEN, ["cleartext-credentials", "starttls-stripped"])
+stripped(
+    "imap",
+    b" STARTTLS",
+    b"",
+    "takes STARTTLS out of the capabilities",
+    ["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+)
+stripped(
+    "pop3",
+    b"STLS\r\n",
+    b"",
+    "takes STLS out of the capabilities",
+    ["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+)
+
+
+@capture(
+    "starttls/smtp-answer-garbled.pcap",
+    shows="smtplib asks for TLS; somebody on the way makes the server's yes unreadable, and smtplib logs in.",
+    tools=["smtplib", "aiosmtpd", "dnsmasq"],
+    how="made",
+    fires=["cleartext-credentials", "starttls-stripped"],
+    silent=["cleartext-protocol", "starttls-not-used"],
+    expect=['tcp.payload == "STARTTLS\\r\\n"', 'tcp.payload contains "?!"', READABLE_LOGIN["smtp"]],
+    forbid=["tls"],
+)
+def smtp_answer_garbled(lab):
+    smtp_server(lab, True)
+
+    def garble(to_server, data, back):
+        # The server does not hear the request: it would wait for TLS.
+        if to_server and data == b"STARTTLS\r\n":
+            back(b"?!\r\n")
+            return b""
+        return data
+
+    with lab.recording():
+        lab.phone("getent", "ahostsv4", HOST)
+        with on_the_way.rewriting(lab, HOST, 587, garble):
+            lab.on_phone(lambda: smtp(lab, "refused"))
+
+
+@capture(
+    "starttls/smtp-injected.pcap",
+    shows="smtplib changes to TLS 1.3; readable commands follow its STARTTLS, for a server that takes them for protected.",
+    tools=["smtplib", "aiosmtpd", "dnsmasq"],
+    how="made",
+    silent=RULES,
+    expect=[
+        'tcp.payload contains "STARTTLS\\r\\nRSET"',
+        "tcp.payload[0:3] == 16:03:01",
+        "tcp.payload[0:3] == 16:03:03",
+    ],
+)
+def smtp_injected(lab):
+    """What CVE-2011-0411 lets through. No client sends it, and nobody on the way can be recorded before he does it."""
+    smtp_server(lab, True)
+
+    def act():
+        with smtplib.SMTP(v4(HOST), 587, local_hostname="phone.test", timeout=10) as client:
+            client._host = HOST
+            client.ehlo()
+            send = client.send
+            client.send = lambda line: send(line + "RSET\r\n" if line == "STARTTLS\r\n" else line)
+            client.starttls(context=clients.context(lab.pki.root))
+            client.send = send
+            client.login(USER, PASSWORD)
+
+    with lab.recording():
+        lab.phone("getent", "ahostsv4", HOST)
+        lab.on_phone(act)
+
+
+def keyed(protocol):
+    """A session whose keys the client logs."""
+
+    @capture(
+        f"decryption/starttls-{protocol}.pcapng",
+        shows=f"{TOOLS[protocol][0]} changes to TLS 1.3 and logs in; the keys come with the packets.",
+        tools=[*TOOLS[protocol], "dnsmasq"],
+        how="converted",
+        silent=[*RULES, "cleartext-unknown", "non-tls-encryption"],
+        expect=["tls.handshake.type == 20", DECRYPTED[protocol]],
+    )
+    def record(lab):
+        keys = lab.dir / "starttls-keys.log"
+        keys.unlink(missing_ok=True)
+        serve(lab, protocol, True)
+        with lab.recording(file=lab.temporary("wire.pcap")) as wire:
+            lab.phone("getent", "ahostsv4", HOST)
+            lab.on_phone(lambda: CLIENTS[protocol](lab, "upgraded", keylog_filename=str(keys)))
+        lab.run("editcap", "-F", "pcapng", "--inject-secrets", f"tls,{keys}", wire, lab.out)
+
+    record.__name__ = f"{protocol}_keyed"
+
+
+DECRYPTED = {
+    "smtp": 'smtp.req.command == "AUTH"',
+    "imap": 'imap.request.command == "LOGIN"',
+    "pop3": 'pop.request.command == "PASS"',
+}
+for each in DECRYPTED:
+    keyed(each)

@@ -34,6 +34,7 @@ captures/MANIFEST.toml and captures/src/index.rs are written again, and each cha
 
 /// What the recipes run, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("Xvfb", "xvfb"),
     ("baresip", "baresip-core"),
     ("chromium", "chromium"),
     ("chronyd", "chrony"),
@@ -51,11 +52,17 @@ const PROGRAMS: &[(&str, &str)] = &[
         "gst-launch-1.0",
         "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gir1.2-gst-rtsp-server-1.0 python3-gi",
     ),
+    ("inspircd", "inspircd"),
     ("ip", "iproute2"),
+    ("irssi", "irssi"),
     ("javac", "default-jdk-headless"),
     ("kamailio", "kamailio"),
     ("kdig", "knot-dnsutils"),
+    ("ldapsearch", "ldap-utils"),
+    ("lftp", "lftp"),
     ("lz4", "lz4"),
+    ("mariadb", "mariadb-client"),
+    ("mariadbd", "mariadb-server"),
     ("microsocks", "microsocks"),
     ("mosquitto", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
@@ -68,12 +75,18 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("openssl", "openssl"),
     ("openvpn", "openvpn"),
+    ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
+    ("proftpd", "proftpd-core"),
+    ("prosody", "prosody"),
+    ("psql", "postgresql-client"),
     ("python3", "python3"),
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),
     ("selfserv", "libnss3-tools"),
     ("setpriv", "util-linux"),
+    ("sieve-connect", "sieve-connect"),
+    ("slapd", "slapd"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),
     ("swanctl", "strongswan-swanctl strongswan-charon libcharon-extra-plugins"),
@@ -85,12 +98,20 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("unbound", "unbound"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
+    ("xfreerdp", "freerdp2-x11"),
+    ("xrdp", "xrdp"),
     ("zstd", "zstd"),
 ];
 
 /// What is no program, by a file that shows that it is there.
-const FILES: &[(&str, &str)] =
-    &[("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"), ("/usr/share/java/okhttp.jar", "libokhttp-java")];
+const FILES: &[(&str, &str)] = &[
+    ("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"),
+    ("/usr/lib/dovecot/managesieve", "dovecot-managesieved"),
+    ("/usr/lib/proftpd/mod_tls.so", "proftpd-mod-crypto"),
+    ("/usr/lib/python3/dist-packages/ldap3", "python3-ldap3"),
+    ("/usr/lib/python3/dist-packages/slixmpp", "python3-slixmpp"),
+    ("/usr/share/java/okhttp.jar", "libokhttp-java"),
+];
 
 /// Written into the environment's folder once it is complete: the requirements that it was made from.
 const STAMP: &str = "requirements.txt";
