@@ -73,6 +73,15 @@ pub(crate) const LAB: Need = Need {
     ],
 };
 
+/// Chromium: the browser that the HTML report is tried in.
+pub(crate) const BROWSER: Need = Need {
+    name: "Chromium",
+    present: || {
+        ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| find_program(name).is_some())
+    },
+    packages: ["chromium", "chromium", "chromium", "chromium", "chromium", ""],
+};
+
 /// What makes network namespaces and runs programs in them.
 pub(crate) const NAMESPACES: Need = Need {
     name: "ip and nsenter",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::command::{cargo, find_program, root, run, succeeds, target_dir};
+use crate::command::{cargo, find_program, program, root, run, succeeds, target_dir};
 use crate::{Task, find, system, take_number, unknown_word};
 
 /// The task.
@@ -19,7 +19,7 @@ pub(crate) const TASK: Task = Task {
 Usage: cargo xtask test [--fuzz-seconds N]
 
 Installs what the tests lack (a C and a C++ compiler, libpcap, cargo-fuzz; as root on Linux the clients and
-servers of the lab, too), then runs the check of the captures, each fuzz target for a bounded time, and last all
+servers of the lab and Chromium, too; axe-core from PyPI), then runs the check of the captures, each fuzz target for a bounded time, and last all
 unit, integration and documentation tests. What was skipped, because it needs root or a program, is listed at the
 end.
 
@@ -48,15 +48,35 @@ fn test(mut words: &[String]) -> anyhow::Result<()> {
         fuzz(fuzz_seconds)?;
     }
     if cfg!(target_os = "linux") && system::is_root() {
-        system::install(&[&system::LAB])?;
+        system::install(&[&system::LAB, &system::BROWSER, &system::PIP])?;
     }
+    let axe = axe().inspect_err(|error| eprintln!("xtask: no axe-core: {error:#}")).ok();
     let skipped = target_dir().join("skipped-tests");
     // A file of an earlier run is not this run's.
     let _ = fs::remove_file(&skipped);
-    let tested = run(cargo().args(["test", "--locked", "--workspace"]).env("SKIPPED_TESTS", &skipped));
+    let mut tests = cargo();
+    tests.args(["test", "--locked", "--workspace"]).env("SKIPPED_TESTS", &skipped);
+    tests.envs(axe.map(|path| ("AXE_JS", path)));
+    let tested = run(&mut tests);
     let lines = fs::read_to_string(&skipped).unwrap_or_default();
     eprint!("{}", tell_skipped(&lines));
     tested
+}
+
+/// The package of PyPI that ships axe-core, the checker of accessibility, as one script.
+const AXE: &str = "axe-playwright-python==0.1.8";
+
+/// Where axe-core lies; fetched once.
+fn axe() -> anyhow::Result<PathBuf> {
+    let folder = target_dir().join("axe");
+    let script = folder.join("axe_playwright_python/axe.min.js");
+    if !script.is_file() {
+        let place = folder.display().to_string();
+        let words = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", &place, AXE];
+        run(&mut program("python3", &words))?;
+    }
+    anyhow::ensure!(script.is_file(), "{AXE} has no {}", script.display());
+    Ok(script)
 }
 
 /// How many tests were skipped, and which.
