@@ -218,7 +218,7 @@ openssl_cipher(
     "ECDHE-RSA-AES128-SHA",
     "openssl negotiates ECDHE with AES in CBC mode and SHA-1: a question of policy.",
     [],
-    ["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+    ["null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-offered", "weak-group", "weak-signature"],
     expect=["tls.handshake.type == 2 && tls.handshake.ciphersuite == 0xc013"],
 )
 openssl_cipher(

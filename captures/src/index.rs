@@ -3972,7 +3972,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         link_type: "EN10MB",
         shows: "openssl negotiates ECDHE with AES in CBC mode and SHA-1: a question of policy.",
         fires: &[],
-        silent: &["null-or-anonymous-cipher", "tls-version-negotiated", "weak-group"],
+        silent: &["null-or-anonymous-cipher", "tls-version-negotiated", "weak-cipher-offered", "weak-group", "weak-signature"],
         judged: &[],
     },
     Capture {
