@@ -3,8 +3,6 @@
 //!
 //! What a protocol shows is in the documentation of its module, so that the program reads the sources that it was built from.
 
-#![allow(clippy::expect_used, reason = "a source that is missing is a bug, and the panic is its report")]
-
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
 use super::code_point::is_grease;
+use super::hello::extension::{ALPN, SERVER_NAME};
 use super::{ClientHello, ServerHello, TlsVersion};
 use crate::bytes::hex;
 
@@ -70,9 +71,6 @@ pub(super) fn ja4(hello: &ClientHello, transport: char, alpn: Option<&[u8]>) -> 
         second = ja4_hash(&second.text),
     )
 }
-
-const SERVER_NAME: u16 = 0;
-const ALPN: u16 = 16;
 
 fn ja4_version(hello: &ClientHello) -> &'static str {
     let offered = hello.supported_versions.iter().filter(|version| !version.is_grease());
