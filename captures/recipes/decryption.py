@@ -250,3 +250,16 @@ def quic_self_signed(lab):
     quic.serve(lab, SELF_SIGNED, identity=own, log=lab.dir / KEYS)
     quic.ask(lab, SELF_SIGNED, "trusting")
     quic.ask(lab, SELF_SIGNED, fails=True)
+
+
+@keyed(
+    "quic-migration",
+    "A connection goes on from another address under a connection id that was issued under encryption.",
+    ["aioquic"],
+    headers=False,
+    expect=["quic.frame_type == 0x18", f"ip.src == {quic.SECOND_V4} && udp.dstport == 443"],
+)
+def quic_migration(lab):
+    quic.serve(lab, HOST, log=lab.dir / KEYS)
+    with quic.second_address():
+        quic.ask(lab, HOST, "new-id", f"from={quic.ELSEWHERE}")

@@ -1,7 +1,9 @@
 """QUIC as different stacks speak it. The server is aioquic's, which can be told to do what others do rarely."""
 
+from contextlib import contextmanager
+
 from .catalogue import capture
-from .network import v4, v6
+from .network import PHONE, PHONE_V4, run, v4, v6
 from .tls import SOUND
 
 SERVER = """
@@ -47,6 +49,8 @@ async def main():
     configuration.load_cert_chain(chain, key)
     if log:
         configuration.secrets_log_file = open(log, "a")
+    if "short-ids" in words:
+        configuration.connection_id_length = 4
     if "v2" in words:
         configuration.supported_versions = [0x6B3343CF, 1]
     tickets = {}
@@ -98,6 +102,12 @@ class Protocol(QuicConnectionProtocol):
         self.transmit()
         return await asyncio.wait_for(self.answered, 5)
 
+    async def move(self, address):
+        # From a new port of an address.
+        loop, old = asyncio.get_running_loop(), self._transport
+        await loop.create_datagram_endpoint(lambda: self, local_addr=(address, 0))
+        old.close()
+
 
 async def fetch(ticket=None, **options):
     configuration = QuicConfiguration(alpn_protocols=["h3"], server_name=host, session_ticket=ticket, **options)
@@ -118,6 +128,12 @@ async def fetch(ticket=None, **options):
             for _ in range(2):
                 client.request_key_update()
                 await client.get()
+        if "new-id" in words:
+            client.change_connection_id()
+        for word in words:
+            if word.startswith("from="):
+                await client.move(word.removeprefix("from="))
+                await client.get()
         await asyncio.sleep(0.1)
     return tickets
 
@@ -129,6 +145,8 @@ async def main():
         options |= {"supported_versions": [0x6B3343CF, 1], "original_version": first}
     if "trusting" in words:
         options["verify_mode"] = ssl.CERT_NONE
+    if "short-ids" in words:
+        options["connection_id_length"] = 4
     options["cipher_suites"] = [suite for suite in CipherSuite if suite.name in words] or None
     if "grease" in words:
         options |= {"supported_versions": [0x1A2A3A4A, 1], "original_version": 0x1A2A3A4A}
@@ -334,3 +352,80 @@ def chromium(lab):
     with lab.recording():
         quiet = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE shop.test"
         lab.chromium("https://shop.test/", "--origin-to-force-quic-on=shop.test:443", quiet)
+
+
+# An address that the phone has beside its own, as aioquic's socket for both families writes it.
+SECOND_V4 = "10.215.173.2"
+HERE, ELSEWHERE = f"::ffff:{PHONE_V4}", f"::ffff:{SECOND_V4}"
+
+
+@contextmanager
+def second_address():
+    """Gives the phone another address."""
+    change = ["addr", "add", f"{SECOND_V4}/24", "dev", "wlan0"]
+    run("ip", "-n", PHONE, *change)
+    try:
+        yield
+    finally:
+        change[1] = "del"
+        run("ip", "-n", PHONE, *change)
+
+
+@capture(
+    "quic/rebound.pcap",
+    shows="A connection goes on from another port, as behind a NAT that forgot it, and then from another address.",
+    tools=["aioquic"],
+    silent=["non-tls-encryption", "cleartext-unknown"],
+    expect=[HANDSHAKE, ANSWER, f"ip.src == {SECOND_V4} && udp.dstport == 443"],
+)
+def rebound(lab):
+    serve(lab, "shop.test")
+    with second_address():
+        fetch(lab, "shop.test", f"from={HERE}", f"from={ELSEWHERE}")
+
+
+@capture(
+    "quic/rebound-new-id.pcap",
+    shows="A connection goes on from another address under a connection id that was issued under encryption.",
+    tools=["aioquic"],
+    silent=SOUND,
+    expect=[HANDSHAKE, ANSWER, f"ip.src == {SECOND_V4} && udp.dstport == 443"],
+)
+def rebound_new_id(lab):
+    serve(lab, "shop.test")
+    with second_address():
+        fetch(lab, "shop.test", "new-id", f"from={ELSEWHERE}")
+
+
+@capture(
+    "quic/rebound-short-id.pcap",
+    shows="A connection with connection ids of four bytes goes on from another port: too little to know it by.",
+    tools=["aioquic"],
+    silent=SOUND,
+    expect=[HANDSHAKE, ANSWER],
+)
+def rebound_short_id(lab):
+    serve(lab, "shop.test", "short-ids")
+    fetch(lab, "shop.test", "short-ids", f"from={HERE}")
+
+
+STRANGER = """
+import os, socket, sys
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(8):
+    sender.sendto(bytes([0x40 | number]) + os.urandom(60), (sys.argv[1], 443))
+"""
+
+
+@capture(
+    "quic/not-rebound.pcap",
+    shows="After a connection somebody sends the same server datagrams that begin as short headers do, with other ids.",
+    tools=["aioquic"],
+    silent=SOUND,
+    expect=[HANDSHAKE, ANSWER],
+)
+def not_rebound(lab):
+    serve(lab, "shop.test")
+    with lab.recording():
+        ask(lab, "shop.test")
+        lab.python(STRANGER, v4("shop.test"))

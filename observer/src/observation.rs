@@ -82,6 +82,11 @@ impl Observations {
         self.list.iter()
     }
 
+    /// Forgets what is there and is `refuted`.
+    pub fn retract(&mut self, refuted: impl Fn(&Fact) -> bool) {
+        self.list.retain(|observation| !refuted(&observation.fact));
+    }
+
     /// How many the limit dropped.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -178,6 +183,8 @@ pub enum DomainBasis {
     Dns,
     /// The server certificate's first name.
     Certificate,
+    /// The connection of QUIC that the flow continues.
+    QuicConnection,
 }
 
 /// A host name and where it comes from.

@@ -5,6 +5,7 @@
 //! is done; the merge puts everything in order (tick, first frame) and goes on alone: names, owners, rules, sinks.
 //! So the output does not depend on the number of threads, and memory not on the length of the capture.
 
+mod connections;
 mod domain;
 mod encrypted_dns;
 mod merge;

@@ -193,6 +193,10 @@ fn flow(record: &Value, out: &mut String) {
             "  quic {version} first={first} server={}{flags}\n",
             list(quic, "/server_versions").join(",")
         ));
+        if let Some(continues) = quic.get("continues") {
+            let [flow, frame] = ["/flow", "/first_frame"].map(|key| text(continues, key));
+            line(format!("  continues flow {flow} from frame {frame}\n"));
+        }
         if let Some(close) = quic.get("close") {
             let [by, from, name] = ["/by", "/from", "/name"].map(|key| text(close, key));
             line(format!("  close {by} {from} {} {name} {}\n", text(close, "/code"), text(close, "/reason")));

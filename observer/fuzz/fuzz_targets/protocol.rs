@@ -17,6 +17,7 @@ fuzz_target!(|data: &[u8]| {
     // Secrets may come yet: ciphertext is held.
     let mut secrets = tls::KeyLog::default();
     secrets.set_growing(true);
+    let mut issued = Vec::new();
     let mut ciphertext = 0;
     let mut inner = Inner::default();
     let mut resolutions = Vec::new();
@@ -33,6 +34,7 @@ fuzz_target!(|data: &[u8]| {
             inner: &mut inner,
             entered: Vec::new(),
             resolutions: &mut resolutions,
+            issued: &mut issued,
             secrets: &secrets,
             ciphertext: &mut ciphertext,
             certificates: &mut certificates,

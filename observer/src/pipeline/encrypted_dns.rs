@@ -138,6 +138,7 @@ fn resolver(flow: &Flow) -> Option<String> {
         DomainBasis::Proxy => "destination behind the proxy",
         DomainBasis::Dns => "look-up of",
         DomainBasis::Certificate => "certificate for",
+        DomainBasis::QuicConnection => "connection with",
     };
     let also = if pages { ", which has pages for people, too" } else { "" };
     Some(format!("{kind} {name} of {operator}'s resolver{also}"))

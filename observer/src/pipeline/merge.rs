@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use super::connections::{Connections, Learned};
 use super::domain::{domain_of, ech_of};
 use super::encrypted_dns;
 use super::reader::ReaderCounts;
@@ -18,7 +19,7 @@ use crate::attribution::{
 use crate::decode::{FiveTuple, Transport};
 use crate::flow::{CloseReason, ClosedFlow, Direction};
 use crate::observation::{Basis, Flow, FlowSink, Observation, Observations, Protection, Tunnel};
-use crate::protocol::{Fact, dns, tls};
+use crate::protocol::{Earlier, Fact, dns, tls};
 use crate::report::{Marker, Run, Totals};
 use crate::source::{FrameNumber, Metadata, Source};
 use crate::time::Tick;
@@ -27,6 +28,8 @@ use crate::time::Tick;
 pub(super) struct Ended {
     pub(super) flow: ClosedFlow,
     pub(super) layers: Vec<&'static str>,
+    /// The first datagrams of a flow that nobody claims.
+    pub(super) short_headers: Vec<Earlier>,
     pub(super) observations: Observations,
     pub(super) tls: Option<Box<tls::Session>>,
 }
@@ -48,6 +51,7 @@ pub(super) enum ToMerge {
         #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
         ended: Vec<Box<Ended>>,
         named: Vec<Named>,
+        issued: Vec<Learned>,
         until: Tick,
     },
 }
@@ -75,6 +79,7 @@ enum Item {
     Ended(Box<Ended>),
     Metadata(Box<Metadata>),
     Named(Box<Named>),
+    Issued(Box<Learned>),
 }
 
 impl Item {
@@ -86,6 +91,7 @@ impl Item {
             }
             Self::Metadata(_) => None,
             Self::Named(named) => Some(named.place),
+            Self::Issued(learned) => Some(learned.place()),
         }
     }
 }
@@ -119,6 +125,7 @@ pub(super) struct Merge {
     selection: Selection,
     assessor: Assessor,
     names: dns::NameMemory,
+    connections: Connections,
     originals: Originals,
     /// See [`crate::flow::FlowLimits`].
     observations_per_flow: usize,
@@ -146,6 +153,7 @@ impl Merge {
                 options.known_keys.clone(),
             ),
             names: dns::NameMemory::default(),
+            connections: Connections::default(),
             originals: options.originals.clone(),
             observations_per_flow: options.limits.observations_per_flow,
             contradicted: 0,
@@ -171,7 +179,7 @@ impl Merge {
                     }
                     progress(read, total);
                 }
-                ToMerge::Worker { worker, ended, named, until } => {
+                ToMerge::Worker { worker, ended, named, issued, until } => {
                     open -= usize::from(until == Tick(u64::MAX));
                     if let Some(known) = self.until.get_mut(worker) {
                         *known = until;
@@ -183,6 +191,10 @@ impl Merge {
                     for named in named {
                         let (tick, frame) = named.learned_at;
                         self.wait((tick, frame, 0), Item::Named(Box::new(named)));
+                    }
+                    for learned in issued {
+                        let (tick, frame) = learned.at();
+                        self.wait((tick, frame, 0), Item::Issued(Box::new(learned)));
                     }
                     self.release(sinks)?;
                 }
@@ -207,6 +219,7 @@ impl Merge {
             *totals.dropped_by_limit.entry(name).or_default() += count;
         }
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
+        totals.dropped_by_limit.insert("connection ids".to_owned(), self.connections.dropped());
         totals.dropped_by_limit.insert("hosts of resumed sessions".to_owned(), self.originals.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
         let live = self.live.as_deref();
@@ -275,6 +288,7 @@ impl Merge {
                         self.names.take(one);
                     }
                 }
+                Item::Issued(learned) => self.connections.learn(*learned),
                 Item::Ended(ended) => {
                     let Some(flow) = self.join(*ended) else { continue };
                     let worst = self.assessor.flow(&flow);
@@ -313,7 +327,11 @@ impl Merge {
             ended.flow.turn_round();
             session.client_direction = Some(Direction::ToResponder);
         }
-        let (owners, sockets) = self.owners(&mut ended);
+        let origin = self.connections.continued_by(&mut ended);
+        let (mut owners, sockets) = self.owners(&mut ended);
+        if owners.is_empty() {
+            owners.extend(origin.as_ref().and_then(|origin| origin.owner.clone()));
+        }
         let mut owners = owners.into_iter();
         let owner = owners.next().map(Arc::new);
         let of_sockets = sockets.iter().map(Arc::as_ref);
@@ -331,7 +349,9 @@ impl Merge {
             session.settle_rejected_client(ended.flow.tcp.and_then(|summary| summary.ended_in));
         }
         let session = ended.tls.as_deref();
-        let domain = domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names);
+        let domain = origin
+            .and_then(|origin| origin.domain)
+            .or_else(|| domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names));
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0);
         let mut flow = Flow {
             id: self.totals.flows,
@@ -348,6 +368,7 @@ impl Merge {
         for observation in encrypted_dns::observations(&flow) {
             self.conclude(&mut flow, observation);
         }
+        self.connections.joined(&flow);
         self.originals.settle(&mut flow);
         Some(flow)
     }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
+use super::connections::Learned;
 use super::merge::{Ended, Named, ToMerge};
 use crate::attribution::LiveOwners;
 use crate::decode::PacketRecord;
 use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
 use crate::observation::{Basis, Observations};
-use crate::protocol::{Context, Conversation, Inner, dns, tls};
+use crate::protocol::{Context, Conversation, Inner, dns, quic, tls};
+use crate::source::FrameNumber;
 use crate::time::Tick;
 
 /// A packet for a worker.
@@ -69,6 +71,7 @@ impl Worker {
                 self.handler.table = item.shard / self.threads;
                 if let Some(table) = self.tables.get_mut(self.handler.table) {
                     let packet = item.packet.packet(&work.buffers);
+                    self.handler.now = item.tick;
                     table.ingest(&packet, item.tick, &mut self.handler);
                     if !self.handler.resolutions.is_empty() {
                         let resolutions = std::mem::take(&mut self.handler.resolutions);
@@ -85,9 +88,9 @@ impl Worker {
                 self.handler.table = index;
                 table.advance(work.until, &mut self.handler);
             }
-            let ended = std::mem::take(&mut self.handler.ended);
-            if to_merge.send(ToMerge::Worker { worker: self.index, ended, named, until: work.until }).is_err()
-            {
+            let (worker, ended, issued, until) =
+                (self.index, self.handler.ended(), self.handler.issued(), work.until);
+            if to_merge.send(ToMerge::Worker { worker, ended, named, issued, until }).is_err() {
                 return BTreeMap::new();
             }
         }
@@ -96,9 +99,9 @@ impl Worker {
                 self.handler.table = index;
                 table.finish(until, &mut self.handler);
             }
-            let ended = std::mem::take(&mut self.handler.ended);
+            let (ended, issued) = (self.handler.ended(), self.handler.issued());
             if !ended.is_empty() || until == Tick(u64::MAX) {
-                let message = ToMerge::Worker { worker: self.index, ended, named: Vec::new(), until };
+                let message = ToMerge::Worker { worker: self.index, ended, named: Vec::new(), issued, until };
                 // Nobody listens only when the run has failed elsewhere, which is reported there.
                 let _ = to_merge.send(message);
             }
@@ -147,6 +150,11 @@ struct Handler {
     certificates: tls::CertificateCache,
     inner: Inner,
     resolutions: Vec<dns::Resolution>,
+    issued: Vec<quic::Issued>,
+    /// Those of `issued` that are known to be of a flow.
+    learned: Vec<Learned>,
+    /// The tick of the packet that is being worked on.
+    now: Tick,
     #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
     ended: Vec<Box<Ended>>,
     dropped: BTreeMap<String, u64>,
@@ -163,8 +171,28 @@ impl Handler {
             certificates: tls::CertificateCache::default(),
             inner: Inner::default(),
             resolutions: Vec::new(),
+            issued: Vec::new(),
+            learned: Vec::new(),
+            now: Tick(0),
             ended: Vec::new(),
             dropped: BTreeMap::new(),
+        }
+    }
+
+    #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
+    fn ended(&mut self) -> Vec<Box<Ended>> {
+        std::mem::take(&mut self.ended)
+    }
+
+    fn issued(&mut self) -> Vec<Learned> {
+        std::mem::take(&mut self.learned)
+    }
+
+    /// Notes the connection ids that a flow told.
+    fn learn(&mut self, flow: &FlowInfo, observations: &Observations, at: (Tick, FrameNumber)) {
+        if !self.issued.is_empty() {
+            let issued = std::mem::take(&mut self.issued);
+            self.learned.push(Learned::new(flow, observations, issued, at));
         }
     }
 
@@ -179,6 +207,7 @@ impl Handler {
             inner: &mut self.inner,
             entered: Vec::new(),
             resolutions: &mut self.resolutions,
+            issued: &mut self.issued,
             secrets: &self.secrets,
             ciphertext: self.ciphertext.get_mut(self.table).unwrap_or(&mut nowhere),
             certificates: &mut self.certificates,
@@ -202,7 +231,9 @@ impl FlowHandler for Handler {
     }
 
     fn data(&mut self, flow: &FlowInfo, state: &mut FlowState, data: Data<'_>) -> Interest {
-        self.with(state, |conversation, cx| conversation.data(flow, data, cx))
+        let interest = self.with(state, |conversation, cx| conversation.data(flow, data, cx));
+        self.learn(flow, &state.observations, (self.now, data.frame));
+        interest
     }
 
     fn gap(&mut self, flow: &FlowInfo, state: &mut FlowState, gap: Gap) -> Interest {
@@ -211,11 +242,13 @@ impl FlowHandler for Handler {
 
     fn closed(&mut self, flow: ClosedFlow, mut state: FlowState) {
         self.with(&mut state, Conversation::finish);
+        self.learn(&flow.info, &state.observations, (flow.closed_at, flow.last_frame));
         let tls = tls::Session::fold(&state.observations);
         if state.observations.dropped() > 0 {
             *self.dropped.entry("observations".to_owned()).or_default() += state.observations.dropped();
         }
         let FlowState { conversation, observations } = state;
-        self.ended.push(Box::new(Ended { flow, layers: conversation.into_layers(), observations, tls }));
+        let (layers, short_headers) = conversation.into_parts();
+        self.ended.push(Box::new(Ended { flow, layers, short_headers, observations, tls }));
     }
 }

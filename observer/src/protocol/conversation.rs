@@ -6,7 +6,7 @@
 
 use super::inner::{Event, Step};
 use super::probing::{Outcome, Probing, Refuted};
-use super::{Analyzer, Context, Fact, Progress, Protocol, UNKNOWN_LAYER, Worth, find};
+use super::{Analyzer, Context, Earlier, Fact, Progress, Protocol, UNKNOWN_LAYER, Worth, find};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, FlowInfo, Gap, Interest};
 use crate::observation::Basis;
@@ -18,6 +18,8 @@ const MAX_LAYERS: usize = 6;
 #[derive(Default)]
 pub struct Conversation {
     layers: Vec<&'static str>,
+    /// Of a flow that nobody claims.
+    short_headers: Vec<Earlier>,
     stage: Stage,
     /// Layers around it, where it runs within another conversation's protocol.
     around: usize,
@@ -92,10 +94,11 @@ impl Conversation {
         &self.layers
     }
 
-    /// Hands over the protocols.
+    /// Hands over the protocols, and the first datagrams of a flow that nobody claims and that may continue a connection
+    /// of QUIC.
     #[must_use]
-    pub fn into_layers(self) -> Vec<&'static str> {
-        self.layers
+    pub fn into_parts(self) -> (Vec<&'static str>, Vec<Earlier>) {
+        (self.layers, self.short_headers)
     }
 
     /// Adds a protocol. Most flows have one: no room for more is made.
@@ -360,6 +363,7 @@ impl Conversation {
         self.stage = Stage::Counting;
         if let Some((sample, frame, at)) = probing.sample() {
             (cx.frame, cx.at) = (frame, at);
+            self.short_headers = probing.short_headers();
             self.enter(UNKNOWN_LAYER);
             cx.say(Fact::Unrecognised(Box::new(sample.judge())));
         }

@@ -150,6 +150,7 @@ impl Demultiplexer {
                 inner: &mut *cx.inner,
                 entered: Vec::new(),
                 resolutions: &mut *cx.resolutions,
+                issued: &mut *cx.issued,
                 secrets: cx.secrets,
                 ciphertext: &mut *cx.ciphertext,
                 certificates: &mut *cx.certificates,

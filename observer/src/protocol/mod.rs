@@ -134,8 +134,8 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// Bytes that are kept.
-    pub const START: usize = 16;
+    /// Bytes that are kept: more than a short header of QUIC with the longest connection id.
+    pub const START: usize = 24;
 
     fn of(data: Data<'_>) -> Self {
         let mut start = [0; Self::START];
@@ -259,6 +259,8 @@ pub struct Context<'a> {
     pub entered: Vec<&'static str>,
     /// Addresses that DNS answers gave names to, in the order of the answers.
     pub resolutions: &'a mut Vec<dns::Resolution>,
+    /// Connection ids that QUIC's peers issued.
+    pub issued: &'a mut Vec<quic::Issued>,
     /// The secrets of the tester's key log.
     pub secrets: &'a tls::KeyLog,
     /// Bytes of ciphertext of the flow's shard that wait for secrets.

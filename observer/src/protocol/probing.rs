@@ -2,7 +2,7 @@
 
 use super::inner::Event;
 use super::unrecognised::Sample;
-use super::{Earlier, PROTOCOLS, Probe, ProbeInput, Protocol};
+use super::{Earlier, PROTOCOLS, Probe, ProbeInput, Protocol, quic};
 use crate::decode::Transport;
 use crate::flow::{Data, Direction, FlowInfo, Gap};
 use crate::source::FrameNumber;
@@ -159,6 +159,13 @@ impl Probing {
         let [to_responder, to_originator] = &self.heads;
         let sample = Sample { parts: [&to_responder.bytes, &to_originator.bytes] };
         (!sample.is_empty()).then_some((sample, frame, at))
+    }
+
+    /// The first datagram of each direction that may be QUIC's with a short header.
+    pub(super) fn short_headers(&self) -> Vec<Earlier> {
+        let first = |direction| self.earlier.iter().find(|earlier| earlier.direction == direction);
+        let both = [Direction::ToResponder, Direction::ToOriginator].map(first);
+        both.into_iter().flatten().filter(|earlier| quic::may_be_short(&earlier.start)).copied().collect()
     }
 
     fn keep(&mut self, data: Data<'_>, probe_bytes: usize) {

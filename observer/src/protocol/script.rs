@@ -73,7 +73,7 @@ pub(super) fn play_with(
     let (mut observations, mut inner, mut resolutions) =
         (Observations::default(), Inner::default(), Vec::new());
     let mut certificates = tls::CertificateCache::default();
-    let mut ciphertext = 0;
+    let (mut ciphertext, mut issued) = (0, Vec::new());
     let mut conversation = Conversation::default();
     let mut done = None;
     let mut cx = Context {
@@ -81,6 +81,7 @@ pub(super) fn play_with(
         inner: &mut inner,
         entered: Vec::new(),
         resolutions: &mut resolutions,
+        issued: &mut issued,
         secrets: if from > 0 { &growing } else { secrets },
         ciphertext: &mut ciphertext,
         certificates: &mut certificates,
@@ -157,12 +158,13 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
     let (mut analyzer, limits) = ((protocol.analyzer)(), FlowLimits::default());
     let (mut observations, mut inner, mut resolutions) =
         (Observations::default(), Inner::default(), Vec::new());
-    let (mut certificates, mut ciphertext) = (tls::CertificateCache::default(), 0);
+    let (mut certificates, mut ciphertext, mut issued) = (tls::CertificateCache::default(), 0, Vec::new());
     let mut cx = Context {
         observations: &mut observations,
         inner: &mut inner,
         entered: Vec::new(),
         resolutions: &mut resolutions,
+        issued: &mut issued,
         secrets: &tls::KeyLog::default(),
         ciphertext: &mut ciphertext,
         certificates: &mut certificates,

@@ -172,6 +172,7 @@ words! {
         Proxy => "proxy",
         Dns => "dns",
         Certificate => "certificate",
+        QuicConnection => "quic_connection",
     }
     /// A step towards TLS as `upgrades.step` names it.
     upgrade_step: crate::protocol::upgrade::Step {

@@ -428,6 +428,7 @@ fn quic_row(rows: &mut Rows, flow: &Flow, connection: &quic::Connection) -> serd
         .json(connection.close.as_ref().map(json::CloseRecord::new))?
         .text(google.and_then(|hello| hello.server_name.as_deref()))
         .text(google.and_then(|hello| hello.user_agent.as_deref()))
+        .json(connection.continues.as_ref().map(json::ContinuesRecord::new))?
         .end(Table::Quic);
     Ok(())
 }

@@ -97,7 +97,7 @@ impl<'a> Writer<'a> {
             upgrades: Insert::new(connection, "upgrades_v1", 5)?,
             logins: Insert::new(connection, "logins_v1", 6)?,
             properties: Insert::new(connection, "properties_v1", 6)?,
-            quic: Insert::new(connection, "quic_v1", 10)?,
+            quic: Insert::new(connection, "quic_v1", 11)?,
             unrecognised: Insert::new(connection, "unrecognised_v1", 9)?,
             owners: Find::new(connection, "owners_v1", 11, ("fields", 10))?,
             certificates: Find::new(connection, "certificates_v1", 15, ("hash_sha256", 0))?,

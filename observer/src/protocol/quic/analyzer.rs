@@ -8,15 +8,15 @@
 
 use std::ops::Range;
 
-use super::MAX_VERSIONS;
 use super::close::Close;
 use super::crypto::Crypto;
 use super::decrypt::{Connection, Decryption, Level, Sealed};
-use super::fact::Fact;
+use super::fact::{Fact, Issued};
 use super::frame::{Frame, Frames};
 use super::keys::{self, Keys};
 use super::packet::{self, Cid, FIXED_BIT, Kind, MAX_CID, Numbered, Packet};
 use super::version::Version;
+use super::{MAX_VERSIONS, MIN_ID};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
 use crate::protocol::tls::{self, CryptoStream, HandshakePacket, Role};
@@ -78,6 +78,8 @@ pub(super) struct QuicAnalyzer {
     retried: bool,
     token: bool,
     zero_rtt: bool,
+    /// The connection ids of the handshake were told.
+    issued: bool,
     close: Close,
     decryption: Box<Decryption>,
     /// What a packet is opened in.
@@ -123,6 +125,7 @@ impl Default for QuicAnalyzer {
             retried: false,
             token: false,
             zero_rtt: false,
+            issued: false,
             close: Close::default(),
             decryption: Box::default(),
             buffer: Vec::new(),
@@ -278,6 +281,7 @@ impl QuicAnalyzer {
             }
             let google = packet.header.version.has_google_frames();
             self.frames(direction, buffer.get(payload).unwrap_or_default(), google, cx);
+            self.issue(cx);
             self.buffer = buffer;
             if fresh {
                 self.wake(cx);
@@ -341,6 +345,18 @@ impl QuicAnalyzer {
         None
     }
 
+    /// Tells the connection ids of the handshake, once it is answered.
+    fn issue(&mut self, cx: &mut Context<'_>) {
+        if !self.handshake.is_answered() || std::mem::replace(&mut self.issued, true) {
+            return;
+        }
+        for direction in [Direction::ToResponder, Direction::ToOriginator] {
+            let by = self.role(direction);
+            let id = self.side(direction).source.unwrap_or_default();
+            issue((by, direction), id.as_bytes(), self.version, cx);
+        }
+    }
+
     fn frames(&mut self, direction: Direction, payload: &[u8], google: bool, cx: &mut Context<'_>) {
         for frame in Frames::new(payload, google) {
             match frame {
@@ -373,8 +389,9 @@ impl QuicAnalyzer {
         let used = self.keys.as_ref().map(|keys| keys.scheme);
         let Some(scheme) = used.or_else(|| self.version?.scheme()) else { return };
         let google = self.version.is_some_and(Version::has_google_frames);
+        let version = self.version;
         let Self { decryption, handshake, close, .. } = self;
-        let sealed = Sealed { direction, level, labels: scheme.labels, google, bytes, number_at };
+        let sealed = Sealed { direction, level, version, labels: scheme.labels, google, bytes, number_at };
         decryption.packet(sealed, &mut Connection { handshake, close }, cx);
     }
 
@@ -451,6 +468,18 @@ impl QuicAnalyzer {
         if data {
             cx.say(protocol::Fact::Tls(tls::Fact::ApplicationData { from }));
         }
+    }
+}
+
+/// Tells a connection id that is long enough to know packets by.
+pub(super) fn issue(
+    (by, direction): (Role, Direction),
+    id: &[u8],
+    version: Option<Version>,
+    cx: &mut Context<'_>,
+) {
+    if (MIN_ID..=MAX_CID).contains(&id.len()) {
+        cx.issued.push(Issued { by, direction, id: id.into(), version });
     }
 }
 

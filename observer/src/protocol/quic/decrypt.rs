@@ -11,13 +11,12 @@
 
 use std::ops::Range;
 
-use super::analyzer::say;
+use super::analyzer::issue;
 use super::close::Close;
 use super::crypto::Crypto;
-use super::fact::Fact;
 use super::frame::{Frame, Frames};
 use super::keys::{LongKeys, ShortKeys};
-use super::version::Labels;
+use super::version::{Labels, Version};
 use crate::flow::Direction;
 use crate::observation::Basis;
 use crate::protocol::tls::{self, CryptoStream, PacketProtection, Role, Secret, SessionSecrets, Undecrypted};
@@ -42,7 +41,7 @@ const MOST_CLOSES: u32 = 4;
 /// or a stateless reset is nothing to speak of.
 const MAX_FAILED: u32 = 64;
 
-/// Connection ids that a side issues under encryption and that are said: it may have a handful in use at a time
+/// Connection ids that a side issues under encryption and that are told: it may have a handful in use at a time
 /// (RFC 9000 §5.1.1), and changes them now and then.
 const MAX_IDS: u32 = 64;
 
@@ -59,6 +58,7 @@ pub(super) enum Level {
 pub(super) struct Sealed<'a> {
     pub(super) direction: Direction,
     pub(super) level: Level,
+    pub(super) version: Option<Version>,
     /// Those of the packet's version.
     pub(super) labels: &'static Labels,
     /// Whether its frames are those of Google's versions.
@@ -122,6 +122,7 @@ enum PacketKeys {
 struct Held {
     direction: Direction,
     level: Level,
+    version: Option<Version>,
     labels: &'static Labels,
     google: bool,
     number_at: usize,
@@ -145,8 +146,8 @@ enum Opening {
 
 impl Held {
     fn sealed(&self) -> Sealed<'_> {
-        let Self { direction, level, labels, google, number_at, ref bytes, .. } = *self;
-        Sealed { direction, level, labels, google, bytes, number_at }
+        let Self { direction, level, version, labels, google, number_at, ref bytes, .. } = *self;
+        Sealed { direction, level, version, labels, google, bytes, number_at }
     }
 }
 
@@ -250,7 +251,7 @@ impl Decryption {
     }
 
     fn hold(&mut self, sealed: Sealed<'_>, connection: &mut Connection<'_>, cx: &mut Context<'_>) {
-        let Sealed { direction, level, labels, google, bytes, number_at } = sealed;
+        let Sealed { direction, level, version, labels, google, bytes, number_at } = sealed;
         let len = bytes.len();
         let since = self.held.first().map_or(cx.at, |first| first.at);
         let full = self.held_bytes.saturating_add(len) > MAX_HELD
@@ -267,7 +268,7 @@ impl Decryption {
         self.held_bytes = self.held_bytes.saturating_add(len);
         *cx.ciphertext = cx.ciphertext.saturating_add(len);
         let (bytes, frame, at) = (bytes.to_vec(), cx.frame, cx.at);
-        self.held.push(Held { direction, level, labels, google, number_at, bytes, frame, at });
+        self.held.push(Held { direction, level, version, labels, google, number_at, bytes, frame, at });
     }
 
     /// Lets go of what is held, and of its levels.
@@ -426,8 +427,8 @@ impl Decryption {
                     let side = self.side(direction);
                     side.ids = side.ids.saturating_add(1);
                     if side.ids <= MAX_IDS {
-                        let from = connection.handshake.role(direction);
-                        say(cx, Fact::ConnectionId { from, id: id.into() });
+                        let by = connection.handshake.role(direction);
+                        issue((by, direction), id, sealed.version, cx);
                     }
                 }
             }

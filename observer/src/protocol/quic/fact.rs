@@ -1,9 +1,12 @@
 //! What QUIC shows outside encryption, and its connections put together.
 
 use super::version::Version;
+use crate::decode::Endpoint;
+use crate::flow::Direction;
 use crate::observation::{Observation, Observations};
 use crate::protocol;
 use crate::protocol::tls::{Role, Seen};
+use crate::source::FrameNumber;
 
 /// A piece of a QUIC connection. Its handshake is said as [`crate::protocol::tls::Fact`]s.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +33,8 @@ pub enum Fact {
     ZeroRtt,
     /// A side ends the connection: in an Initial packet, or in one that was decrypted.
     Close(Close),
-    /// A side issues a connection id under encryption: the other may write to it from now on (RFC 9000 §5.1.1).
-    ConnectionId {
-        /// Who will be written to.
-        from: Role,
-        /// The id; 1 to 20 bytes.
-        id: Box<[u8]>,
-    },
+    /// The flow goes on with the connection of another: an inference from a connection id.
+    Continues(Continues),
     /// The ClientHello of Google's own handshake (not TLS).
     GoogleHello(GoogleHello),
 }
@@ -93,6 +91,37 @@ impl Close {
     }
 }
 
+/// The flow whose connection goes on in this one (RFC 9000 §9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Continues {
+    /// Its place in the output, where it ended before this one.
+    pub flow: Option<u64>,
+    /// Its first frame.
+    pub first_frame: FrameNumber,
+    /// Its originator.
+    pub source: Endpoint,
+    /// Its responder.
+    pub destination: Endpoint,
+    /// The connection's version.
+    pub version: Option<Version>,
+    /// The connection id with which packets of this flow begin, and that a side of that connection issued; 8 to 20
+    /// bytes.
+    pub id: Box<[u8]>,
+}
+
+/// A connection id that a side issued: the other writes to it, from whatever address (RFC 9000 §5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// Who is written to.
+    pub by: Role,
+    /// Which way its bytes go.
+    pub direction: Direction,
+    /// The id; 8 to 20 bytes.
+    pub id: Box<[u8]>,
+    /// The connection's version.
+    pub version: Option<Version>,
+}
+
 /// What the ClientHello of Google's handshake says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GoogleHello {
@@ -119,6 +148,8 @@ pub struct Connection {
     pub zero_rtt: bool,
     /// The first close that could be read.
     pub close: Option<Seen<Close>>,
+    /// The flow that this one goes on with.
+    pub continues: Option<Continues>,
     /// Google's ClientHello.
     pub google: Option<GoogleHello>,
 }
@@ -153,10 +184,11 @@ impl Connection {
                 self.close = Some(Seen { frame, at, basis, value: close.clone() });
             }
             Fact::GoogleHello(hello) if self.google.is_none() => self.google = Some(hello.clone()),
-            Fact::VersionNegotiation { .. }
-            | Fact::Close(_)
-            | Fact::GoogleHello(_)
-            | Fact::ConnectionId { .. } => {}
+            Fact::Continues(continues) => {
+                self.version = self.version.or(continues.version);
+                self.continues.get_or_insert_with(|| continues.clone());
+            }
+            Fact::VersionNegotiation { .. } | Fact::Close(_) | Fact::GoogleHello(_) => {}
         }
     }
 }

@@ -6,9 +6,10 @@
 //! opens them (`decrypt`): then certificates, tickets, closes and connection ids are read, too. What streams carry is not
 //! read. Google's versions up to Q050 have a handshake of their own (`google`), which is not TLS.
 //!
-//! A connection that goes on from another address is another flow, and nothing in its short headers says for certain
-//! which connection it was: connection ids in use after the handshake were issued under encryption. Such a flow is
-//! not recognised.
+//! A connection that goes on from another address is another flow. Its packets begin with a connection id: where one of at
+//! least [`MIN_ID`] bytes was issued in a handshake, or in packets that the key log opened, the flow is named `quic` and
+//! says which one it continues, as an inference. It is not decrypted. A client that changes to an id that nobody could read
+//! is not recognised.
 
 mod analyzer;
 mod close;
@@ -29,7 +30,7 @@ mod version;
 use super::{Analyzer, Protocol, Worth};
 use crate::decode::Transport;
 
-pub use self::fact::{Close, Connection, Fact, GoogleHello};
+pub use self::fact::{Close, Connection, Continues, Fact, GoogleHello, Issued};
 pub use self::version::Version;
 
 /// QUIC with TLS, in the registry.
@@ -52,8 +53,19 @@ pub static GOOGLE_PROTOCOL: Protocol = Protocol {
     views: "",
 };
 
+/// Bytes of the longest connection id (RFC 9000 §17.2).
+pub const MAX_ID: usize = packet::MAX_CID;
+
+/// Bytes of a connection id that does not occur by chance.
+pub const MIN_ID: usize = 8;
+
 /// Versions of a Version Negotiation packet that are kept.
 const MAX_VERSIONS: usize = 32;
+
+/// Whether a datagram may be a packet with a short header.
+pub(super) fn may_be_short(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & packet::LONG_HEADER == 0)
+}
 
 fn google_analyzer() -> Box<dyn Analyzer> {
     Box::new(google::GoogleAnalyzer::default())

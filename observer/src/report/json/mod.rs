@@ -28,7 +28,7 @@ use crate::observation::{Flow, FlowSink, SinkError};
 use crate::time::Tick;
 
 pub(crate) use self::http::{answers, full_url, headers};
-pub(crate) use self::quic::CloseRecord;
+pub(crate) use self::quic::{CloseRecord, ContinuesRecord};
 pub(crate) use self::tls::{
     List, alerts, certificate_confidence, certificate_evidence, curve, offered_versions, original,
     outer_server_name, server_name, version_protocol,

@@ -1,10 +1,14 @@
 //! The `quic` part of a flow record.
 
+use std::net::IpAddr;
+
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use super::tls::{Shown, basis};
+use crate::decode::Endpoint;
 use crate::observation::Basis;
-use crate::protocol::quic::{Close, Connection, Version};
+use crate::protocol::quic::{Close, Connection, Continues, Version};
 use crate::protocol::tls::{Role, Seen, alert_description_name};
 use crate::source::FrameNumber;
 
@@ -22,9 +26,45 @@ pub(super) struct QuicRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     close: Option<CloseRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    continues: Option<ContinuesRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     server_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
+}
+
+/// The flow whose connection goes on in this one.
+#[derive(Serialize)]
+pub(crate) struct ContinuesRecord {
+    /// Its number, where it ended before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<u64>,
+    first_frame: FrameNumber,
+    source: End,
+    destination: End,
+    /// In hex: what the two have in common.
+    connection_id: String,
+    basis: Basis,
+}
+
+#[derive(Serialize)]
+struct End {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl ContinuesRecord {
+    pub(crate) fn new(continues: &Continues) -> Self {
+        let end = |end: Endpoint| End { ip: end.ip, port: end.port };
+        Self {
+            flow: continues.flow,
+            first_frame: continues.first_frame,
+            source: end(continues.source),
+            destination: end(continues.destination),
+            connection_id: HEXLOWER.encode(&continues.id),
+            basis: Basis::Inferred,
+        }
+    }
 }
 
 /// CONNECTION_CLOSE.
@@ -55,6 +95,7 @@ impl QuicRecord {
             token: connection.token,
             zero_rtt: connection.zero_rtt,
             close: connection.close.as_ref().map(CloseRecord::new),
+            continues: connection.continues.as_ref().map(ContinuesRecord::new),
             server_name: google.server_name,
             user_agent: google.user_agent,
         }
