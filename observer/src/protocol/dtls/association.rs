@@ -20,6 +20,9 @@ const OVERHEAD: usize = 17;
 const ACK_NUMBER: usize = 16;
 const ACK_HEADER: usize = 2;
 
+/// Records that an ACK names at most: a flight has few, and a longer record of such a length is a flight itself.
+const MAX_ACK_NUMBERS: usize = 8;
+
 /// Reads a DTLS association.
 #[derive(Debug)]
 pub(crate) struct Association {
@@ -230,8 +233,10 @@ impl Association {
         side.encrypted_records = side.encrypted_records.saturating_add(1);
         // Behind a connection id of unknown length nothing is known of the contents.
         let contents = len.map(|len| len.saturating_sub(OVERHEAD));
-        let ack =
-            contents.is_some_and(|contents| contents % ACK_NUMBER == ACK_HEADER && contents > ACK_HEADER);
+        let ack = contents.and_then(|contents| contents.checked_sub(ACK_HEADER)).is_some_and(|numbers| {
+            let count = numbers / ACK_NUMBER;
+            numbers.is_multiple_of(ACK_NUMBER) && (1..=MAX_ACK_NUMBERS).contains(&count)
+        });
         let alert = contents == Some(2);
         match epoch {
             _ if ack => {}
