@@ -67,8 +67,14 @@ pub(crate) fn is_http(layer: &str) -> bool {
     matches!(layer, "http" | "http2")
 }
 
-/// The readable HTTP requests that crossed the network in the clear: not those inside TLS, and no `CONNECT`.
+/// The readable HTTP requests that crossed the network in the clear, but for `CONNECT`.
 pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation, &http1::Request)> {
+    clear_heads(flow).filter(|(_, request)| request.method != "CONNECT")
+}
+
+/// The heads of HTTP requests that crossed the network in the clear: not those inside TLS. A `CONNECT` has one, too,
+/// whatever it leads to.
+pub(crate) fn clear_heads(flow: &Flow) -> impl Iterator<Item = (&Observation, &http1::Request)> {
     let http = flow.layers.iter().position(|layer| is_http(layer));
     let clear = match (http, flow.layers.iter().position(|layer| *layer == "tls")) {
         (Some(http), Some(tls)) => http < tls,
@@ -78,7 +84,7 @@ pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation,
     let clear = move |observation: &Observation| clear && observation.basis == Basis::Observed;
     flow.http().filter(move |(observation, _)| clear(observation)).filter_map(
         |(observation, fact)| match fact {
-            http1::Fact::Request(request) if request.method != "CONNECT" => Some((observation, request)),
+            http1::Fact::Request(request) => Some((observation, request)),
             _ => None,
         },
     )

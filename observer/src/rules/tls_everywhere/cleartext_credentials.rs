@@ -36,7 +36,7 @@ impl Rule for CleartextCredentials {
     }
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        for (observation, request) in facts::clear_requests(flow) {
+        for (observation, request) in facts::clear_heads(flow) {
             for credential in &request.credentials {
                 let Some((what, severity)) = grade(credential.kind) else { continue };
                 if credential.kind == CredentialKind::Cookie && !names_a_session(request) {

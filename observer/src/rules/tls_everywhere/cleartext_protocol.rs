@@ -5,12 +5,12 @@ use crate::protocol::{Worth, rtp, worth};
 use crate::rules::{Confidence, Finding, Missed, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 /// Protocols of which other rules speak.
-const ELSEWHERE: &[&str] = &["http", "http2", "websocket", "unknown"];
+const ELSEWHERE: &[&str] = &["http", "http2", "grpc", "websocket", "unknown"];
 
 declare_rule! {
     /// ## What it observes
     /// Flows of protocols that are known and readable by themselves: mail, FTP, LDAP, databases, chat, brokers,
-    /// telephony, media. HTTP, WebSocket, name service, time and discovery are not among them.
+    /// telephony, media. HTTP, gRPC, WebSocket, name service, time and discovery are not among them.
     /// ## Fails when
     /// Such a flow leaves the device and never changes to TLS. A client that finds no TLS, or is refused it,
     /// and leaves without saying more is not reported.
