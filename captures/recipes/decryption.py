@@ -10,6 +10,8 @@ import subprocess
 from . import capfile, quic
 from .capfile import Pcapng
 from .catalogue import capture
+from .http2 import CALLER, SERVICE
+from .network import v4
 
 KEYS = "decryption-keys.log"
 HOST, SELF_SIGNED = "shop.test", "self-signed.test"
@@ -263,3 +265,44 @@ def quic_migration(lab):
     quic.serve(lab, HOST, log=lab.dir / KEYS)
     with quic.second_address():
         quic.ask(lab, HOST, "new-id", f"from={quic.ELSEWHERE}")
+
+
+# What ends TLS before gRPC's server, whose own library logs no keys.
+TERMINATOR = """
+import asyncio, ssl, sys
+address, chain, key, log = sys.argv[1:]
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(chain, key)
+context.set_alpn_protocols(["h2"])
+context.keylog_filename = log
+
+async def pipe(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def answer(reader, writer):
+    inner = await asyncio.open_connection("127.0.0.1", 50052)
+    await asyncio.gather(pipe(reader, inner[1]), pipe(inner[0], writer), return_exceptions=True)
+
+async def main():
+    async with await asyncio.start_server(answer, address, 443, ssl=context) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+@keyed(
+    "grpc",
+    "Two calls of gRPC over TLS 1.3, with a token; one is of a method that there is not.",
+    ["grpcio", "python ssl", "dnsmasq"],
+    expect=['http2.headers.path == "/lab.Greeter/Greet"', "http2.headers.authorization"],
+)
+def grpc(lab):
+    identity = lab.pki.server(HOST)
+    python = lab.venv / "bin/python"
+    lab.serve(python, "-c", SERVICE, "127.0.0.1:50052", port=50052)
+    lab.serve(python, "-c", TERMINATOR, v4(HOST), identity.chain, identity.key, lab.dir / KEYS, port=443)
+    lab.python(CALLER, f"{HOST}:443", lab.pki.root, "4711-0815")

@@ -350,6 +350,21 @@ def connect_tls(lab):
 
 
 @capture(
+    "http/connect-basic-auth.pcap",
+    shows="curl gives tinyproxy a password with its CONNECT, and speaks TLS 1.3 inside.",
+    tools=["curl", "tinyproxy", "nginx", "dnsmasq"],
+    fires=["cleartext-credentials"],
+    silent=["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+    expect=['http.proxy_authorization contains "Basic"', "tls.handshake.type == 1 && tcp.dstport == 8888"],
+)
+def connect_basic_auth(lab):
+    lab.nginx(lab.https("shop.test"))
+    tinyproxy(lab, "BasicAuth anna not-a-secret")
+    with lab.recording():
+        lab.curl("-x", "http://proxy.test:8888", "-U", "anna:not-a-secret", "https://shop.test/")
+
+
+@capture(
     "http/connect-refused.pcap",
     shows="tinyproxy refuses a CONNECT to a port that it does not allow.",
     tools=["curl", "tinyproxy", "dnsmasq"],

@@ -135,3 +135,42 @@ def socks5_password(lab):
     lab.serve("microsocks", "-i", v4(HOST), "-p", "1080", "-u", "anna", "-P", "not-a-secret", port=1080)
     with lab.recording():
         lab.curl("--socks5", SERVER, "--proxy-user", "anna:not-a-secret", "https://shop.test/")
+
+
+def by_name(scheme, expect, fires=(), forbid=()):
+    """SOCKS 4a, which Dante does not answer, through OpenSSH's client."""
+
+    @capture(
+        f"proxies/socks4a-{scheme}.pcap",
+        shows=f"curl --socks4a has ssh -D look up shop.test, and fetches {scheme}://shop.test/.",
+        tools=["curl", "ssh", "sshd", "nginx", "dnsmasq"],
+        fires=fires,
+        silent=[rule for rule in RULES if rule not in fires],
+        expect=["socks.version == 4", 'tcp.payload contains "shop.test"', *expect],
+        forbid=["dns", *forbid],
+    )
+    def record(lab):
+        lab.nginx(lab.https("shop.test"), lab.plain_http("shop.test"))
+        lab.net_hosts(["shop.test"])
+        key = lab.dir / "proxy-key"
+        if not key.exists():
+            lab.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+        lab.run("mkdir", "-p", "/run/sshd")
+        words = ["ListenAddress=127.0.0.1", f"HostKey={key}", f"AuthorizedKeysFile={key}.pub", "StrictModes=no"]
+        words += ["UsePAM=no", f"PidFile={lab.dir}/sshd.pid"]
+        lab.serve("/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *options(words), port=22)
+        words = [f"IdentityFile={key}", "StrictHostKeyChecking=no", f"UserKnownHostsFile={lab.dir}/known"]
+        lab.serve("ssh", "-F", "/dev/null", "-N", *options(words), "-D", SERVER, "root@127.0.0.1", port=1080)
+        with lab.recording():
+            lab.curl("--socks4a", SERVER, f"{scheme}://shop.test/")
+
+    record.__name__ = f"socks4a_{scheme}"
+
+
+def options(words):
+    """Settings as OpenSSH's programs take them."""
+    return [part for word in words for part in ("-o", word)]
+
+
+by_name("http", ["http.request"], fires=["cleartext-http"])
+by_name("https", ["tls.handshake.type == 1"], forbid=["http.request"])

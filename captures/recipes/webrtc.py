@@ -7,6 +7,7 @@ import time
 
 from .catalogue import capture
 from .network import NET, PHONE, PHONE_V4, v4
+from .vpn import running
 
 PEER, RELAY = "chat.test", "proxy.test"
 USER, SECRET = "anna", "not-a-secret"
@@ -166,3 +167,50 @@ def relayed_tcp(lab):
     coturn(lab, "--use-auth-secret", f"--static-auth-secret={SECRET}")
     with lab.recording():
         call(lab, "audio", 0.4, f"turn:{v4(RELAY)}:3478?transport=tcp", *passing())
+
+
+# Two peers in one page, each behind its own relay: the only stack here that speaks DTLS 1.3 is at both ends.
+PAGE = """
+<script>
+const configuration = {
+  iceServers: [{urls: "turn:RELAY:3478?transport=udp", username: "USER", credential: "SECRET"}],
+  iceTransportPolicy: "relay",
+};
+const peers = [0, 1].map(() => new RTCPeerConnection(configuration));
+peers.forEach((peer, at) => {
+  peer.onicecandidate = event => event.candidate && peers[1 - at].addIceCandidate(event.candidate);
+});
+const tone = new AudioContext(), source = tone.createOscillator(), sink = tone.createMediaStreamDestination();
+source.connect(sink);
+source.start();
+peers[0].addTrack(sink.stream.getAudioTracks()[0]);
+peers[0].onconnectionstatechange = () => {
+  if (peers[0].connectionState == "connected") setTimeout(() => peers.forEach(peer => peer.close()), 150);
+};
+(async () => {
+  await peers[0].setLocalDescription();
+  await peers[1].setRemoteDescription(peers[0].localDescription);
+  await peers[1].setLocalDescription();
+  await peers[0].setRemoteDescription(peers[1].localDescription);
+})();
+</script>
+"""
+
+
+@capture(
+    "webrtc/chromium-relayed.pcap",
+    shows="Two peers of Chromium speak DTLS 1.3 through coturn: Send and Data indications at first, then channels.",
+    tools=["chromium", "coturn"],
+    fires=["cleartext-credentials"],
+    silent=SOUND,
+    expect=["stun.type == 0x0016", "stun.type == 0x0017", "stun.type == 0x0109", "stun.channel", "frame contains 2b:00:02:fe:fc"],
+)
+def chromium_relayed(lab):
+    coturn(lab, *PASSWORD)
+    page = lab.dir / "page.html"
+    page.write_text(PAGE.replace("RELAY", v4(RELAY)).replace("USER", USER).replace("SECRET", SECRET))
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    words += [f"--user-data-dir={lab.dir}/chromium", "--autoplay-policy=no-user-gesture-required"]
+    words += ["--force-fieldtrials=WebRTC-ForceDtls13/Enabled/", f"file://{page}"]
+    with lab.recording(packets="udp port 3478"), running(lab, PHONE, "chromium", *words):
+        time.sleep(4)

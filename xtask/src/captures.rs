@@ -35,6 +35,7 @@ captures/MANIFEST.toml and captures/src/index.rs are written again, and each cha
 /// What the recipes run, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[
     ("Xvfb", "xvfb"),
+    ("apache2", "apache2-bin"),
     ("baresip", "baresip-core"),
     ("chromium", "chromium"),
     ("chronyd", "chrony"),
