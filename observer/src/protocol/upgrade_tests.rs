@@ -265,6 +265,16 @@ fn readable_bytes_behind_an_agreement_are_told_and_passed_over() {
 }
 
 #[test]
+fn a_long_greeting_is_its_first_line() {
+    let played = play(
+        Transport::Tcp,
+        587,
+        &[send(RESPONSE, "220-mail.test ESMTP Exim\r\n220 no bulk mail\r\n"), send(REQUEST, "EHLO a\r\n")],
+    );
+    assert_eq!(properties(&played), ["banner mail.test ESMTP Exim"]);
+}
+
+#[test]
 fn what_is_no_answer_is_judged_by_what_follows() {
     let garbled = [
         (vec![send(REQUEST, "STARTTLS\r\n"), send(RESPONSE, "?!\r\n")], greeted(), "smtp"),

@@ -26,6 +26,8 @@ enum Pending {
 pub(super) struct Smtp {
     pending: VecDeque<Pending>,
     spoken: bool,
+    /// Whether the greeting has begun.
+    greeted: bool,
     /// Whether the reply to EHLO that is being read offers an upgrade.
     offered: bool,
     exchange: Option<Exchange>,
@@ -100,7 +102,11 @@ impl Smtp {
         let said = trimmed(line).get(4..).unwrap_or_default();
         match self.pending.front() {
             Some(Pending::Hello) if code == 250 => self.capability(said, more, cx),
-            Some(Pending::Greeting) if !more => property::Fact::say(PROTOCOL.name, "banner", said, cx),
+            // The first line has the server's name and software (RFC 5321 §4.2).
+            Some(Pending::Greeting) if !self.greeted => {
+                self.greeted = true;
+                property::Fact::say(PROTOCOL.name, "banner", said, cx);
+            }
             _ => {}
         }
         // 334: the exchange goes on (RFC 4954 §4).
