@@ -13,11 +13,37 @@ SIEVE_TOOLS = ["sieve-connect", "dovecot", "dnsmasq"]
 RDP_TOOLS = ["xfreerdp", "xrdp", "dnsmasq"]
 
 
+def unpack(lab, package, into):
+    """Unpacks a Debian package, and the libraries that it names, without installing them."""
+    lab.run("apt-get", "download", package, cwd=into)
+    (file,) = into.glob(f"{package}_*.deb")
+    fields = ["--showformat", "${Pre-Depends}, ${Depends}", "--show", file]
+    names = [name.split() for name in lab.run("dpkg-deb", *fields, text=True).stdout.split(",")]
+    names = [name for name, *_ in filter(None, names) if name.startswith(("lib", package))]
+    libraries = [name for name in names if name != "libc6" and not name.endswith("-perl")]
+    lab.run("apt-get", "download", *libraries, cwd=into)
+    for file in into.glob("*.deb"):
+        lab.run("dpkg-deb", "-x", file, into)
+        file.unlink()
+
+
+def with_libraries(root, *folders):
+    """The environment in which what was unpacked into `root` finds its libraries."""
+    folders = [root / folder for folder in folders]
+    folders += [*root.glob("usr/lib/*-linux-gnu"), *root.glob("lib/*-linux-gnu")]
+    return ["env", f"LD_LIBRARY_PATH={':'.join(map(str, folders))}"]
+
+
 # FTP: what is asked for needs no data connection.
 
 
 def proftpd(lab, tls=True):
-    """A server with one user and one file."""
+    """A server with one user and one file. It is unpacked: Debian installs one FTP server only."""
+    programs = lab.dir / "proftpd-packages"
+    if not programs.exists():
+        programs.mkdir()
+        for package in ("proftpd-core", "proftpd-mod-crypto"):
+            unpack(lab, package, programs)
     identity = lab.pki.server(HOST)
     files = home(lab, "proftpd")
     (files / "letter.txt").write_text("At noon?\n")
@@ -47,7 +73,7 @@ def proftpd(lab, tls=True):
     ]
     if tls:
         lines += [
-            "ModulePath /usr/lib/proftpd",
+            f"ModulePath {programs}/usr/lib/proftpd",
             "LoadModule mod_tls.c",
             "TLSEngine on",
             "TLSProtocol TLSv1.2",
@@ -55,7 +81,8 @@ def proftpd(lab, tls=True):
         lines += [f"TLSECCertificateFile {identity.chain}", f"TLSECCertificateKeyFile {identity.key}"]
         lines += [f"TLSCertificateChainFile {identity.chain}", f"TLSLog {files}/tls"]
     (files / "proftpd.conf").write_text("\n".join(lines) + "\n")
-    lab.serve("proftpd", "--nodaemon", "--config", files / "proftpd.conf", port=21)
+    command = [*with_libraries(programs), programs / "usr/sbin/proftpd", "--nodaemon"]
+    lab.serve(*command, "--config", files / "proftpd.conf", port=21)
 
 
 def ask_ftp(lab, *options):
@@ -122,20 +149,6 @@ def ftp_ignored(lab):
 # NNTP
 
 
-def unpack(lab, package, into):
-    """Unpacks a Debian package, and the libraries that it names, without installing them."""
-    lab.run("apt-get", "download", package, cwd=into)
-    (file,) = into.glob(f"{package}_*.deb")
-    fields = ["--showformat", "${Pre-Depends}, ${Depends}", "--show", file]
-    names = [name.split() for name in lab.run("dpkg-deb", *fields, text=True).stdout.split(",")]
-    names = [name for name, *_ in filter(None, names) if name.startswith(("lib", package))]
-    libraries = [name for name in names if name != "libc6" and not name.endswith("-perl")]
-    lab.run("apt-get", "download", *libraries, cwd=into)
-    for file in into.glob("*.deb"):
-        lab.run("dpkg-deb", "-x", file, into)
-        file.unlink()
-
-
 def nnrpd(lab, tls=True):
     """INN's server for readers. Its package does not install where the machine has no domain: it is unpacked."""
     news = lab.dir / "inn2"
@@ -149,7 +162,6 @@ def nnrpd(lab, tls=True):
         (news / "db/active.times").write_text("")
     identity = lab.pki.server(HOST)
     programs = news / "usr/lib/news"
-    libraries = [programs, *news.glob("usr/lib/*-linux-gnu"), *news.glob("lib/*-linux-gnu")]
     lines = [f"domain: {HOST}", "mta: /bin/true", "hismethod: hisv6", f"pathnews: {programs}"]
     lines += [f"pathdb: {news}/db", f"pathetc: {news}/etc", f"pathrun: {news}/run", f"pathtmp: {news}/tmp"]
     lines += [f"pathspool: {news}/spool", f"pathlog: {news}/log"]
@@ -173,7 +185,7 @@ def nnrpd(lab, tls=True):
     )
     # It goes on as the user `news`, whom every Debian has.
     lab.run("chown", "-R", "news:", news)
-    environment = ["env", f"INNCONF={news}/etc/inn.conf", f"LD_LIBRARY_PATH={':'.join(map(str, libraries))}"]
+    environment = [*with_libraries(news, "usr/lib/news"), f"INNCONF={news}/etc/inn.conf"]
     # An empty overview: nnrpd makes none.
     as_news = ["setpriv", "--reuid=news", "--regid=news", "--clear-groups"]
     lab.run(*environment, *as_news, programs / "bin/overchan", stdin=subprocess.DEVNULL)

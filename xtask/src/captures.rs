@@ -78,7 +78,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("openvpn", "openvpn"),
     ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
-    ("proftpd", "proftpd-core"),
     ("prosody", "prosody"),
     ("psql", "postgresql-client"),
     ("python3", "python3"),
@@ -108,7 +107,6 @@ const PROGRAMS: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     ("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"),
     ("/usr/lib/dovecot/managesieve", "dovecot-managesieved"),
-    ("/usr/lib/proftpd/mod_tls.so", "proftpd-mod-crypto"),
     ("/usr/lib/python3/dist-packages/ldap3", "python3-ldap3"),
     ("/usr/lib/python3/dist-packages/slixmpp", "python3-slixmpp"),
     ("/usr/share/java/okhttp.jar", "libokhttp-java"),
