@@ -162,7 +162,9 @@ impl Decryption {
         self.flush(handshake, cx);
         if let Some(direction) = self.held.front().map(|sealed| sealed.direction) {
             self.release(cx);
-            self.stop(direction, Undecrypted::Secret, handshake, cx);
+            let lacks_hello = !handshake.is_answered() && secrets(handshake, cx).is_some();
+            let reason = if lacks_hello { Undecrypted::Hello } else { Undecrypted::Secret };
+            self.stop(direction, reason, handshake, cx);
         }
     }
 
@@ -197,7 +199,9 @@ impl Decryption {
             || cx.ciphertext.saturating_add(len) > cx.limits.ciphertext_per_shard;
         if full || sealed.at.0.saturating_sub(since.0) > MAX_WAIT {
             self.release(cx);
-            self.stop(sealed.direction, Undecrypted::Hold, handshake, cx);
+            let lacks_hello = !handshake.is_answered() && secrets(handshake, cx).is_some();
+            let reason = if lacks_hello { Undecrypted::Hello } else { Undecrypted::Hold };
+            self.stop(sealed.direction, reason, handshake, cx);
             return;
         }
         self.held_bytes = self.held_bytes.saturating_add(len);

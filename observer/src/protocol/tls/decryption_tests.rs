@@ -7,7 +7,7 @@ use super::{Fact, KeyLog, Undecrypted};
 use crate::decode::Transport;
 use crate::observation::Basis;
 use crate::protocol;
-use crate::protocol::script::{Act, Played, cut, play_with, secrets, sizes};
+use crate::protocol::script::{Act, Played, RESPONSE, cut, play_with, secrets, sizes};
 
 const SUITES: &[&str] = &["decryption/tls12-suites.pcapng", "decryption/tls13-suites.pcapng"];
 const TURNS: &str = "decryption/tls13-turns.pcapng";
@@ -99,6 +99,20 @@ fn what_follows_a_gap_is_not_read() {
     let Act::Bytes(direction, bytes) = flow[place].clone() else { panic!("bytes") };
     flow[place] = Act::Missing(direction, u64::try_from(bytes.len()).unwrap());
     assert_eq!(undecrypted(&played(&flow, &log, 0)), [Undecrypted::Gap]);
+}
+
+#[test]
+fn a_session_without_its_server_hello_lacks_no_secret() {
+    let log = secrets(SUITES[1]);
+    let mut flow = recorded(SUITES[1]).remove(0);
+    let of_server = |act: &Act| matches!(act, Act::Bytes(RESPONSE, _));
+    let place = flow.iter().position(of_server).unwrap();
+    let Act::Bytes(direction, bytes) = flow[place].clone() else { panic!("bytes") };
+    flow[place] = Act::Missing(direction, u64::try_from(bytes.len()).unwrap());
+    assert_eq!(undecrypted(&played(&flow, &log, 0)), [Undecrypted::Hello]);
+    // Where the secret is missing, too, that is what is said.
+    let other = secrets("decryption/tls13-mutual.pcapng");
+    assert_eq!(undecrypted(&played(&flow, &other, 0)), [Undecrypted::Secret]);
 }
 
 #[test]

@@ -193,6 +193,8 @@ pub struct EncryptedExtensions {
 pub enum Undecrypted {
     /// The key log has no secret for them.
     Secret,
+    /// The ServerHello is not in the capture, and nobody knows the cipher suite.
+    Hello,
     /// The cipher suite is none that is decrypted here: not AEAD, or compressed before.
     Suite,
     /// The tag does not fit: the secret is another session's, or the bytes are damaged.
@@ -209,6 +211,7 @@ impl Undecrypted {
     /// Each with its words for people.
     pub const WORDS: &[(Self, &str)] = &[
         (Self::Secret, "TLS flows not decrypted because the key log has no secret for them"),
+        (Self::Hello, "TLS flows not decrypted because the ServerHello is not in the capture"),
         (Self::Suite, "TLS flows not decrypted because their cipher suite is not supported"),
         (Self::Tag, "TLS flows not decrypted, or not to the end, because a record does not fit its secret"),
         (Self::Gap, "TLS flows not decrypted to the end because bytes are missing from the capture"),
@@ -221,6 +224,7 @@ impl Undecrypted {
     pub fn name(self) -> &'static str {
         match self {
             Self::Secret => "secret_missing",
+            Self::Hello => "server_hello_missing",
             Self::Suite => "suite_unsupported",
             Self::Tag => "tag_mismatch",
             Self::Gap => "gap",
