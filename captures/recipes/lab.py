@@ -121,6 +121,10 @@ class Lab(Servers, Programs, Recorder):
         arguments += [f"--address=/{name}/{v4('shop.test')}" for name in ("one.test", "two.test")]
         # Thirteen strings of 230 bytes: an answer beyond any MTU.
         arguments += ["--txt-record=big.test," + ",".join(f"{n:02}" + "x" * 228 for n in range(13))]
+        # RFC 9460: priority 1, target ".", the key for Encrypted Client Hello.
+        _, configs = self.pki.hello_key("shop.test")
+        service = b"\x00\x01\x00\x00\x05" + len(configs).to_bytes(2, "big") + configs
+        arguments += [f"--dns-rr=two.test,65,{service.hex()}"]
         arguments += ["--edns-packet-max=4096"]
         arguments += [f"--cname={alias},{target}" for alias, target in ALIASES.items()]
         arguments += [

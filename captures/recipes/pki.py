@@ -51,6 +51,13 @@ authorityKeyIdentifier = keyid
 """
 
 
+def tlv(tag, *values):
+    """A value of DER."""
+    value = b"".join(values)
+    length = bytes([len(value)]) if len(value) < 128 else bytes([0x81, len(value)])
+    return bytes([tag]) + length + value
+
+
 @dataclass
 class Identity:
     """A certificate, its key, and the chain to present with it."""
@@ -124,6 +131,24 @@ class Pki:
     def client(self, name="phone", **options) -> Identity:
         """A client certificate under the trusted root."""
         return self.leaf(f"client-{name}", [], purpose="clientAuth", **options)
+
+    def hello_key(self, public_name):
+        """A key for Encrypted Client Hello, made once: as NSS's server takes it, and the ECHConfigList (RFC 9849 §4)."""
+        path = self.dir / "hello.key"
+        if not path.exists():
+            self._openssl("genpkey", "-algorithm", "X25519", "-out", path)
+        private = self._openssl("pkey", "-in", path, "-outform", "der").stdout[-32:]
+        public = self._openssl("pkey", "-in", path, "-pubout", "-outform", "der").stdout[-32:]
+        # config_id 7, DHKEM with X25519, HKDF-SHA256 and AES-128-GCM, names of up to 64 bytes, no extensions.
+        name = public_name.encode()
+        body = b"\x07\x00\x20\x00\x20" + public + b"\x00\x04\x00\x01\x00\x01\x40" + bytes([len(name)]) + name + b"\x00\x00"
+        config = b"\xfe\x0d" + len(body).to_bytes(2, "big") + body
+        configs = len(config).to_bytes(2, "big") + config
+        # PKCS #8 with id-ecPublicKey and Curve25519, NSS's own way to name X25519.
+        algorithm = tlv(0x30, bytes.fromhex("06072a8648ce3d020106092b06010401da470f01"))
+        key = tlv(0x30, b"\x02\x01\x01", tlv(0x04, private), tlv(0xA1, tlv(0x03, b"\x00" + public)))
+        pkcs8 = tlv(0x30, b"\x02\x01\x00", algorithm, tlv(0x04, key))
+        return len(pkcs8).to_bytes(2, "big") + pkcs8 + configs, configs
 
     def key_hashes(self):
         """The SHA-256 of every leaf's public key in base64, as browsers pin them."""

@@ -1,7 +1,10 @@
 """TLS as different stacks speak it: browsers, Java, Node, GnuTLS."""
 
+import base64
+
+from . import client_flight
 from .catalogue import capture
-from .network import ECH_KEY
+from .network import ECH_KEY, v4
 from .tls import SOUND, TLS13, gnutls
 
 
@@ -49,6 +52,53 @@ impersonated(
     ["tls.handshake.type == 1"],
     fires=["tls-version-offered"],
 )
+
+
+def hello_behind_a_key(lab):
+    """NSS's client looks up two.test, and shows shop.test in the open."""
+    _, configs = lab.pki.hello_key("shop.test")
+    database = client_flight.nss_database(lab, "client")
+    lab.phone("dig", "+noedns", "two.test", "A")
+    lab.phone("dig", "+noedns", "two.test", "HTTPS")
+    request = lab.dir / "request.txt"
+    request.write_bytes(b"GET / HTTP/1.0\r\n\r\n")
+    words = ["tstclnt", "-h", v4("shop.test"), "-p", 443, "-a", "two.test", "-d", f"sql:{database}", "-V", "tls1.3:tls1.3"]
+    return [*words, "-A", request, "-N", base64.b64encode(configs).decode()]
+
+
+ECH = ["tls.handshake.type == 1 && tls.handshake.extension.type == 65037", "dns.resp.type == 65", TLS13]
+
+
+@capture(
+    "tls/ech-accepted.pcap",
+    shows="tstclnt reaches two.test by Encrypted Client Hello: NSS's server has the key, and the name in the open is shop.test.",
+    tools=["tstclnt", "selfserv", "dnsmasq", "dig"],
+    silent=SOUND,
+    expect=ECH,
+    forbid=["tls.handshake.extensions_server_name == two.test"],
+)
+def ech_accepted(lab):
+    private, _ = lab.pki.hello_key("shop.test")
+    own = lab.pki.leaf("server-two", ["two.test"])
+    database = client_flight.nss_database(lab, "hello", own)
+    words = ["selfserv", "-d", f"sql:{database}", "-n", "own", "-p", 443, "-V", "tls1.3:tls1.3"]
+    lab.serve(*words, "-X", base64.b64encode(private).decode(), port=443)
+    with lab.recording():
+        lab.phone(*hello_behind_a_key(lab))
+
+
+@capture(
+    "tls/ech-rejected.pcap",
+    shows="tstclnt offers two.test by Encrypted Client Hello to a server without the key, and breaks off with an encrypted alert.",
+    tools=["tstclnt", "openssl s_server", "dnsmasq", "dig"],
+    silent=SOUND,
+    expect=ECH,
+    forbid=["tls.handshake.extensions_server_name == two.test"],
+)
+def ech_rejected(lab):
+    lab.s_server("shop.test", "-tls1_3")
+    with lab.recording():
+        lab.phone(*hello_behind_a_key(lab), fails=True)
 
 
 @capture(

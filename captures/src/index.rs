@@ -4190,6 +4190,14 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "tls/ech-accepted.pcap",
+        frames: 22,
+        link_type: "EN10MB",
+        shows: "tstclnt reaches two.test by Encrypted Client Hello: NSS's server has the key, and the name in the open is shop.test.",
+        fires: &[],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+    },
+    Capture {
         name: "tls/ech-offered.pcap",
         frames: 20,
         link_type: "EN10MB",
@@ -4197,6 +4205,14 @@ pub(crate) const CAPTURES: &[Capture] = &[
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
         judged: &[],
+    },
+    Capture {
+        name: "tls/ech-rejected.pcap",
+        frames: 17,
+        link_type: "EN10MB",
+        shows: "tstclnt offers two.test by Encrypted Client Hello to a server without the key, and breaks off with an encrypted alert.",
+        fires: &[],
+        silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
     },
     Capture {
         name: "tls/gnutls-tls12.pcap",

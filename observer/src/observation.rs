@@ -285,7 +285,9 @@ impl Flow {
     #[must_use]
     pub fn rejection(&self) -> Option<tls::Rejection> {
         let session = self.tls.as_deref()?;
-        session.rejection(session.role_of(self.flow.tcp.and_then(|summary| summary.ended_by)))
+        let summary = self.flow.tcp;
+        let role = session.role_of(summary.and_then(|summary| summary.ended_by));
+        session.rejection(role.zip(summary.and_then(|summary| summary.ended_in)))
     }
 
     /// The HTTP/1 message heads, with their frames.

@@ -166,6 +166,8 @@ mod tests {
     #[test]
     fn the_name_in_the_open_is_never_the_host() {
         assert_eq!(names("tls/ech-offered.pcap"), ["one.test Dns false"]);
+        assert_eq!(names("tls/ech-accepted.pcap"), ["two.test Dns false"]);
+        assert_eq!(names("tls/ech-rejected.pcap"), ["two.test Dns false"]);
         assert_eq!(names("tls/chrome131-android.pcap"), ["shop.test Sni false"]);
     }
 

@@ -6,7 +6,7 @@
 //! a network that went away: it is material for a comparison of two runs, and proves nothing alone.
 
 use super::tls13::tag;
-use super::{Certainty, Role, Session};
+use super::{Alert, Certainty, Ech, Role, Seen, Session};
 use crate::observation::Basis;
 use crate::source::FrameNumber;
 
@@ -34,13 +34,13 @@ pub struct Rejection {
 }
 
 impl Session {
-    /// Whether the client turned the server away; `ended_by` is who sent the first FIN or RST.
+    /// Whether the client turned the server away; `ended` is who sent the first FIN or RST, and in which frame.
     ///
     /// `None` where the client went on, where nothing can be told, and where the session resumes another: then no
     /// certificate is shown. Silence says nothing where the server asked for a certificate: Chromium hangs up to look for
     /// one, and comes again.
     #[must_use]
-    pub fn rejection(&self, ended_by: Option<Role>) -> Option<Rejection> {
+    pub fn rejection(&self, ended: Option<(Role, FrameNumber)>) -> Option<Rejection> {
         let rejection = |shape, certainty| Some(Rejection { shape, certainty });
         if let Some(alert) = self.refusal_alert() {
             let shape = match self.alerts.iter().find(|seen| seen.frame == alert).map(|seen| seen.basis) {
@@ -49,11 +49,16 @@ impl Session {
             };
             return rejection(shape, Certainty::Certain);
         }
-        if self.resumed || self.handshake_gap {
+        // Where Encrypted Client Hello is not accepted, the client breaks off whatever the certificate (RFC 9849 §6.1.6).
+        if self.resumed || self.handshake_gap || self.ech.hides_name() {
             return None;
         }
         let server = &self.server_hello.as_ref()?.value;
-        let left = (ended_by == Some(Role::Client) || self.took_leave_first()) && self.broke_off().is_none();
+        let left = match self.first_leave(ended.map(|(_, frame)| frame)) {
+            Some(role) => role == Role::Client,
+            None => ended.is_some_and(|(role, _)| role == Role::Client) || self.took_leave_first(),
+        };
+        let left = left && self.broke_off().is_none();
         if !server.version.is_tls13() {
             // The shapes of the end are read off a full handshake alone.
             self.server_hello_done?;
@@ -75,7 +80,14 @@ impl Session {
         }
         // A fatal alert ends the session, whoever hangs up first.
         if self.client_records.iter().all(|len| self.is_alert(*len)) {
-            return rejection(Shape::EncryptedAlert, Certainty::Firm);
+            // An alert that the key log opens says another reason.
+            let read =
+                |seen: &Seen<Alert>| seen.value.from == Role::Client && seen.value.description.is_some();
+            if self.alerts.iter().any(read) {
+                return None;
+            }
+            let certainty = if self.ech == Ech::Absent { Certainty::Firm } else { Certainty::Tentative };
+            return rejection(Shape::EncryptedAlert, certainty);
         }
         if self.client_decrypted.is_some() {
             let quiet = left && self.client_data.is_none();
@@ -124,6 +136,14 @@ impl Session {
             && !hidden(&self.server_records)
     }
 
+    /// Who was the first to say that it ends the session, before the connection ended: warnings aside, an alert does.
+    fn first_leave(&self, end: Option<FrameNumber>) -> Option<Role> {
+        let before = |seen: &&Seen<Alert>| end.is_none_or(|end| seen.frame <= end);
+        let mut alerts = self.alerts.iter().filter(before).map(|seen| seen.value);
+        let ends = |alert: &Alert| alert.level != Some(WARNING) || alert.description == Some(CLOSE_NOTIFY);
+        alerts.find(ends).map(|alert| alert.from)
+    }
+
     fn has_alert_of(&self, role: Role) -> bool {
         self.alerts.iter().any(|seen| seen.value.from == role)
     }
@@ -143,8 +163,38 @@ impl Session {
 /// unknown authority (RFC 9846 §6.2).
 pub(super) const REFUSALS: [u8; 6] = [42, 43, 44, 45, 46, 48];
 
+/// AlertLevel `warning`, and the one warning that ends a session.
+const WARNING: u8 = 1;
+const CLOSE_NOTIFY: u8 = 0;
+
 /// Bytes of an alert and of the record's content type.
 const ALERT: u16 = 3;
 
 /// Records as short as an alert with which a client may take its leave: a close, perhaps after another.
 const MOST_ALERTS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::only;
+    use super::*;
+
+    #[test]
+    fn who_leaves_after_the_server_did_turned_nobody_away() {
+        let mut session = only("certificates/handshake-only.pcap").0;
+        let frame = session.alerts[0].frame;
+        let ended = |session: &Session, frame| {
+            session.rejection(Some((Role::Client, frame))).map(|rejection| rejection.shape)
+        };
+        let shape = |session: &Session| ended(session, frame);
+        assert_eq!(shape(&session), Some(Shape::AfterHandshake));
+        let mut alert = session.alerts[0].clone();
+        alert.value.from = Role::Server;
+        session.alerts.insert(0, alert.clone());
+        assert_eq!(shape(&session), None);
+        // The client had hung up before.
+        assert_eq!(ended(&session, frame - 1), Some(Shape::AfterHandshake));
+        // A warning that the handshake survives, e.g. of a name that the server does not know.
+        session.alerts[0].value = Alert { from: Role::Server, level: Some(WARNING), description: Some(112) };
+        assert_eq!(shape(&session), Some(Shape::AfterHandshake));
+    }
+}
