@@ -123,6 +123,22 @@ def failure_then_other_host(lab):
 
 
 @capture(
+    "consistency/failure-then-neighbour.pcap",
+    shows="curl refuses one.test's certificate and then fetches http://two.test/, whose address is the same and no more.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["cleartext-http"],
+    silent=RULES,
+    expect=["tls.alert_message.level == 2", "http.host == two.test"],
+)
+def failure_then_neighbour(lab):
+    bad = lab.pki.leaf("one-self-signed", ["one.test"], self_signed=True)
+    lab.nginx(lab.https("shop.test", bad), lab.plain_http("shop.test"))
+    with lab.recording():
+        lab.curl("https://one.test/", fails=True)
+        lab.curl("http://two.test/")
+
+
+@capture(
     "consistency/failure-then-tls.pcap",
     shows="curl refuses shop.test's certificate, tries again with the right root, and succeeds.",
     tools=["curl", "nginx", "dnsmasq"],

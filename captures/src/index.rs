@@ -538,6 +538,14 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "consistency/failure-then-neighbour.pcap",
+        frames: 28,
+        link_type: "EN10MB",
+        shows: "curl refuses one.test's certificate and then fetches http://two.test/, whose address is the same and no more.",
+        fires: &["cleartext-http"],
+        silent: &["cleartext-first-then-redirect", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+    },
+    Capture {
         name: "consistency/failure-then-other-host.pcap",
         frames: 28,
         link_type: "EN10MB",

@@ -6,13 +6,14 @@ use crate::rules::{App, Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, 
 
 declare_rule! {
     /// ## What it observes
-    /// An app's failed TLS handshakes, and its readable flows to the same host or address soon after.
+    /// An app's failed TLS handshakes, and its readable flows to the same host soon after; to the same address, where one of
+    /// them has no name.
     /// ## Fails when
     /// A readable flow begins within the policy's `fallback_seconds` (30 by default) of the failure: whoever
     /// disturbs the handshake gets the data in the clear.
     /// ## Blind spots
     /// Coincidence: the flow may have begun without regard to the failure, hence an inference. Fallback after
-    /// a longer time.
+    /// a longer time, or to another name: many share an address.
     /// ## References
     /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2),
     /// [CWE-757](https://cwe.mitre.org/data/definitions/757.html)
@@ -42,7 +43,10 @@ impl Rule for TlsFailureThenCleartext {
         for endpoint in &app.endpoints {
             for clear in endpoint.flows.iter().filter(|digest| digest.is_cleartext()) {
                 let cause = failures.iter().find(|(at, failed, _)| {
-                    let same = (at.host.is_some() && at.host == endpoint.host) || failed.ip == clear.ip;
+                    let same = match (&at.host, &endpoint.host) {
+                        (Some(at), Some(host)) => at == host,
+                        _ => failed.ip == clear.ip,
+                    };
                     same && clear.start >= failed.start && clear.start.since(failed.end) <= window
                 });
                 let Some((_, failed, session)) = cause else { continue };
