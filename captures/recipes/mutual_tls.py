@@ -205,3 +205,54 @@ def hello_retry(lab):
     lab.s_server(HOST, "-tls1_3", "-Verify", "3", "-CAfile", lab.pki.root, "-groups", "P-521")
     with lab.recording():
         lab.curl(*client(lab), "--curves", "X25519:P-521", f"https://{HOST}/")
+
+
+# Host: how s_server and s_client resume there, and whether the client sends a certificate.
+RESUMPTIONS = {
+    "shop.test": (["-tls1_2"], True),
+    "chat.test": (["-tls1_2", "-no_ticket"], False),
+    "news.test": (["-tls1_3"], True),
+}
+
+
+def handshakes(lab, save=False, resume=False):
+    identity = lab.pki.client()
+    own = ["-cert", identity.certificate, "-key", identity.key, "-cert_chain", identity.chain]
+    for host, (options, sends) in RESUMPTIONS.items():
+        state = lab.dir / f"session-{host}.pem"
+        words = [*(["-sess_out", state] if save else []), *(["-sess_in", state] if resume else [])]
+        lab.s_client(host, *options, *(own if sends else []), *words, wait=0.2)
+
+
+def may_resume(lab):
+    for host, (options, _) in RESUMPTIONS.items():
+        lab.s_server(host, *options, "-verify", "3", "-CAfile", lab.pki.root)
+
+
+@capture(
+    "mutual_tls/resumable.pcap",
+    shows="Full handshakes with three servers that ask: a certificate under TLS 1.2, none under TLS 1.2, one under TLS 1.3.",
+    tools=["openssl s_client", "openssl s_server"],
+    fires=["client-certificate-declined"],
+    expect=[ASKED, SENT],
+    forbid=["tls.handshake.extension.type == 41"],
+)
+def resumable(lab):
+    may_resume(lab)
+    with lab.recording():
+        handshakes(lab)
+
+
+@capture(
+    "mutual_tls/resumed-elsewhere.pcap",
+    shows="Sessions with the same three servers are resumed, by ticket, session id and PSK: the full handshakes are in no frame.",
+    tools=["openssl s_client", "openssl s_server"],
+    silent=["client-certificate-declined"],
+    expect=["tls.handshake.type == 2 && tls.handshake.extension.type == 41"],
+    forbid=[ASKED, "tls.handshake.type == 11"],
+)
+def resumed_elsewhere(lab):
+    may_resume(lab)
+    handshakes(lab, save=True)
+    with lab.recording():
+        handshakes(lab, resume=True)

@@ -2607,6 +2607,22 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "mutual_tls/resumable.pcap",
+        frames: 88,
+        link_type: "EN10MB",
+        shows: "Full handshakes with three servers that ask: a certificate under TLS 1.2, none under TLS 1.2, one under TLS 1.3.",
+        fires: &["client-certificate-declined"],
+        silent: &[],
+    },
+    Capture {
+        name: "mutual_tls/resumed-elsewhere.pcap",
+        frames: 72,
+        link_type: "EN10MB",
+        shows: "Sessions with the same three servers are resumed, by ticket, session id and PSK: the full handshakes are in no frame.",
+        fires: &[],
+        silent: &["client-certificate-declined"],
+    },
+    Capture {
         name: "mutual_tls/resumed-tls13.pcap",
         frames: 55,
         link_type: "EN10MB",

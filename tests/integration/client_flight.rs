@@ -176,6 +176,47 @@ fn a_resumed_session_is_looked_up() {
     assert_eq!(run(&filter), [before.clone(), before]);
 }
 
+/// What sessions rest on that are resumed in one file, by ticket, session id and PSK, is known from another, through the
+/// database.
+#[test]
+fn a_resumed_session_is_looked_up_in_an_earlier_run() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let database = directory.path().join("run.db").display().to_string();
+    let run = |name: &str, more: &[&str]| {
+        let file = observer_captures::path(name).display().to_string();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_observer-under-test"));
+        let output = command.args(["-q", "analyze", &file, "--format", "jsonl"]).args(more).output();
+        let text = String::from_utf8(output.expect("the command starts").stdout).expect("UTF-8");
+        let records = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        records.collect::<Vec<serde_json::Value>>()
+    };
+    let sessions = |records: &[serde_json::Value]| {
+        let flows = records.iter().filter(|record| record["type"] == "flow");
+        let client = flows.map(|flow| flow["tls"]["client"].clone());
+        client
+            .map(|client| (client["certificate"].clone(), client["certificate_original"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let declined = |records: &[serde_json::Value]| {
+        let findings = records.iter().filter(|record| record["type"] == "finding");
+        findings.filter(|finding| finding["rule"]["id"] == "client-certificate-declined").count()
+    };
+    let later = "mutual_tls/resumed-elsewhere.pcap";
+    let alone = run(later, &[]);
+    assert_eq!(sessions(&alone), vec![("resumed_unknown".into(), serde_json::Value::Null); 3]);
+    assert_eq!(declined(&alone), 0);
+
+    let full = run("mutual_tls/resumable.pcap", &["--db", &database]);
+    let states: Vec<_> = sessions(&full).into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states, ["sent", "declined", "sent"]);
+    let resumed = run(later, &["--db", &database]);
+    let expected = states.into_iter().zip(1..).map(|(state, flow)| {
+        ("resumed_unknown".into(), serde_json::json!({ "certificate": state, "run": 1, "flow": flow }))
+    });
+    assert_eq!(sessions(&resumed), expected.collect::<Vec<_>>());
+    assert_eq!(declined(&resumed), 1);
+}
+
 /// The clients' ports of the resumed sessions in that capture.
 fn resumed_ports() -> Vec<u16> {
     #[derive(Default)]
