@@ -544,6 +544,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl refuses one.test's certificate and then fetches http://two.test/, whose address is the same and no more.",
         fires: &["cleartext-http"],
         silent: &["cleartext-first-then-redirect", "cleartext-on-tls-port", "mixed-protection-host", "redirect-to-cleartext", "tls-failure-then-cleartext", "version-downgrade-retry"],
+        judged: &[],
     },
     Capture {
         name: "consistency/failure-then-other-host.pcap",
@@ -920,6 +921,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two calls of gRPC over TLS 1.3, with a token; one is of a method that there is not.",
         fires: &["missing-csp", "missing-hsts", "missing-nosniff"],
         silent: &["cleartext-http", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "decryption/quic-key-updates.pcapng",
@@ -1568,6 +1570,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl gives tinyproxy a password with its CONNECT, and speaks TLS 1.3 inside.",
         fires: &["cleartext-credentials"],
         silent: &["cleartext-http", "cleartext-unknown", "missing-sni", "non-tls-encryption"],
+        judged: &[],
     },
     Capture {
         name: "http/connect-refused.pcap",
@@ -1810,6 +1813,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two calls of gRPC without TLS, with a token.",
         fires: &["cleartext-credentials", "cleartext-http"],
         silent: &["cleartext-protocol", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "http2/grpc.pcap",
@@ -1818,6 +1822,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two calls of gRPC without TLS, of which one fails.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "http2/prior-knowledge.pcap",
@@ -1835,6 +1840,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl asks for HTTP/2 by an upgrade, and Apache's server answers in HTTP/1.1.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "http2/upgrade.pcap",
@@ -1843,6 +1849,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl asks for HTTP/2 by an upgrade, and Apache's server changes to it: the page comes by HTTP/2.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "infrastructure/check-by-app.pcap",
@@ -2517,6 +2524,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "mosquitto_sub waits for a message in MQTT 5, and gets what mosquitto_pub sends.",
         fires: &["cleartext-protocol"],
         silent: &["cleartext-credentials", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "mqtt/websocket-tls.pcap",
@@ -2525,6 +2533,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "paho gives a password, subscribes and publishes in MQTT 5 over WebSocket and TLS.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown", "cleartext-websocket"],
+        judged: &[],
     },
     Capture {
         name: "mqtt/websocket.pcap",
@@ -2533,6 +2542,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "paho gives a password, subscribes and publishes in MQTT 5 over WebSocket without TLS.",
         fires: &["cleartext-credentials", "cleartext-websocket"],
         silent: &["cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/declined-boringssl.pcap",
@@ -2613,6 +2623,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Full handshakes with three servers that ask: a certificate under TLS 1.2, none under TLS 1.2, one under TLS 1.3.",
         fires: &["client-certificate-declined"],
         silent: &[],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/resumed-elsewhere.pcap",
@@ -2621,6 +2632,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Sessions with the same three servers are resumed, by ticket, session id and PSK: the full handshakes are in no frame.",
         fires: &[],
         silent: &["client-certificate-declined"],
+        judged: &[],
     },
     Capture {
         name: "mutual_tls/resumed-tls13.pcap",
@@ -3106,6 +3118,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks4a has ssh -D look up shop.test, and fetches http://shop.test/.",
         fires: &["cleartext-http"],
         silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks4a-https.pcap",
@@ -3114,6 +3127,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks4a has ssh -D look up shop.test, and fetches https://shop.test/.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
     },
     Capture {
         name: "proxies/socks5-hostname-http.pcap",
@@ -4220,6 +4234,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tstclnt reaches two.test by Encrypted Client Hello: NSS's server has the key, and the name in the open is shop.test.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/ech-offered.pcap",
@@ -4237,6 +4252,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "tstclnt offers two.test by Encrypted Client Hello to a server without the key, and breaks off with an encrypted alert.",
         fires: &[],
         silent: &["cleartext-http", "cleartext-on-tls-port", "cleartext-unknown", "missing-sni", "no-extended-master-secret", "non-tls-encryption", "null-or-anonymous-cipher", "tls-version-negotiated", "tls-version-offered", "weak-cipher-negotiated", "weak-group", "weak-signature"],
+        judged: &[],
     },
     Capture {
         name: "tls/gnutls-tls12.pcap",
@@ -4818,6 +4834,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "Two peers of Chromium speak DTLS 1.3 through coturn: Send and Data indications at first, then channels.",
         fires: &["cleartext-credentials"],
         silent: &["accepted-self-signed", "accepted-untrusted-chain", "cleartext-protocol", "cleartext-unknown", "missing-sni", "non-tls-encryption", "tls-version-negotiated", "tls-version-offered"],
+        judged: &[],
     },
     Capture {
         name: "webrtc/data-channel.pcap",
