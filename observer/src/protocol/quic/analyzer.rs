@@ -11,12 +11,12 @@ use std::ops::Range;
 use super::close::Close;
 use super::crypto::Crypto;
 use super::decrypt::{Connection, Decryption, Level, Sealed};
-use super::fact::{Fact, Issued};
+use super::fact::Fact;
 use super::frame::{Frame, Frames};
 use super::keys::{self, Keys};
 use super::packet::{self, Cid, FIXED_BIT, Kind, MAX_CID, Numbered, Packet};
 use super::version::Version;
-use super::{MAX_VERSIONS, MIN_ID};
+use super::{MAX_VERSIONS, issue};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
 use crate::protocol::tls::{self, CryptoStream, HandshakePacket, Role};
@@ -91,6 +91,9 @@ pub(super) struct QuicAnalyzer {
 struct Side {
     /// The connection id that the sender chose for itself: the other side's packets begin with it.
     source: Option<Cid>,
+    /// The connection id that its Handshake packets go to: some clients change at once to one that the server issued under
+    /// encryption.
+    destination: Option<Cid>,
     crypto: Crypto,
     one_rtt: u32,
     /// Its 1-RTT packets are more than those with which a side takes its leave.
@@ -222,7 +225,7 @@ impl QuicAnalyzer {
                         self.sealed(direction, Level::Early, packet.whole, packet.number_at, cx);
                     }
                     Kind::Handshake => {
-                        self.handshake_packet(direction, &packet);
+                        self.handshake_packet(direction, &packet, cx);
                         self.sealed(direction, Level::Handshake, packet.whole, packet.number_at, cx);
                     }
                 }
@@ -419,11 +422,19 @@ impl QuicAnalyzer {
         (cx.frame, cx.at) = now;
     }
 
-    fn handshake_packet(&mut self, direction: Direction, packet: &Numbered<'_>) {
+    fn handshake_packet(&mut self, direction: Direction, packet: &Numbered<'_>, cx: &mut Context<'_>) {
         let source = Cid::new(packet.header.source);
+        let destination = Cid::new(packet.header.destination);
         let is_client = self.client == Some(direction);
+        let known = self.side(direction.reverse()).source.is_none_or(|source| source == destination);
         let side = self.side(direction);
         side.source.get_or_insert(source);
+        let fresh = side.destination.replace(destination) != Some(destination);
+        if fresh && !known && self.issued {
+            let back = direction.reverse();
+            issue((self.role(back), back), destination.as_bytes(), self.version, cx);
+        }
+        let side = self.side(direction);
         if is_client && side.one_rtt == 0 && self.flight.len() < MAX_FLIGHT {
             let len = u16::try_from(packet.payload_len()).unwrap_or(u16::MAX);
             self.flight.push(HandshakePacket { len, padded: self.padded });
@@ -438,7 +449,10 @@ impl QuicAnalyzer {
         let known = match expected {
             None => false,
             Some(cid) if cid.len == 0 => first & FIXED_BIT != 0,
-            Some(cid) => rest.starts_with(cid.as_bytes()),
+            Some(cid) => {
+                let other = self.side(direction).destination.unwrap_or(cid);
+                rest.starts_with(cid.as_bytes()) || other.len > 0 && rest.starts_with(other.as_bytes())
+            }
         };
         if self.client.is_none() {
             return;
@@ -468,18 +482,6 @@ impl QuicAnalyzer {
         if data {
             cx.say(protocol::Fact::Tls(tls::Fact::ApplicationData { from }));
         }
-    }
-}
-
-/// Tells a connection id that is long enough to know packets by.
-pub(super) fn issue(
-    (by, direction): (Role, Direction),
-    id: &[u8],
-    version: Option<Version>,
-    cx: &mut Context<'_>,
-) {
-    if (MIN_ID..=MAX_CID).contains(&id.len()) {
-        cx.issued.push(Issued { by, direction, id: id.into(), version });
     }
 }
 

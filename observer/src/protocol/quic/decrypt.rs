@@ -11,10 +11,10 @@
 
 use std::ops::Range;
 
-use super::analyzer::issue;
 use super::close::Close;
 use super::crypto::Crypto;
 use super::frame::{Frame, Frames};
+use super::issue;
 use super::keys::{LongKeys, ShortKeys};
 use super::version::{Labels, Version};
 use crate::flow::Direction;

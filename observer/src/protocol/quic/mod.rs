@@ -27,8 +27,10 @@ mod probe;
 mod tests;
 mod version;
 
-use super::{Analyzer, Protocol, Worth};
+use super::tls::Role;
+use super::{Analyzer, Context, Protocol, Worth};
 use crate::decode::Transport;
+use crate::flow::Direction;
 
 pub use self::fact::{Close, Connection, Continues, Fact, GoogleHello, Issued};
 pub use self::version::Version;
@@ -73,4 +75,11 @@ fn google_analyzer() -> Box<dyn Analyzer> {
 
 fn analyzer() -> Box<dyn Analyzer> {
     Box::new(analyzer::QuicAnalyzer::default())
+}
+
+/// Tells a connection id that is long enough to know packets by.
+fn issue((by, direction): (Role, Direction), id: &[u8], version: Option<Version>, cx: &mut Context<'_>) {
+    if (MIN_ID..=MAX_ID).contains(&id.len()) {
+        cx.issued.push(Issued { by, direction, id: id.into(), version });
+    }
 }

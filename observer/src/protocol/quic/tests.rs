@@ -155,6 +155,25 @@ fn a_handshake_is_read_and_the_rest_is_counted() {
     }
 }
 
+/// As quic-go's client does: the server has issued it another id before its handshake is over.
+#[test]
+fn a_client_may_change_its_id_within_the_handshake() {
+    const OTHER: &[u8] = b"server-id-2";
+    let mut acts = whole(Version::V1);
+    let mut handshake = Peer::new(Version::V1, FIRST).long(2, OTHER, CLIENT);
+    handshake.extend(varint(64));
+    handshake.extend([0x5a; 64]);
+    acts[3] = send(REQUEST, [handshake, short(OTHER, 40)].concat());
+    acts[5] = send(REQUEST, short(OTHER, 200));
+    let played = udp(&acts);
+    let tls = session(&played);
+    assert!(tls.established());
+    assert_eq!((tls.server_finished, tls.client_data, tls.server_data), (Some(4), Some(6), Some(7)));
+    // An id that occurs nowhere else is not the client's.
+    acts[3] = send(REQUEST, short(OTHER, 40));
+    assert!(!session(&udp(&acts)).established());
+}
+
 #[test]
 fn the_client_is_who_sent_the_hello() {
     let turned: Vec<_> = whole(Version::V1)
