@@ -29,6 +29,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     dns,
     dtls,
     encrypted_dns,
+    ftp,
     headers,
     http,
     http2,

@@ -77,6 +77,11 @@ impl Observations {
         u64::try_from(self.list.len()).unwrap_or(u64::MAX).saturating_add(self.dropped)
     }
 
+    /// Keeps those of which `keep` says so; for bytes that turn out to be something else.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Observation) -> bool) {
+        self.list.retain(keep);
+    }
+
     /// In the order in which they were made.
     pub fn iter(&self) -> impl Iterator<Item = &Observation> {
         self.list.iter()

@@ -10,6 +10,7 @@ mod domain;
 mod encrypted_dns;
 mod merge;
 mod reader;
+mod transfers;
 mod worker;
 
 use std::collections::BTreeMap;

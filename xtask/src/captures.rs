@@ -96,6 +96,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("turnserver", "coturn"),
     ("udhcpc", "udhcpc"),
     ("unbound", "unbound"),
+    ("vsftpd", "vsftpd"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
     ("xfreerdp", "freerdp2-x11"),

@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let mut ciphertext = 0;
     let mut inner = Inner::default();
     let mut resolutions = Vec::new();
+    let mut transfers = Vec::new();
     let mut analyzer = (protocol.analyzer)();
     let mut rest = rest;
     let mut frame = 0;
@@ -35,6 +36,7 @@ fuzz_target!(|data: &[u8]| {
             entered: Vec::new(),
             resolutions: &mut resolutions,
             issued: &mut issued,
+            transfers: &mut transfers,
             secrets: &secrets,
             ciphertext: &mut ciphertext,
             certificates: &mut certificates,

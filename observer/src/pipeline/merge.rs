@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use super::connections::{Connections, Learned};
+use super::connections::{self, Connections};
 use super::domain::{domain_of, ech_of};
 use super::encrypted_dns;
 use super::reader::ReaderCounts;
+use super::transfers::Transfers;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::originals::Originals;
 use crate::assess::{Assessor, Losses};
@@ -19,6 +20,7 @@ use crate::attribution::{
 use crate::decode::{FiveTuple, Transport};
 use crate::flow::{CloseReason, ClosedFlow, Direction};
 use crate::observation::{Basis, Flow, FlowSink, Observation, Observations, Protection, Tunnel};
+use crate::protocol::ftp::transfer::Transfer;
 use crate::protocol::{Earlier, Fact, dns, tls};
 use crate::report::{Marker, Run, Totals};
 use crate::source::{FrameNumber, Metadata, Source};
@@ -34,11 +36,13 @@ pub(super) struct Ended {
     pub(super) tls: Option<Box<tls::Session>>,
 }
 
-/// Names that a DNS answer gave to addresses.
-pub(super) struct Named {
-    pub(super) learned_at: (Tick, FrameNumber),
+/// What a packet says of other flows: names that a DNS answer gave to addresses, data connections of FTP.
+pub(super) struct Learned {
+    pub(super) at: (Tick, FrameNumber),
     pub(super) place: Place,
     pub(super) resolutions: Vec<dns::Resolution>,
+    /// With the control connection that said it, client first.
+    pub(super) transfers: Vec<(FiveTuple, Transfer)>,
 }
 
 /// What the merge is told.
@@ -50,8 +54,8 @@ pub(super) enum ToMerge {
         worker: usize,
         #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
         ended: Vec<Box<Ended>>,
-        named: Vec<Named>,
-        issued: Vec<Learned>,
+        learned: Vec<Learned>,
+        issued: Vec<connections::Learned>,
         until: Tick,
     },
 }
@@ -78,8 +82,8 @@ struct Waiting {
 enum Item {
     Ended(Box<Ended>),
     Metadata(Box<Metadata>),
-    Named(Box<Named>),
-    Issued(Box<Learned>),
+    Learned(Box<Learned>),
+    Issued(Box<connections::Learned>),
 }
 
 impl Item {
@@ -90,7 +94,7 @@ impl Item {
                 Some((info.five_tuple, info.tunnels.context))
             }
             Self::Metadata(_) => None,
-            Self::Named(named) => Some(named.place),
+            Self::Learned(learned) => Some(learned.place),
             Self::Issued(learned) => Some(learned.place()),
         }
     }
@@ -127,6 +131,7 @@ pub(super) struct Merge {
     names: dns::NameMemory,
     connections: Connections,
     originals: Originals,
+    transfers: Transfers,
     /// See [`crate::flow::FlowLimits`].
     observations_per_flow: usize,
     /// Flows whose owners contradict each other.
@@ -155,6 +160,7 @@ impl Merge {
             names: dns::NameMemory::default(),
             connections: Connections::default(),
             originals: options.originals.clone(),
+            transfers: Transfers::default(),
             observations_per_flow: options.limits.observations_per_flow,
             contradicted: 0,
             markers: Vec::new(),
@@ -179,7 +185,7 @@ impl Merge {
                     }
                     progress(read, total);
                 }
-                ToMerge::Worker { worker, ended, named, issued, until } => {
+                ToMerge::Worker { worker, ended, learned, issued, until } => {
                     open -= usize::from(until == Tick(u64::MAX));
                     if let Some(known) = self.until.get_mut(worker) {
                         *known = until;
@@ -188,9 +194,9 @@ impl Merge {
                         let key = (ended.flow.closed_at, ended.flow.info.first_frame, 1);
                         self.wait(key, Item::Ended(ended));
                     }
-                    for named in named {
-                        let (tick, frame) = named.learned_at;
-                        self.wait((tick, frame, 0), Item::Named(Box::new(named)));
+                    for learned in learned {
+                        let (tick, frame) = learned.at;
+                        self.wait((tick, frame, 0), Item::Learned(Box::new(learned)));
                     }
                     for learned in issued {
                         let (tick, frame) = learned.at();
@@ -221,6 +227,9 @@ impl Merge {
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());
         totals.dropped_by_limit.insert("connection ids".to_owned(), self.connections.dropped());
         totals.dropped_by_limit.insert("hosts of resumed sessions".to_owned(), self.originals.dropped());
+        totals
+            .dropped_by_limit
+            .insert("FTP data connections that were agreed on".to_owned(), self.transfers.dropped());
         totals.dropped_by_limit.retain(|_, count| *count > 0);
         let live = self.live.as_deref();
         let apps = live.map_or_else(|| self.apps.clone(), LiveOwners::apps);
@@ -283,9 +292,12 @@ impl Merge {
             let Some(Reverse(waiting)) = self.waiting.pop() else { break };
             match waiting.item {
                 Item::Metadata(metadata) => self.learn(*metadata),
-                Item::Named(named) => {
-                    for one in &named.resolutions {
+                Item::Learned(learned) => {
+                    for one in &learned.resolutions {
                         self.names.take(one);
+                    }
+                    for (control, transfer) in learned.transfers {
+                        self.transfers.learn(control, learned.place.1, transfer);
                     }
                 }
                 Item::Issued(learned) => self.connections.learn(*learned),
@@ -327,6 +339,9 @@ impl Merge {
             ended.flow.turn_round();
             session.client_direction = Some(Direction::ToResponder);
         }
+        for observation in self.transfers.settle(&mut ended) {
+            self.conclude(&mut ended.observations, observation);
+        }
         let origin = self.connections.continued_by(&mut ended);
         let (mut owners, sockets) = self.owners(&mut ended);
         if owners.is_empty() {
@@ -366,18 +381,18 @@ impl Merge {
             contradicting: owners.collect(),
         };
         for observation in encrypted_dns::observations(&flow) {
-            self.conclude(&mut flow, observation);
+            self.conclude(&mut flow.observations, observation);
         }
         self.connections.joined(&flow);
         self.originals.settle(&mut flow);
         Some(flow)
     }
 
-    /// Adds what only the joined flow shows.
-    fn conclude(&mut self, flow: &mut Flow, observation: Observation) {
-        let dropped = flow.observations.dropped();
-        flow.observations.push(observation, self.observations_per_flow);
-        if flow.observations.dropped() > dropped {
+    /// Adds what only the flow as it is joined with others shows.
+    fn conclude(&mut self, observations: &mut Observations, observation: Observation) {
+        let dropped = observations.dropped();
+        observations.push(observation, self.observations_per_flow);
+        if observations.dropped() > dropped {
             *self.totals.dropped_by_limit.entry("observations".to_owned()).or_default() += 1;
         }
     }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
-use super::connections::Learned;
-use super::merge::{Ended, Named, ToMerge};
+use super::connections;
+use super::merge::{Ended, Learned, ToMerge};
 use crate::attribution::LiveOwners;
-use crate::decode::PacketRecord;
+use crate::decode::{FiveTuple, PacketRecord};
 use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
 use crate::observation::{Basis, Observations};
+use crate::protocol::ftp::transfer::Transfer;
 use crate::protocol::{Context, Conversation, Inner, dns, quic, tls};
 use crate::source::FrameNumber;
 use crate::time::Tick;
@@ -66,18 +67,19 @@ impl Worker {
             if let Some(secrets) = work.secrets.take() {
                 self.handler.secrets = secrets;
             }
-            let mut named = Vec::new();
+            let mut learned = Vec::new();
             for item in &work.items {
                 self.handler.table = item.shard / self.threads;
                 if let Some(table) = self.tables.get_mut(self.handler.table) {
                     let packet = item.packet.packet(&work.buffers);
                     self.handler.now = item.tick;
                     table.ingest(&packet, item.tick, &mut self.handler);
-                    if !self.handler.resolutions.is_empty() {
+                    if !(self.handler.resolutions.is_empty() && self.handler.transfers.is_empty()) {
                         let resolutions = std::mem::take(&mut self.handler.resolutions);
-                        let learned_at = (item.tick, packet.frame);
+                        let transfers = std::mem::take(&mut self.handler.transfers);
+                        let at = (item.tick, packet.frame);
                         let place = (packet.five_tuple, packet.tunnels.context);
-                        named.push(Named { learned_at, place, resolutions });
+                        learned.push(Learned { at, place, resolutions, transfers });
                     }
                 }
             }
@@ -88,9 +90,9 @@ impl Worker {
                 self.handler.table = index;
                 table.advance(work.until, &mut self.handler);
             }
-            let (worker, ended, issued, until) =
-                (self.index, self.handler.ended(), self.handler.issued(), work.until);
-            if to_merge.send(ToMerge::Worker { worker, ended, named, issued, until }).is_err() {
+            let (ended, issued) = (self.handler.ended(), self.handler.issued());
+            let message = ToMerge::Worker { worker: self.index, ended, learned, issued, until: work.until };
+            if to_merge.send(message).is_err() {
                 return BTreeMap::new();
             }
         }
@@ -101,7 +103,8 @@ impl Worker {
             }
             let (ended, issued) = (self.handler.ended(), self.handler.issued());
             if !ended.is_empty() || until == Tick(u64::MAX) {
-                let message = ToMerge::Worker { worker: self.index, ended, named: Vec::new(), issued, until };
+                let message =
+                    ToMerge::Worker { worker: self.index, ended, learned: Vec::new(), issued, until };
                 // Nobody listens only when the run has failed elsewhere, which is reported there.
                 let _ = to_merge.send(message);
             }
@@ -152,9 +155,12 @@ struct Handler {
     resolutions: Vec<dns::Resolution>,
     issued: Vec<quic::Issued>,
     /// Those of `issued` that are known to be of a flow.
-    learned: Vec<Learned>,
+    learned: Vec<connections::Learned>,
     /// The tick of the packet that is being worked on.
     now: Tick,
+    /// What the packet that is being worked on says of data connections, before and after its flow is named.
+    said: Vec<Transfer>,
+    transfers: Vec<(FiveTuple, Transfer)>,
     #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
     ended: Vec<Box<Ended>>,
     dropped: BTreeMap<String, u64>,
@@ -174,6 +180,8 @@ impl Handler {
             issued: Vec::new(),
             learned: Vec::new(),
             now: Tick(0),
+            said: Vec::new(),
+            transfers: Vec::new(),
             ended: Vec::new(),
             dropped: BTreeMap::new(),
         }
@@ -184,7 +192,7 @@ impl Handler {
         std::mem::take(&mut self.ended)
     }
 
-    fn issued(&mut self) -> Vec<Learned> {
+    fn issued(&mut self) -> Vec<connections::Learned> {
         std::mem::take(&mut self.learned)
     }
 
@@ -192,7 +200,7 @@ impl Handler {
     fn learn(&mut self, flow: &FlowInfo, observations: &Observations, at: (Tick, FrameNumber)) {
         if !self.issued.is_empty() {
             let issued = std::mem::take(&mut self.issued);
-            self.learned.push(Learned::new(flow, observations, issued, at));
+            self.learned.push(connections::Learned::new(flow, observations, issued, at));
         }
     }
 
@@ -208,6 +216,7 @@ impl Handler {
             entered: Vec::new(),
             resolutions: &mut self.resolutions,
             issued: &mut self.issued,
+            transfers: &mut self.said,
             secrets: &self.secrets,
             ciphertext: self.ciphertext.get_mut(self.table).unwrap_or(&mut nowhere),
             certificates: &mut self.certificates,
@@ -233,6 +242,7 @@ impl FlowHandler for Handler {
     fn data(&mut self, flow: &FlowInfo, state: &mut FlowState, data: Data<'_>) -> Interest {
         let interest = self.with(state, |conversation, cx| conversation.data(flow, data, cx));
         self.learn(flow, &state.observations, (self.now, data.frame));
+        self.transfers.extend(self.said.drain(..).map(|transfer| (flow.five_tuple, transfer)));
         interest
     }
 

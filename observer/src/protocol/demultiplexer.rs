@@ -151,6 +151,7 @@ impl Demultiplexer {
                 entered: Vec::new(),
                 resolutions: &mut *cx.resolutions,
                 issued: &mut *cx.issued,
+                transfers: &mut *cx.transfers,
                 secrets: cx.secrets,
                 ciphertext: &mut *cx.ciphertext,
                 certificates: &mut *cx.certificates,

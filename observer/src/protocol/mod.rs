@@ -261,6 +261,8 @@ pub struct Context<'a> {
     pub resolutions: &'a mut Vec<dns::Resolution>,
     /// Connection ids that QUIC's peers issued.
     pub issued: &'a mut Vec<quic::Issued>,
+    /// What a control connection of FTP says of data connections.
+    pub transfers: &'a mut Vec<ftp::transfer::Transfer>,
     /// The secrets of the tester's key log.
     pub secrets: &'a tls::KeyLog,
     /// Bytes of ciphertext of the flow's shard that wait for secrets.

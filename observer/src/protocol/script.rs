@@ -9,6 +9,7 @@ use super::{Context, Conversation, Fact, Inner, Progress, find, tls};
 use crate::decode::{Decoder, Endpoint, FiveTuple, Segment, Transport, TunnelPath};
 use crate::flow::{Data, Direction, FlowInfo, FlowLimits, Gap, Interest};
 use crate::observation::{Basis, Observations};
+use crate::protocol::ftp::transfer::Transfer;
 use crate::source::{self, Metadata};
 use crate::time::Timestamp;
 
@@ -31,6 +32,7 @@ pub(super) fn send(direction: Direction, bytes: impl AsRef<[u8]>) -> Act {
 pub(super) struct Played {
     pub(super) layers: Vec<&'static str>,
     pub(super) observations: Observations,
+    pub(super) transfers: Vec<Transfer>,
     /// The act, from 1, after which the flow was only counted.
     pub(super) done: Option<usize>,
 }
@@ -70,8 +72,8 @@ pub(super) fn play_with(
         midstream: false,
     };
     let limits = FlowLimits::default();
-    let (mut observations, mut inner, mut resolutions) =
-        (Observations::default(), Inner::default(), Vec::new());
+    let (mut observations, mut inner) = (Observations::default(), Inner::default());
+    let (mut resolutions, mut transfers) = (Vec::new(), Vec::new());
     let mut certificates = tls::CertificateCache::default();
     let (mut ciphertext, mut issued) = (0, Vec::new());
     let mut conversation = Conversation::default();
@@ -82,6 +84,7 @@ pub(super) fn play_with(
         entered: Vec::new(),
         resolutions: &mut resolutions,
         issued: &mut issued,
+        transfers: &mut transfers,
         secrets: if from > 0 { &growing } else { secrets },
         ciphertext: &mut ciphertext,
         certificates: &mut certificates,
@@ -111,7 +114,7 @@ pub(super) fn play_with(
     }
     conversation.finish(&mut cx);
     assert_eq!(ciphertext, 0, "nothing is held after the end");
-    Played { layers: conversation.layers().to_vec(), observations, done }
+    Played { layers: conversation.layers().to_vec(), observations, transfers, done }
 }
 
 /// The secrets that a capture holds.
@@ -158,13 +161,15 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
     let (mut analyzer, limits) = ((protocol.analyzer)(), FlowLimits::default());
     let (mut observations, mut inner, mut resolutions) =
         (Observations::default(), Inner::default(), Vec::new());
-    let (mut certificates, mut ciphertext, mut issued) = (tls::CertificateCache::default(), 0, Vec::new());
+    let (mut certificates, mut ciphertext) = (tls::CertificateCache::default(), 0);
+    let (mut issued, mut transfers) = (Vec::new(), Vec::new());
     let mut cx = Context {
         observations: &mut observations,
         inner: &mut inner,
         entered: Vec::new(),
         resolutions: &mut resolutions,
         issued: &mut issued,
+        transfers: &mut transfers,
         secrets: &tls::KeyLog::default(),
         ciphertext: &mut ciphertext,
         certificates: &mut certificates,
@@ -184,7 +189,7 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
     let upgraded = read(before) == Progress::Upgraded;
     let end = read(within);
     assert!(!matches!(end, Progress::Malformed(_)), "{end:?}");
-    (upgraded, Played { layers: vec![protocol.name], observations, done: None })
+    (upgraded, Played { layers: vec![protocol.name], observations, transfers, done: None })
 }
 
 /// The bytes of `acts` cut into other pieces, in the same order.

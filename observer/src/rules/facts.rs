@@ -7,6 +7,7 @@ use super::{Attempt, Confidence, Digest, Finding};
 use crate::flow::{CloseReason, TcpState};
 use crate::observation::{Basis, Flow, Observation, Protection};
 use crate::protocol::UNKNOWN_LAYER;
+use crate::protocol::ftp;
 use crate::protocol::http1;
 use crate::protocol::login;
 use crate::protocol::tls;
@@ -65,6 +66,14 @@ pub(crate) fn is_between_peers(flow: &Flow) -> bool {
 /// Whether the layer is HTTP, of any version.
 pub(crate) fn is_http(layer: &str) -> bool {
     matches!(layer, "http" | "http2")
+}
+
+/// How a flow is known to carry FTP's data, if it does: by what was agreed on (observed, decrypted), or concluded.
+pub(crate) fn ftp_data(flow: &Flow) -> Option<Basis> {
+    let mut properties = flow.properties();
+    let (seen, _) =
+        properties.find(|(_, fact)| fact.protocol == ftp::DATA_LAYER && fact.name == "control")?;
+    Some(seen.basis)
 }
 
 /// The readable HTTP requests that crossed the network in the clear, but for `CONNECT`.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::PROTOCOL;
+use super::transfer::{self, Agreement, Transfer};
 use crate::flow::Direction;
 use crate::protocol::dialogue::{Dialogue, Turn, command, mentions, reply, trimmed};
 use crate::protocol::login::Exposure;
@@ -20,6 +21,12 @@ enum Pending {
     StartTls,
     /// `AUTH` with something that is not TLS.
     Auth,
+    Passive,
+    ExtendedPassive,
+    /// The client listens there, if the server agrees.
+    Active(Option<Agreement>),
+    /// `PROT C` or `PROT P` (RFC 4217 §9).
+    Protection(&'static str),
     Other,
 }
 
@@ -81,6 +88,12 @@ impl Ftp {
                 sasl::say(PROTOCOL.name, "USER/PASS", exposure, cx);
                 Pending::Other
             }
+            "PASV" => Pending::Passive,
+            "EPSV" => Pending::ExtendedPassive,
+            "PORT" => Pending::Active(Agreement::of_port(rest)),
+            "EPRT" => Pending::Active(Agreement::of_eprt(rest)),
+            "PROT" if rest.eq_ignore_ascii_case(b"C") => Pending::Protection("C"),
+            "PROT" if rest.eq_ignore_ascii_case(b"P") => Pending::Protection("P"),
             _ => Pending::Other,
         };
         if self.pending.len() >= MAX_PENDING {
@@ -126,16 +139,79 @@ impl Ftp {
             }
             Some(Pending::StartTls) if code == 234 => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
+                say(transfer::Step::Hidden, cx);
                 return Turn::Stop(Progress::Upgraded);
             }
             Some(Pending::StartTls) => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
                 return Turn::Release;
             }
+            Some(Pending::Passive) if code == 227 => agree(Agreement::of_pasv(said), cx),
+            Some(Pending::ExtendedPassive) if code == 229 => agree(Agreement::of_epsv(said), cx),
+            Some(Pending::Active(agreement)) if code == 200 => agree(agreement, cx),
+            Some(Pending::Protection(level)) if code == 200 => {
+                property::Fact::say(PROTOCOL.name, "data_protection", level.as_bytes(), cx);
+            }
             // What follows is wrapped by another mechanism (RFC 2228), which nothing here reads.
             Some(Pending::Auth) if matches!(code, 234 | 334) => return Turn::Stop(Progress::Done),
             _ => {}
         }
         Turn::Next
+    }
+}
+
+/// Says where a data connection goes, where that could be read.
+fn agree(agreement: Option<Agreement>, cx: &mut Context<'_>) {
+    if let Some(agreement) = agreement {
+        say(transfer::Step::Agreed(agreement), cx);
+    }
+}
+
+fn say(step: transfer::Step, cx: &mut Context<'_>) {
+    let transfer = Transfer { step, frame: cx.frame, at: cx.at, basis: cx.basis };
+    cx.transfers.push(transfer);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::decode::Transport;
+    use crate::protocol::ftp::transfer::Command;
+    use crate::protocol::script::{REQUEST, RESPONSE, cut, play, send};
+
+    #[test]
+    fn data_connections_are_agreed_on_with_the_reply() {
+        let acts = [
+            send(RESPONSE, "220 FTP\r\n"),
+            send(REQUEST, "USER ftp\r\nPASV\r\nEPSV\r\n"),
+            send(RESPONSE, "331 password\r\n227 Entering Passive Mode (192,0,2,2,4,1).\r\n"),
+            send(RESPONSE, "229-Entering\r\n229 Extended Passive Mode (|||1026|)\r\n"),
+            send(REQUEST, "PORT 192,0,2,1,4,3\r\nEPRT |1|192.0.2.1|1028|\r\n"),
+            send(RESPONSE, "500 no\r\n200 yes\r\n"),
+        ];
+        let [client, server] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+        let expected =
+            [(Command::Pasv, server, 1025), (Command::Epsv, None, 1026), (Command::Eprt, client, 1028)]
+                .map(|(command, address, port)| transfer::Step::Agreed(Agreement { command, address, port }));
+        for size in [1, 7, 4096] {
+            let played = play(Transport::Tcp, 21, &cut(&acts, &[size]));
+            let steps: Vec<_> = played.transfers.iter().map(|transfer| transfer.step).collect();
+            assert_eq!(steps, expected, "pieces of {size} bytes");
+        }
+    }
+
+    #[test]
+    fn tls_hides_what_follows() {
+        let acts = [
+            send(RESPONSE, "220 FTP\r\n"),
+            send(REQUEST, "AUTH TLS\r\n"),
+            send(RESPONSE, "234 go\r\n"),
+            send(REQUEST, [0x16, 3, 1, 0, 4, 1, 0, 0, 0]),
+        ];
+        let played = play(Transport::Tcp, 21, &acts);
+        let steps: Vec<_> = played.transfers.iter().map(|transfer| (transfer.step, transfer.frame)).collect();
+        assert_eq!(steps, [(transfer::Step::Hidden, 3)]);
     }
 }

@@ -1,10 +1,12 @@
 //! FTP's control connection ([RFC 959](https://datatracker.ietf.org/doc/html/rfc959), [RFC
 //! 4217](https://datatracker.ietf.org/doc/html/rfc4217) AUTH TLS).
 //!
-//! Data connections are flows of their own, told by their own bytes: where they were announced to be is not joined with
-//! them. Under TLS they are TLS.
+//! Data connections are flows of their own. Where client and server agreed on one in sight ([`transfer`]), the pipeline names
+//! it `ftp-data`, whatever is in its files; under TLS it is `ftp-data` within. Where the control connection is under TLS,
+//! that a flow carries its data is concluded, and said as a property alone.
 
 mod dialogue;
+pub mod transfer;
 
 use super::dialogue::{Talk, command, first_line, is_text, mentions, reply};
 use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
@@ -20,6 +22,9 @@ pub static PROTOCOL: Protocol = Protocol {
     analyzer,
     views: "",
 };
+
+/// The layer of data connections. Nobody's bytes: what is transferred can be anything.
+pub const DATA_LAYER: &str = "ftp-data";
 
 /// The port that decides what a greeting without a word of its own is.
 const PORT: u16 = 21;

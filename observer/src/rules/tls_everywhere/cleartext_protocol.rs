@@ -1,6 +1,6 @@
 //! Rule `cleartext-protocol`.
 
-use crate::observation::{Flow, Protection};
+use crate::observation::{Basis, Flow, Protection};
 use crate::protocol::{Worth, rtp, worth};
 use crate::rules::{Confidence, Finding, Missed, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
@@ -10,7 +10,8 @@ const ELSEWHERE: &[&str] = &["http", "http2", "grpc", "websocket", "unknown"];
 declare_rule! {
     /// ## What it observes
     /// Flows of protocols that are known and readable by themselves: mail, FTP, LDAP, databases, chat, brokers,
-    /// telephony, media. HTTP, gRPC, WebSocket, name service, time and discovery are not among them.
+    /// telephony, media; data connections of FTP, whatever is in the files. HTTP, gRPC, WebSocket, name service,
+    /// time and discovery are not among them.
     /// ## Fails when
     /// Such a flow leaves the device and never changes to TLS. A client that finds no TLS, or is refused it,
     /// and leaves without saying more is not reported.
@@ -45,8 +46,12 @@ impl Rule for CleartextProtocol {
         let first = flow.observations.iter().next();
         let frame = first.map_or(flow.flow.info.first_frame, |observation| observation.frame);
         let midstream = flow.flow.info.midstream;
+        let beside = match facts::ftp_data(flow) {
+            Some(Basis::Decrypted) => ", beside a control connection under TLS",
+            _ => "",
+        };
         report(
-            Finding::new(self.info(), flow, frame, format!("{protocol} without TLS"))
+            Finding::new(self.info(), flow, frame, format!("{protocol} without TLS{beside}"))
                 .confidence(if midstream { Confidence::Firm } else { Confidence::Certain })
                 .kind(protocol)
                 .detail("protocol", protocol),

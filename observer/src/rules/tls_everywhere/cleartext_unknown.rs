@@ -36,7 +36,12 @@ impl Rule for CleartextUnknown {
         let Some((observation, fact)) = facts::unknown_readable(flow).filter(|_| facts::counts(flow)) else {
             return;
         };
-        let mut finding = Finding::new(self.info(), flow, observation.frame, message(fact))
+        let beside = match facts::ftp_data(flow) {
+            Some(_) => ", beside an FTP control connection under TLS: probably what it transfers",
+            None => "",
+        };
+        let text = format!("{}{beside}", message(fact));
+        let mut finding = Finding::new(self.info(), flow, observation.frame, text)
             .confidence(Confidence::Firm)
             .kind(fact.kind.unwrap_or_default())
             .detail("printable", fact.printable)
