@@ -134,10 +134,14 @@ impl<D: Dialogue> Analyzer for Talk<D> {
     fn gap(&mut self, gap: Gap, _cx: &mut Context<'_>) -> Progress {
         let side = self.side(gap.direction);
         side.buffer.clear();
-        side.until_end = gap.len > side.skip || side.skip == 0;
+        // What is missing of bytes that are passed over is no loss.
+        let loses = gap.len > side.skip;
+        side.until_end |= loses;
         side.skip = side.skip.saturating_sub(gap.len);
-        self.dialogue.missing(gap.direction);
-        self.doubt(gap.direction.reverse());
+        if loses {
+            self.dialogue.missing(gap.direction);
+            self.doubt(gap.direction.reverse());
+        }
         Progress::NeedMore
     }
 }
