@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 
 from . import (  # noqa: F401  each module declares its captures when imported
+    amqp,
     capfile,
     certificates,
     chats,

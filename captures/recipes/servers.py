@@ -23,8 +23,17 @@ def tlslite_settings(settings):
 class Servers:
     """The part of the lab that answers."""
 
-    def serve(self, *command, port=None, udp=None, stdin=subprocess.DEVNULL, cwd=None, namespace=NET):
-        """Starts a server, in the net namespace by default, and waits until it listens on a port of TCP or UDP."""
+    def serve(
+        self,
+        *command,
+        port=None,
+        udp=None,
+        stdin=subprocess.DEVNULL,
+        cwd=None,
+        namespace=NET,
+        patience=10,
+    ):
+        """Starts a server, in the net namespace by default, and waits, some seconds, until it listens on a port."""
         log = open(self.dir / f"{Path(str(command[0])).name}-{len(self._processes)}.log", "wb")
         process = subprocess.Popen(
             ["ip", "netns", "exec", namespace, *map(str, command)],
@@ -35,13 +44,13 @@ class Servers:
         )
         self._processes.append(process)
         if port:
-            self._await_port(port, process, log.name, namespace)
+            self._await_port(port, process, log.name, namespace, patience=patience)
         if udp:
-            self._await_port(udp, process, log.name, namespace, sockets="u")
+            self._await_port(udp, process, log.name, namespace, sockets="u", patience=patience)
         return process
 
-    def _await_port(self, port, process, log, namespace=NET, sockets="t"):
-        for _ in range(200):
+    def _await_port(self, port, process, log, namespace=NET, sockets="t", patience=10):
+        for _ in range(patience * 20):
             if process.poll() is not None:
                 raise RuntimeError(f"a server ended early: {Path(log).read_text()}")
             listening = self.exec(namespace, "ss", f"-Hl{sockets}n", f"sport = :{port}").stdout

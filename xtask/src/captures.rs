@@ -35,6 +35,7 @@ captures/MANIFEST.toml and captures/src/index.rs are written again, and each cha
 /// What the recipes run, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[
     ("Xvfb", "xvfb"),
+    ("amqp-publish", "amqp-tools"),
     ("apache2", "apache2-bin"),
     ("baresip", "baresip-core"),
     ("chromium", "chromium"),
@@ -81,6 +82,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("prosody", "prosody"),
     ("psql", "postgresql-client"),
     ("python3", "python3"),
+    ("rabbitmq-server", "rabbitmq-server"),
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),
     ("selfserv", "libnss3-tools"),
@@ -109,6 +111,7 @@ const FILES: &[(&str, &str)] = &[
     ("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"),
     ("/usr/lib/dovecot/managesieve", "dovecot-managesieved"),
     ("/usr/lib/python3/dist-packages/ldap3", "python3-ldap3"),
+    ("/usr/lib/python3/dist-packages/proton", "python3-qpid-proton"),
     ("/usr/lib/python3/dist-packages/slixmpp", "python3-slixmpp"),
     ("/usr/share/java/okhttp.jar", "libokhttp-java"),
 ];

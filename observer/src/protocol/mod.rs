@@ -6,6 +6,7 @@
 //!
 //! To add a protocol: a folder, a [`Fact`] variant, and a line in [`PROTOCOLS`].
 
+pub mod amqp;
 mod conversation;
 mod demultiplexer;
 #[cfg(test)]
@@ -217,6 +218,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ldap::PROTOCOL,
     &postgresql::PROTOCOL,
     &mysql::PROTOCOL,
+    &amqp::PROTOCOL,
     &rdp::PROTOCOL,
 ];
 

@@ -10,10 +10,10 @@ const MAX_NAME: usize = 32;
 /// What those who listen learn from `mechanism`.
 pub(super) fn exposure(mechanism: &str) -> Exposure {
     match mechanism {
-        "PLAIN" | "LOGIN" | "XOAUTH2" | "OAUTHBEARER" | "XOAUTH" | "SECURID" | "OTP" | "X-OAUTH2" => {
-            Exposure::Secret
-        }
-        "EXTERNAL" | "ANONYMOUS" => Exposure::Identity,
+        "PLAIN" | "LOGIN" | "XOAUTH2" | "OAUTHBEARER" | "XOAUTH" | "SECURID" | "OTP" | "X-OAUTH2"
+        | "AMQPLAIN" | "RABBIT-CR-DEMO" => Exposure::Secret,
+        // With `MSSBCBS` (Azure) nothing but a token counts that is sent later.
+        "EXTERNAL" | "ANONYMOUS" | "MSSBCBS" => Exposure::Identity,
         _ => Exposure::Response,
     }
 }
@@ -38,8 +38,27 @@ impl Exchange {
             .collect::<String>()
             .to_ascii_uppercase();
         // The user's name goes before the password, and before the proof.
-        let left = if mechanism == "LOGIN" || mechanism.starts_with("SCRAM-") { 2 } else { 1 };
-        Self { mechanism, left }
+        let twice =
+            matches!(mechanism.as_str(), "LOGIN" | "RABBIT-CR-DEMO") || mechanism.starts_with("SCRAM-");
+        Self { mechanism, left: if twice { 2 } else { 1 } }
+    }
+
+    /// The client names `mechanism` and responds in one message, where the response may be empty: a mechanism without a
+    /// secret is said at once.
+    pub(super) fn begin(
+        mechanism: &[u8],
+        response: &[u8],
+        protocol: &'static str,
+        cx: &mut Context<'_>,
+    ) -> Self {
+        let mut exchange = Self::new(mechanism);
+        if exposure(&exchange.mechanism) == Exposure::Identity {
+            exchange.left = 0;
+            say(protocol, &exchange.mechanism, Exposure::Identity, cx);
+        } else {
+            exchange.response(response, protocol, cx);
+        }
+        exchange
     }
 
     /// The client sends a response; says the login when that was it. `protocol` is whose.
