@@ -53,6 +53,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     starttls,
     tcp,
     telephony,
+    telnet,
     tls,
     tls_shapes,
     tls_stacks,

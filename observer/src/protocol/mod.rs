@@ -52,6 +52,7 @@ pub mod socks;
 mod ssdp;
 mod ssh;
 pub mod stun;
+pub mod telnet;
 mod text_head;
 pub mod tls;
 pub mod unrecognised;
@@ -219,6 +220,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &postgresql::PROTOCOL,
     &mysql::PROTOCOL,
     &amqp::PROTOCOL,
+    &telnet::PROTOCOL,
     &rdp::PROTOCOL,
 ];
 
