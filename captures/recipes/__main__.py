@@ -52,6 +52,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     refusal,
     starttls,
     tcp,
+    telegram,
     telephony,
     telnet,
     tls,

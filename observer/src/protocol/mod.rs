@@ -27,6 +27,7 @@ pub mod ldap;
 pub mod login;
 pub mod managesieve;
 pub mod mqtt;
+mod mtproto;
 pub mod mysql;
 mod netbios;
 pub mod nntp;
@@ -221,6 +222,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &mysql::PROTOCOL,
     &amqp::PROTOCOL,
     &telnet::PROTOCOL,
+    &mtproto::PROTOCOL,
     &rdp::PROTOCOL,
 ];
 
