@@ -50,6 +50,7 @@ from . import (  # noqa: F401  each module declares its captures when imported
     proxies,
     quic,
     refusal,
+    rtmp,
     starttls,
     tcp,
     telegram,

@@ -2941,6 +2941,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "opaque/rtmpe.pcap",
+        frames: 40,
+        link_type: "EN10MB",
+        shows: "rtmpdump asks rtmpsrv for a stream over RTMPE: encrypted, and not by TLS.",
+        fires: &["non-tls-encryption"],
+        silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
+    },
+    Capture {
         name: "opaque/ssh.pcap",
         frames: 29,
         link_type: "EN10MB",
@@ -3028,6 +3037,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "redis-cli gives its password, and one command.",
         fires: &["cleartext-credentials", "cleartext-protocol"],
         silent: &["cleartext-unknown"],
+        judged: &[],
+    },
+    Capture {
+        name: "others/rtmp-publish.pcap",
+        frames: 45,
+        link_type: "EN10MB",
+        shows: "ffmpeg publishes a picture as a stream over RTMP.",
+        fires: &["cleartext-protocol"],
+        silent: &["cleartext-credentials", "cleartext-unknown", "non-tls-encryption"],
         judged: &[],
     },
     Capture {

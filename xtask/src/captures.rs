@@ -48,6 +48,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("dovecot", "dovecot-imapd dovecot-pop3d"),
     ("editcap", "wireshark-common"),
     ("ethtool", "ethtool"),
+    ("ffmpeg", "ffmpeg"),
     ("gnutls-cli", "gnutls-bin"),
     ("go", "golang-go"),
     (
@@ -87,6 +88,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("rabbitmq-server", "rabbitmq-server"),
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),
+    ("rtmpdump", "rtmpdump"),
     ("selfserv", "libnss3-tools"),
     ("setpriv", "util-linux"),
     ("sieve-connect", "sieve-connect"),
@@ -113,6 +115,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     ("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"),
     ("/usr/lib/dovecot/managesieve", "dovecot-managesieved"),
+    ("/usr/lib/nginx/modules/ngx_rtmp_module.so", "libnginx-mod-rtmp"),
     ("/usr/lib/python3/dist-packages/ldap3", "python3-ldap3"),
     ("/usr/lib/python3/dist-packages/proton", "python3-qpid-proton"),
     ("/usr/lib/python3/dist-packages/slixmpp", "python3-slixmpp"),

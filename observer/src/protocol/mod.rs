@@ -42,6 +42,7 @@ pub mod proxy;
 pub mod quic;
 pub mod rdp;
 mod redis;
+mod rtmp;
 pub mod rtp;
 mod rtsp;
 mod sasl;
@@ -222,6 +223,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &mysql::PROTOCOL,
     &amqp::PROTOCOL,
     &telnet::PROTOCOL,
+    &rtmp::PROTOCOL,
+    &rtmp::ENCRYPTED_PROTOCOL,
     &mtproto::PROTOCOL,
     &rdp::PROTOCOL,
 ];

@@ -7,8 +7,8 @@ use crate::rules::{Confidence, Finding, Rule, RuleContext, RuleInfo, declare_rul
 
 declare_rule! {
     /// ## What it observes
-    /// Flows of protocols that encrypt and are not TLS (SSH, WireGuard, OpenVPN, IKE and ESP), and the first
-    /// bytes of TCP flows that no protocol claims and that are not readable.
+    /// Flows of protocols that encrypt and are not TLS (SSH, WireGuard, OpenVPN, IKE and ESP,
+    /// MTProto, RTMPE), and the first bytes of TCP flows that no protocol claims and that are not readable.
     /// ## Fails when
     /// Such a flow leaves the device. The protocol is named where it is known; bytes of nobody are noted,
     /// tentatively, where they look like noise. Neither counts as protected by TLS.
@@ -79,6 +79,7 @@ fn display_name(layer: &'static str) -> &'static str {
         "ike" => "IKE",
         "esp" => "ESP",
         "mtproto" => "MTProto",
+        "rtmpe" => "RTMPE",
         other => other,
     }
 }
