@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import (  # noqa: F401  each module declares its captures when imported
     amqp,
+    bittorrent,
     capfile,
     certificates,
     chats,

@@ -7,6 +7,7 @@
 //! To add a protocol: a folder, a [`Fact`] variant, and a line in [`PROTOCOLS`].
 
 pub mod amqp;
+mod bittorrent;
 mod conversation;
 mod demultiplexer;
 #[cfg(test)]
@@ -226,6 +227,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &rtmp::PROTOCOL,
     &rtmp::ENCRYPTED_PROTOCOL,
     &mtproto::PROTOCOL,
+    &bittorrent::PROTOCOL,
+    &bittorrent::TABLE_PROTOCOL,
     &rdp::PROTOCOL,
 ];
 

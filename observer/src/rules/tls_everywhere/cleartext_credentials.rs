@@ -9,8 +9,8 @@ declare_rule! {
     /// ## What it observes
     /// Secrets in HTTP requests that are readable on the network: `Authorization` and
     /// `Proxy-Authorization`, cookies, headers named like keys, form fields and JSON members named like
-    /// passwords, `user:password@` in the target; and logins of other protocols (mail, FTP, LDAP, databases,
-    /// chat). Only that there is one and its name are kept, never its value.
+    /// passwords, `user:password@` in the target; and logins of other protocols (mail, FTP, Telnet, LDAP,
+    /// databases, brokers, chat). Only that there is one and its name are kept, never its value.
     /// ## Fails when
     /// Such a request or login leaves the device outside of TLS. Answers to challenges, which can be attacked
     /// offline, are high; a cookie that is named like a session or a token is medium.

@@ -9,9 +9,9 @@ const ELSEWHERE: &[&str] = &["http", "http2", "grpc", "websocket", "unknown"];
 
 declare_rule! {
     /// ## What it observes
-    /// Flows of protocols that are known and readable by themselves: mail, FTP, LDAP, databases, chat, brokers,
-    /// telephony, media; data connections of FTP, whatever is in the files. HTTP, gRPC, WebSocket, name service,
-    /// time and discovery are not among them.
+    /// Flows of protocols that are known and readable by themselves: mail, FTP, Telnet, LDAP, databases, chat,
+    /// brokers, telephony, media, peers of BitTorrent; data connections of FTP, whatever is in the files. HTTP, gRPC,
+    /// WebSocket, name service, time and discovery are not among them.
     /// ## Fails when
     /// Such a flow leaves the device and never changes to TLS. A client that finds no TLS, or is refused it,
     /// and leaves without saying more is not reported.
