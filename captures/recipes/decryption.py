@@ -299,6 +299,7 @@ asyncio.run(main())
     "Two calls of gRPC over TLS 1.3, with a token; one is of a method that there is not.",
     ["grpcio", "python ssl", "dnsmasq"],
     headers=False,
+    fires=["missing-hsts"],
     expect=['http2.headers.path == "/lab.Greeter/Greet"', "http2.headers.authorization"],
 )
 def grpc(lab):

@@ -928,7 +928,7 @@ pub(crate) const CAPTURES: &[Capture] = &[
         frames: 34,
         link_type: "EN10MB",
         shows: "Two calls of gRPC over TLS 1.3, with a token; one is of a method that there is not.",
-        fires: &[],
+        fires: &["missing-hsts"],
         silent: &["cleartext-http", "non-tls-encryption"],
         judged: &[],
     },
