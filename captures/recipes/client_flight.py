@@ -705,7 +705,7 @@ def keep_one_broken_off(lab):
         command = ["tshark", "-r", lab.out, "-Y", display_filter, "-T", "fields", "-e", "tcp.stream"]
         return {int(line) for line in lab.run(*command, text=True).stdout.split()}
 
-    finished = streams("tcp.dstport == 443 && tls.record.opaque_type == 23")
+    finished = streams("tcp.dstport == 443 && (tls.record.opaque_type == 23 || tls.record.content_type == 23)")
     kept = finished | {min(streams("tls.handshake.type == 2") - finished)}
     cut = lab.dir / "cut.pcap"
     lab.run("tshark", "-r", lab.out, "-F", "pcap", "-w", cut, "-Y", " || ".join(f"tcp.stream == {one}" for one in sorted(kept)))

@@ -1,6 +1,7 @@
 """The same app, protected here and not there (group 5.4 of the rules)."""
 
 from .catalogue import Judged, capture
+from .network import v4
 
 RULES = [
     "cleartext-first-then-redirect",
@@ -136,6 +137,37 @@ def failure_then_neighbour(lab):
     with lab.recording():
         lab.curl("https://one.test/", fails=True)
         lab.curl("http://two.test/")
+
+
+@capture(
+    "consistency/revocation.pcap",
+    shows="curl fetches https://shop.test/; its certificate's status and a revocation list come from http://shop.test/.",
+    tools=["curl", "openssl ocsp", "nginx", "dnsmasq"],
+    fires=["cleartext-http"],
+    silent=[*RULES, "mixed-protection-domain"],
+    expect=["tls.handshake.extensions_server_name == shop.test", "ocsp", 'http.content_type == "application/pkix-crl"'],
+)
+def revocation(lab):
+    own, directory = lab.pki.server("shop.test"), lab.pki.dir
+    issuer, key = directory / "intermediate.pem", directory / "intermediate.key"
+    revoked = lab.dir / "list.crl"
+    command = ["openssl", "ca", "-gencrl", "-config", directory / "openssl.cnf", "-crldays", "7", "-md", "sha256"]
+    lab.run(*command, "-cert", issuer, "-keyfile", key, "-out", revoked)
+    crl = f"location /list.crl {{ types {{ application/pkix-crl crl; }} alias {revoked}; }}"
+    status = f"location /status {{ proxy_pass http://{v4('shop.test')}:8080/; }}"
+    lab.serve(
+        *["openssl", "ocsp", "-port", 8080, "-index", directory / "index.txt", "-CA", issuer],
+        *["-rsigner", issuer, "-rkey", key, "-ndays", 7],
+        port=8080,
+    )
+    lab.nginx(lab.https("shop.test"), lab.plain_http("shop.test", options=f"{crl} {status}"))
+    with lab.recording():
+        lab.curl("https://shop.test/")
+        lab.phone(
+            *["openssl", "ocsp", "-issuer", issuer, "-cert", own.certificate, "-CAfile", lab.pki.root],
+            *["-url", "http://shop.test/status"],
+        )
+        lab.curl("http://shop.test/list.crl")
 
 
 @capture(

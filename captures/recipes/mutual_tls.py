@@ -3,7 +3,9 @@
 The policy that the rules need says that mtls.test expects mutual TLS.
 """
 
+from . import client_flight
 from .catalogue import capture
+from .network import v4
 
 HOST = "mtls.test"
 RULES = ["client-certificate-declined", "client-certificate-missing"]
@@ -256,3 +258,34 @@ def resumed_elsewhere(lab):
     handshakes(lab, save=True)
     with lab.recording():
         handshakes(lab, resume=True)
+
+
+@capture(
+    "mutual_tls/stacks-tls12.pcap",
+    shows="NSS and Chromium under TLS 1.2: each sends a certificate, RSA and EC, then none where it is asked.",
+    tools=["tstclnt", "chromium", "nginx"],
+    fires=["client-certificate-declined"],
+    expect=[ASKED, SENT],
+    forbid=["tls.handshake.extensions.supported_version == 0x0304 && tls.handshake.type == 2"],
+)
+def stacks_tls12(lab):
+    leaf, rsa = lab.pki.client(), lab.pki.client("rsa", key="rsa2048")
+    client_flight.choose(lab, client_flight.SENT)
+    page = "return 200 '<!doctype html><link rel=icon href=data:,>';"
+    asks = f"ssl_verify_client optional; ssl_client_certificate {lab.pki.root}; ssl_verify_depth 3;"
+    options = f"ssl_session_tickets off; ssl_session_cache off; keepalive_timeout 0; {asks}"
+    hosts = [client_flight.SENT, client_flight.DECLINED]
+    own = client_flight.identity(lab)
+    lab.nginx(*(lab.https(host, own, options=options, protocols="TLSv1.2", body=page) for host in hosts))
+    resolved = ",".join(f"MAP {host} {v4(host)}" for host in hosts)
+    words = [f"--host-resolver-rules={resolved},MAP * ^NOTFOUND"]
+    home = lab.dir / "home-tls12"
+    (home / ".pki").mkdir(parents=True)
+    client_flight.nss_database(lab, "tls12", leaf).rename(home / ".pki/nssdb")
+    only = ["-V", "tls1.2:tls1.2"]
+    with lab.recording(packets="tcp port 443"):
+        client_flight.tstclnt(lab, hosts[0], client_flight.nss_database(lab, "tls12-rsa", rsa), "-n", "own", *only)
+        client_flight.tstclnt(lab, hosts[1], client_flight.nss_database(lab, "tls12-none"), *only)
+        lab.chromium(f"https://{hosts[0]}/", *words, home=home)
+        lab.chromium(f"https://{hosts[1]}/", *words, home=lab.dir)
+    client_flight.keep_one_broken_off(lab)

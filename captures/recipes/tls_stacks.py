@@ -102,6 +102,27 @@ def ech_rejected(lab):
 
 
 @capture(
+    "tls/ech-public-name.pcap",
+    shows="cloudflare-ech.com in the open, with Encrypted Client Hello and without: the first may be for any host of that network.",
+    tools=["curl_cffi chrome131_android", "curl", "nginx"],
+    silent=SOUND,
+    expect=["tls.handshake.extension.type == 65037 && tls.handshake.extensions_server_name == cloudflare-ech.com", TLS13],
+)
+def ech_public_name(lab):
+    """To an observer BoringSSL's GREASE is what a browser sends there whose look-ups are encrypted."""
+    name = "cloudflare-ech.com"
+    lab.nginx(lab.https("shop.test", lab.pki.leaf("server-network", [name])))
+    script = (
+        "import sys; from curl_cffi import requests, CurlOpt; "
+        "requests.get('https://cloudflare-ech.com/', impersonate='chrome131_android', verify=sys.argv[1], timeout=10, "
+        "curl_options={CurlOpt.RESOLVE: ['cloudflare-ech.com:443:198.51.100.10']})"
+    )
+    with lab.recording():
+        lab.python(script, lab.pki.root)
+        lab.curl("--resolve", f"{name}:443:{v4('shop.test')}", f"https://{name}/")
+
+
+@capture(
     "tls/ech-offered.pcap",
     shows="A look-up of one.test gives a key for Encrypted Client Hello, and a ClientHello for that key shows shop.test.",
     tools=["curl_cffi chrome131_android", "nginx", "dnsmasq", "dig"],

@@ -32,8 +32,13 @@ pub(super) fn domain_of(
         .or_else(|| said(session.and_then(certificate_name), DomainBasis::Certificate))
 }
 
+/// Names that stand in the open for all hosts of a network: nobody is reached under them by Encrypted Client Hello for
+/// show.
+const PUBLIC_NAMES: &[&str] = &["cloudflare-ech.com"];
+
 /// What the Encrypted Client Hello of a session is: real where a look-up before the flow gave a key with its number and
-/// its name in the open; GREASE where the address was looked up under that very name.
+/// its name in the open, and where that name is a network's, whose look-ups may be encrypted; GREASE where the address
+/// was looked up under that very name.
 pub(super) fn ech_of(flow: &ClosedFlow, session: &tls::Session, names: &dns::NameMemory) -> tls::Ech {
     let hello = session.client_hello.as_ref().map(|hello| &hello.value);
     let Some((hello, tls::ClientEch::Outer { config })) = hello.map(|hello| (hello, hello.ech)) else {
@@ -41,7 +46,8 @@ pub(super) fn ech_of(flow: &ClosedFlow, session: &tls::Session, names: &dns::Nam
     };
     let Some(outer) = hello.server_name.as_deref().and_then(normal) else { return tls::Ech::Unknown };
     let before = flow.info.first_frame;
-    if config.is_some_and(|number| names.hidden(&outer, number, before).next().is_some()) {
+    let looked_up = config.is_some_and(|number| names.hidden(&outer, number, before).next().is_some());
+    if looked_up || PUBLIC_NAMES.contains(&outer.as_str()) {
         return if session.accepted_server() { tls::Ech::Accepted } else { tls::Ech::Offered };
     }
     let known = names.lookup(flow.info.five_tuple.destination.ip, before);
@@ -169,6 +175,12 @@ mod tests {
         assert_eq!(names("tls/ech-accepted.pcap"), ["two.test Dns false"]);
         assert_eq!(names("tls/ech-rejected.pcap"), ["two.test Dns false"]);
         assert_eq!(names("tls/chrome131-android.pcap"), ["shop.test Sni false"]);
+    }
+
+    #[test]
+    fn a_name_that_stands_for_a_network_hides_the_host() {
+        // A flow with Encrypted Client Hello, whose host nobody knows, and one without.
+        assert_eq!(names("tls/ech-public-name.pcap"), ["cloudflare-ech.com Sni false"]);
     }
 
     #[test]

@@ -177,6 +177,26 @@ pub(crate) fn is_connectivity_check(request: &http1::Request) -> bool {
     CONNECTIVITY_CHECKS.iter().any(|(known, path)| *known == host && request.target.starts_with(path))
 }
 
+/// Media types of OCSP (RFC 6960), revocation lists and issuers' certificates (RFC 5280 §4.2.2.1): signed objects.
+const SIGNED_TYPES: &[&str] = &[
+    "application/ocsp-request",
+    "application/ocsp-response",
+    "application/pkix-cert",
+    "application/pkix-crl",
+    "application/pkcs7-mime",
+];
+
+/// Whether the request fetches what is signed and goes in the clear by design: certificate status, revocation lists,
+/// issuers' certificates.
+pub(crate) fn is_revocation(request: &http1::Request, response: Option<&http1::Response>) -> bool {
+    let of_request = http1::header(&request.headers, "content-type");
+    let of_response = response.and_then(|response| http1::header(&response.headers, "content-type"));
+    [of_request, of_response].into_iter().flatten().any(|value| {
+        let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        SIGNED_TYPES.contains(&media_type.as_str())
+    })
+}
+
 /// The session of the flow with its ServerHello.
 pub(crate) fn server_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc<tls::ServerHello>>)> {
     let session = flow.tls.as_deref()?;

@@ -50,6 +50,8 @@ pub struct Digest {
     pub requests: u64,
     /// Whether all of them look like a platform's search for a captive portal.
     pub connectivity_check: bool,
+    /// Whether all of them fetch signed objects that go in the clear by design.
+    pub revocation: bool,
     /// Redirects in readable HTTP responses; bounded.
     pub redirects: Vec<Redirect>,
     /// Its readable responses inside TLS.
@@ -132,12 +134,15 @@ impl Digest {
         let mut request = None;
         let mut requests = 0u64;
         let mut checks = 0u64;
+        let mut signed = 0u64;
         let mut redirects = Vec::new();
         for (observation, fact) in flow.http() {
             match fact {
                 http1::Fact::Request(head) => {
                     requests = requests.saturating_add(1);
                     checks = checks.saturating_add(super::facts::is_connectivity_check(head).into());
+                    let response = super::facts::response_to(flow, head.index).map(|(_, response)| response);
+                    signed = signed.saturating_add(super::facts::is_revocation(head, response).into());
                     request.get_or_insert_with(|| (observation.frame, super::facts::request_line(head)));
                 }
                 http1::Fact::Response(head) if (300..400).contains(&head.status) => {
@@ -165,6 +170,7 @@ impl Digest {
             request,
             requests,
             connectivity_check: requests > 0 && checks == requests,
+            revocation: requests > 0 && signed == requests,
             redirects,
             protected: Protected::of(flow).map(Box::new),
             missed: Missed::of(flow),
@@ -178,10 +184,10 @@ impl Digest {
         (self.flow, self.request.as_ref().map_or(self.first_frame, |(frame, _)| *frame))
     }
 
-    /// Whether it carried something readable to its responder.
+    /// Whether it carried something readable to its responder that might have been protected.
     #[must_use]
     pub fn is_cleartext(&self) -> bool {
-        self.protection == Protection::Cleartext
+        self.protection == Protection::Cleartext && !self.revocation
     }
 
     /// Whether every readable request in it was only redirected to TLS.

@@ -7,7 +7,8 @@ declare_rule! {
     /// All flows of an app with one host, by name, over the run.
     /// ## Fails when
     /// Some carry TLS and others are readable: TLS is possible and not enforced. Where every readable request
-    /// was only redirected to TLS it is low, and cleartext-first-then-redirect says more.
+    /// was only redirected to TLS it is low, and cleartext-first-then-redirect says more. Certificate status and
+    /// revocation lists go in the clear by design: in no rule of this group do they count.
     /// ## Blind spots
     /// Hosts without a name; flows beyond the number that is remembered of a host; names that share an
     /// address, where the name comes from DNS (less confidence).

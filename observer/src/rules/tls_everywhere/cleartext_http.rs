@@ -2,7 +2,6 @@
 
 use super::cleartext_websocket::is_upgrade;
 use crate::observation::Flow;
-use crate::protocol::http1::{Request, Response, header};
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
@@ -38,7 +37,7 @@ impl Rule for CleartextHttp {
                 continue;
             }
             let line = facts::request_line(request);
-            let signed = is_revocation(request, response);
+            let signed = facts::is_revocation(request, response);
             let mut finding =
                 Finding::new(self.info(), flow, observation.frame, format!("{line} sent in cleartext"))
                     .detail("method", request.method.as_str());
@@ -54,22 +53,4 @@ impl Rule for CleartextHttp {
             });
         }
     }
-}
-
-/// Media types of OCSP (RFC 6960), revocation lists and issuers' certificates (RFC 5280 §4.2.2.1): signed objects.
-const SIGNED_TYPES: &[&str] = &[
-    "application/ocsp-request",
-    "application/ocsp-response",
-    "application/pkix-cert",
-    "application/pkix-crl",
-    "application/pkcs7-mime",
-];
-
-fn is_revocation(request: &Request, response: Option<&Response>) -> bool {
-    let of_request = header(&request.headers, "content-type");
-    let of_response = response.and_then(|response| header(&response.headers, "content-type"));
-    [of_request, of_response].into_iter().flatten().any(|value| {
-        let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        SIGNED_TYPES.contains(&media_type.as_str())
-    })
 }
