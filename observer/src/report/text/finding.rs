@@ -1,12 +1,12 @@
 //! Findings, with the evidence to look at.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use super::words::{bold, dim, wrapped};
 use super::{SHOWN, requirements, words};
 use crate::report::names;
 use crate::report::plain::plain;
+use crate::report::stored;
 use crate::report::wording::count;
 use crate::rules::{Finding, RuleInfo, Severity};
 
@@ -66,13 +66,12 @@ pub(super) fn render_briefly(findings: &[&Finding], out: &mut dyn Write) -> io::
     Ok(())
 }
 
-/// `shop.test:80`, or the address where there is no name.
+/// `shop.test:80`, or the address where there is no name; without a port where there are none.
 fn place(finding: &Finding) -> String {
     let endpoint = &finding.endpoint;
-    match &endpoint.host {
-        Some(host) => format!("{}:{}", plain(host), endpoint.port),
-        None => SocketAddr::new(endpoint.ip, endpoint.port).to_string(),
-    }
+    let host =
+        endpoint.host.as_deref().map_or_else(|| endpoint.ip.to_string(), |host| plain(host).into_owned());
+    stored::endpoint(&host, Some(endpoint.port))
 }
 
 fn one(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
