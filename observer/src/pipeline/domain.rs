@@ -98,7 +98,7 @@ fn google_name(observations: &Observations) -> Option<String> {
 fn http_host(observations: &Observations) -> Option<String> {
     observations.iter().find_map(|observation| match &observation.fact {
         Fact::Http1(fact) => match fact.as_ref() {
-            http1::Fact::Request(request) if request.method == "CONNECT" => None,
+            http1::Fact::Request(request) if request.is_tunnel() => None,
             http1::Fact::Request(request) => normal(without_port(request.host.as_deref()?)),
             http1::Fact::Response(_) => None,
         },

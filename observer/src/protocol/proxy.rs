@@ -1,4 +1,4 @@
-//! What proxies are asked for: the destination that a flow really has. Words that HTTP `CONNECT` and SOCKS share.
+//! What proxies are asked for: the destination that a flow really has. Words that HTTP `CONNECT`, of any version, and SOCKS share.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ pub enum Fact {
 /// Where a proxy is to lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The proxy's protocol: `http`, `socks4`, `socks5`.
+    /// The proxy's protocol: `http`, `http2`, `socks4`, `socks5`.
     pub protocol: &'static str,
     /// A name in lower case, or an address, without brackets.
     pub host: String,

@@ -78,7 +78,7 @@ pub(crate) fn ftp_data(flow: &Flow) -> Option<Basis> {
 
 /// The readable HTTP requests that crossed the network in the clear, but for `CONNECT`.
 pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation, &http1::Request)> {
-    clear_heads(flow).filter(|(_, request)| request.method != "CONNECT")
+    clear_heads(flow).filter(|(_, request)| !request.is_tunnel())
 }
 
 /// The heads of HTTP requests that crossed the network in the clear: not those inside TLS. A `CONNECT` has one, too,

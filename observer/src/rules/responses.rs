@@ -50,8 +50,8 @@ pub(super) fn responses(flow: &Flow) -> impl Iterator<Item = Readable<'_>> {
     flow.http().filter(move |_| leaves).filter_map(move |(observation, fact)| {
         let http1::Fact::Response(response) = fact else { return None };
         let request = requests().find(|request| Some(request.index) == response.index);
-        let other = request
-            .is_some_and(|request| request.method == "CONNECT" || facts::is_connectivity_check(request));
+        let other =
+            request.is_some_and(|request| request.is_tunnel() || facts::is_connectivity_check(request));
         (response.status >= 200 && !other).then_some(Readable { observation, response, request })
     })
 }

@@ -58,6 +58,14 @@ pub struct Request {
     pub credentials: Vec<Credential>,
 }
 
+impl Request {
+    /// Whether it asks for a way through a proxy. An extended CONNECT (RFC 8441) has a path, and asks for a resource.
+    #[must_use]
+    pub fn is_tunnel(&self) -> bool {
+        self.method == "CONNECT" && !self.target.starts_with('/')
+    }
+}
+
 /// A response's head (RFC 9112 §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {

@@ -5,7 +5,7 @@ use super::hpack::Decoder;
 use crate::bytes::{ParseError, Reader};
 use crate::flow::{Data, Direction, Gap};
 use crate::protocol::http1::{self, Header, Request, Response};
-use crate::protocol::{Analyzer, Context, Fact, Progress, property};
+use crate::protocol::{Analyzer, Context, Fact, Progress, property, proxy};
 
 /// Bytes of a header block over all its frames. Servers allow 8 to 32 KiB.
 const MAX_BLOCK: usize = 64 << 10;
@@ -26,6 +26,8 @@ pub(super) struct Http2Analyzer {
     sides: [Side; 2],
     blocks: u32,
     grpc: bool,
+    /// The stream of the last request for a way through a proxy, while it is not answered.
+    tunnel: Option<u32>,
 }
 
 #[derive(Default)]
@@ -65,6 +67,8 @@ struct Fields {
     path: Option<String>,
     authority: Option<String>,
     status: Option<u16>,
+    /// What an extended CONNECT changes to (RFC 8441 §4).
+    protocol: Option<String>,
     headers: Vec<Header>,
     kept: usize,
 }
@@ -203,6 +207,7 @@ impl Http2Analyzer {
             cx.say(Fact::Property(Box::new(property::Fact::new("grpc", "status", status))));
         }
         let version = "2";
+        let tunnel = self.tunnel(stream, &fields, cx);
         let head = if let Some(method) = fields.method {
             let authority = fields.authority.as_deref().or_else(|| header("host"));
             // `user:password@` has no place in an authority (§8.3.1); what some clients send there is a secret.
@@ -221,7 +226,39 @@ impl Http2Analyzer {
             return;
         };
         cx.say(Fact::Http1(Box::new(head)));
+        if let Some(fact) = tunnel {
+            cx.say(Fact::Proxy(Box::new(fact)));
+        }
     }
+
+    /// What a head says of the way through a proxy: CONNECT (RFC 9113 §8.5), the proxy's answer, and datagrams by extended CONNECT
+    /// (RFC 9298). Of streams that run beside each other the last request counts.
+    fn tunnel(&mut self, stream: u32, fields: &Fields, cx: &mut Context<'_>) -> Option<proxy::Fact> {
+        let name = super::PROTOCOL.name;
+        if let Some(protocol) = &fields.protocol {
+            property::Fact::say(name, "extended_connect", protocol.as_bytes(), cx);
+        }
+        let target = match (fields.method.as_deref(), fields.protocol.as_deref()) {
+            (Some("CONNECT"), None) => Some(proxy::Target::of_authority(name, fields.authority.as_deref()?)),
+            (Some("CONNECT"), Some("connect-udp")) => udp_target(fields.path.as_deref()?),
+            _ => None,
+        };
+        if let Some(target) = target {
+            self.tunnel = Some(stream);
+            return Some(proxy::Fact::Asked(target));
+        }
+        let status = fields.status.filter(|status| *status >= 200 && self.tunnel == Some(stream))?;
+        self.tunnel = None;
+        Some(proxy::Fact::Answered { granted: status < 300 })
+    }
+}
+
+/// The destination in the path that clients use by default (RFC 9298 §2), where colons of IPv6 addresses are encoded.
+fn udp_target(path: &str) -> Option<proxy::Target> {
+    let mut parts = path.strip_prefix("/.well-known/masque/udp/")?.split('/');
+    let (host, port) = (parts.next()?, parts.next()?);
+    let host = host.replace("%3A", ":").replace("%3a", ":");
+    Some(proxy::Target::new(super::PROTOCOL.name, &host, port.parse().ok()?))
 }
 
 impl Fields {
@@ -229,6 +266,7 @@ impl Fields {
         match name {
             b":method" => self.method = Some(text(value, MAX_VALUE)),
             b":path" => self.path = Some(text(value, MAX_TARGET)),
+            b":protocol" => self.protocol = Some(text(value, MAX_VALUE)),
             b":authority" => self.authority = Some(text(value, MAX_VALUE)),
             b":status" => self.status = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
             _ => self.add_header(name, value),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::decode::Transport;
 use crate::protocol::script::{Act, Played, REQUEST, RESPONSE, cut, play, send, sizes};
-use crate::protocol::{Fact, http1};
+use crate::protocol::{Fact, http1, proxy};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
@@ -180,4 +180,52 @@ proptest! {
         let bytes: Vec<u8> = frames.iter().flat_map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload)).collect();
         tcp(&[send(REQUEST, [PREFACE, SETTINGS, &bytes].concat()), send(RESPONSE, [SETTINGS, &bytes].concat())]);
     }
+}
+
+/// What `played` says of ways through a proxy.
+fn ways(played: &Played) -> Vec<String> {
+    let ways = played.facts().into_iter().filter_map(|fact| match fact {
+        Fact::Proxy(fact) => Some(match fact.as_ref() {
+            proxy::Fact::Asked(target) => format!("{} {}:{}", target.protocol, target.host, target.port),
+            proxy::Fact::Answered { granted } => format!("granted {granted}"),
+        }),
+        _ => None,
+    });
+    ways.collect()
+}
+
+#[test]
+fn connect_asks_for_a_way() {
+    let ask = fields(&[(":method", "CONNECT"), (":authority", "Shop.test:443")]);
+    let (yes, no) = (fields(&[(":status", "200")]), fields(&[(":status", "403")]));
+    for (answer, granted) in [(yes, "granted true"), (no, "granted false")] {
+        let played = play(
+            Transport::Tcp,
+            8080,
+            &[
+                send(REQUEST, [PREFACE, SETTINGS, &frame(HEADERS, END, 1, &ask)].concat()),
+                send(RESPONSE, [SETTINGS, &frame(HEADERS, END, 1, &answer)].concat()),
+            ],
+        );
+        assert_eq!(ways(&played), ["http2 shop.test:443", granted]);
+    }
+}
+
+#[test]
+fn extended_connect_is_a_way_for_datagrams_alone() {
+    let with = |protocol: &str, path: &str| {
+        let pairs = [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "https"), (":path", path)];
+        let ask = fields(&[&pairs[..], &[(":authority", "proxy.test")]].concat());
+        play(
+            Transport::Tcp,
+            8080,
+            &[send(REQUEST, [PREFACE, SETTINGS, &frame(HEADERS, END, 1, &ask)].concat())],
+        )
+    };
+    let datagrams = with("connect-udp", "/.well-known/masque/udp/2001%3Adb8%3A%3A1/853/");
+    assert_eq!(ways(&datagrams), ["http2 2001:db8::1:853"]);
+    let websocket = with("websocket", "/chat");
+    assert!(ways(&websocket).is_empty());
+    let named = |fact: &&Fact| matches!(fact, Fact::Property(fact) if fact.value == "websocket");
+    assert!(websocket.facts().iter().any(named));
 }
