@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import struct
 import subprocess
 import time
 
+from . import capfile
 from .catalogue import capture
 from .network import NET, PHONE, PHONE_V4, v4
 
@@ -223,3 +225,33 @@ def ikev2(lab):
         with lab.recording():
             lab.run("swanctl", "--initiate", "--child", "lab", "--uri", f"unix://{sockets[PHONE]}")
             greet(lab)
+
+
+def bare(data):
+    """A frame of ESP in UDP as it looks where no address is translated: the same packet right behind IPv4."""
+    ip = bytearray(data[14:34])
+    behind = data[42:]
+    if ip[0] != 0x45 or ip[9] != 17 or data[36:38] != b"\x11\x94" or behind[:4] == bytes(4):
+        return data
+    ip[9] = 50
+    ip[2:4] = struct.pack(">H", len(ip) + len(behind))
+    ip[10:12] = bytes(2)
+    total = sum(struct.unpack(">10H", ip))
+    total = (total & 0xFFFF) + (total >> 16)
+    ip[10:12] = struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF)
+    return data[:14] + bytes(ip) + behind
+
+
+@capture(
+    "opaque/esp.pcap",
+    shows="The session of opaque/ikev2.pcap with its ESP right behind IPv4, as where no address is translated.",
+    tools=["charon", "swanctl"],
+    how="converted",
+    fires=["non-tls-encryption"],
+    silent=SILENT,
+    expect=["isakmp.exchangetype == 35", "ip.proto == 50 && esp"],
+    derived=True,
+)
+def esp(lab):
+    frames = capfile.read(lab.captures / "opaque/ikev2.pcap")
+    lab.out.write_bytes(capfile.pcap([frame.with_data(bare(frame.data)) for frame in frames]))

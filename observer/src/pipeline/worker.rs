@@ -11,7 +11,7 @@ use crate::decode::{FiveTuple, PacketRecord};
 use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
 use crate::observation::{Basis, Observations};
 use crate::protocol::ftp::transfer::Transfer;
-use crate::protocol::{Context, Conversation, Inner, dns, quic, tls};
+use crate::protocol::{self, Context, Conversation, Inner, dns, quic, tls};
 use crate::source::FrameNumber;
 use crate::time::Tick;
 
@@ -258,7 +258,8 @@ impl FlowHandler for Handler {
             *self.dropped.entry("observations".to_owned()).or_default() += state.observations.dropped();
         }
         let FlowState { conversation, observations } = state;
-        let (layers, short_headers) = conversation.into_parts();
+        let (mut layers, short_headers) = conversation.into_parts();
+        layers.extend(protocol::layer_of(flow.info.five_tuple.transport));
         self.ended.push(Box::new(Ended { flow, layers, short_headers, observations, tls }));
     }
 }

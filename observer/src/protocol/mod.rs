@@ -241,6 +241,15 @@ pub fn find(name: &str, transport: Transport) -> Option<&'static Protocol> {
     PROTOCOLS.iter().copied().find(|one| one.name == name && one.transports.contains(&transport))
 }
 
+/// The layer of packets without ports, whose IP protocol number says all that can be known of them: ESP (RFC 4303).
+#[must_use]
+pub fn layer_of(transport: Transport) -> Option<&'static str> {
+    match transport {
+        Transport::Other(50) => Some(ipsec::ESP),
+        _ => None,
+    }
+}
+
 /// What a layer is worth; layers that are only named can be read.
 #[must_use]
 pub fn worth(layer: &str) -> Worth {

@@ -3,7 +3,7 @@
 //!
 //! IKE's header ends with the datagram's length and is certain. ESP has no mark: it is recognised behind IKE, or, where
 //! IKE was not captured, on the port that RFC 3948 gives it, by a small sequence number. ESP as an IP protocol of its own
-//! has no bytes that reach this stage.
+//! is told by its number; what an authentication header (AH, RFC 4302) covers is decoded as if it were not there.
 
 use super::{Analyzer, Context, Fact, Probe, ProbeInput, Progress, Protocol, Worth, property};
 use crate::bytes::Reader;
@@ -13,7 +13,7 @@ use crate::flow::Data;
 /// The name of IKE's layer.
 const IKE: &str = "ike";
 /// The name of ESP's layer.
-const ESP: &str = "esp";
+pub(super) const ESP: &str = "esp";
 
 /// IKE in the registry.
 pub(super) static PROTOCOL: Protocol = Protocol {
