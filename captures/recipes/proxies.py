@@ -1,7 +1,7 @@
 """SOCKS: what curl asks of a proxy, and what it says to the host behind it."""
 
 from .catalogue import capture
-from .network import v4
+from .network import GATEWAY_V4, v4
 
 HOST = "proxy.test"
 RULES = ["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"]
@@ -174,3 +174,45 @@ def options(words):
 
 by_name("http", ["http.request"], fires=["cleartext-http"])
 by_name("https", ["tls.handshake.type == 1"], forbid=["http.request"])
+
+
+# PySocks sends datagrams through an association; the first asks dnsmasq by its address, the second goes to a name.
+DATAGRAMS = """
+import socket, sys
+import socks
+
+proxy, resolver, host = sys.argv[1:]
+
+
+def through(**options):
+    end = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
+    end.settimeout(5)
+    end.set_proxy(socks.SOCKS5, proxy, 1080, **options)
+    return end
+
+
+question = bytes.fromhex("1d2a01000001000000000000") + b"\\x04shop\\x04test\\0\\0\\x01\\0\\x01"
+with through() as end:
+    end.sendto(question, (resolver, 53))
+    answer, _ = end.recvfrom(4096)
+    assert answer[:2] == question[:2], answer
+with through(rdns=True) as end:
+    for number in range(3):
+        end.sendto(f'{{"player": "ann", "position": {number}, "token": "hunter2"}}'.encode(), (host, 5140))
+"""
+
+
+@capture(
+    "proxies/socks5-datagrams.pcap",
+    shows="PySocks sends datagrams through Dante: a question to a name server's address, and JSON to a host's name.",
+    tools=["PySocks", "dante", "dnsmasq"],
+    fires=["cleartext-unknown"],
+    silent=["cleartext-http", "cleartext-protocol", "non-tls-encryption"],
+    expect=['udp contains "shop"', 'udp contains "hunter2"'],
+)
+def socks5_datagrams(lab):
+    dante(lab)
+    script = lab.dir / "datagrams.py"
+    script.write_text(DATAGRAMS)
+    with lab.recording():
+        lab.phone(lab.venv / "bin" / "python3", script, v4(HOST), GATEWAY_V4, "shop.test")

@@ -2869,6 +2869,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "opaque/esp.pcap",
+        frames: 8,
+        link_type: "EN10MB",
+        shows: "The session of opaque/ikev2.pcap with its ESP right behind IPv4, as where no address is translated.",
+        fires: &["non-tls-encryption"],
+        silent: &["cleartext-credentials", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
+    },
+    Capture {
         name: "opaque/ikev2.pcap",
         frames: 8,
         link_type: "EN10MB",
@@ -3361,6 +3370,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "curl --socks4a has ssh -D look up shop.test, and fetches https://shop.test/.",
         fires: &[],
         silent: &["cleartext-credentials", "cleartext-http", "cleartext-protocol", "cleartext-unknown"],
+        judged: &[],
+    },
+    Capture {
+        name: "proxies/socks5-datagrams.pcap",
+        frames: 29,
+        link_type: "EN10MB",
+        shows: "PySocks sends datagrams through Dante: a question to a name server's address, and JSON to a host's name.",
+        fires: &["cleartext-unknown"],
+        silent: &["cleartext-http", "cleartext-protocol", "non-tls-encryption"],
         judged: &[],
     },
     Capture {

@@ -209,6 +209,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &rtp::CONTROL_PROTOCOL,
     &socks::PROTOCOL_4,
     &socks::PROTOCOL_5,
+    &socks::DATAGRAM_PROTOCOL,
     &mqtt::PROTOCOL,
     &websocket::PROTOCOL,
     &smtp::PROTOCOL,

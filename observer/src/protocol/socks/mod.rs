@@ -1,10 +1,14 @@
 //! SOCKS 4, 4a and 5 (RFC 1928, RFC 1929): where a client has its flow led to, and with which login.
 //!
 //! Recognised only by both sides together: the client's first message is too short to tell alone. What follows a
-//! granted `CONNECT` is the next layer. The secret of a login is not kept. The datagrams of an association (`UDP
-//! ASSOCIATE`) are not read, nor is what GSSAPI (RFC 1961) or a private method negotiates.
+//! granted `CONNECT` is the next layer. The secret of a login is not kept. What GSSAPI (RFC 1961) or a private method
+//! negotiates is not read.
+//!
+//! The datagrams of an association (`UDP ASSOCIATE`) are a flow of their own, in which each datagram names its destination. One
+//! flow has one destination here: what goes to the first is read under it, others are named (`also_to`) and not read.
 
 mod analyzer;
+mod datagrams;
 mod wire;
 
 use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
@@ -29,6 +33,16 @@ pub static PROTOCOL_5: Protocol = Protocol {
     worth: Worth::Carrier,
     probe: probe_5,
     analyzer: analyzer_5,
+    views: "",
+};
+
+/// The datagrams of a SOCKS 5 association, in the registry.
+pub static DATAGRAM_PROTOCOL: Protocol = Protocol {
+    name: "socks5",
+    transports: &[Transport::Udp],
+    worth: Worth::Carrier,
+    probe: datagrams::probe,
+    analyzer: analyzer_datagrams,
     views: "",
 };
 
@@ -67,4 +81,8 @@ fn analyzer_4() -> Box<dyn Analyzer> {
 
 fn analyzer_5() -> Box<dyn Analyzer> {
     Box::new(analyzer::SocksAnalyzer::version_5())
+}
+
+fn analyzer_datagrams() -> Box<dyn Analyzer> {
+    Box::new(datagrams::Datagrams::default())
 }

@@ -90,17 +90,47 @@ fn message_5(bytes: &[u8]) -> Result<(u8, String, u16, usize), ParseError> {
     expect(&mut reader, 5, "version")?;
     let code = reader.u8("command")?;
     expect(&mut reader, 0, "reserved")?;
-    let host = match reader.u8("address type")? {
-        1 => Ipv4Addr::from(reader.array::<4>("address")?).to_string(),
-        3 => {
-            let length = usize::from(reader.u8("name length")?);
-            String::from_utf8_lossy(reader.take(length, "name")?).into_owned()
-        }
-        4 => Ipv6Addr::from(reader.array::<16>("address")?).to_string(),
-        _ => return Err(ParseError::invalid("address type", 3)),
-    };
+    let (host, _) = address(&mut reader)?;
     let port = u16::from_be_bytes(reader.array("port")?);
     Ok((code, host, port, reader.position()))
+}
+
+/// What stands before a datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Datagram {
+    /// 0 for a datagram that is whole.
+    pub(super) fragment: u8,
+    pub(super) host: String,
+    /// Whether the host is a name.
+    pub(super) is_name: bool,
+    pub(super) port: u16,
+    /// Bytes of the header.
+    pub(super) taken: usize,
+}
+
+/// The header of a datagram (RFC 1928 §7).
+pub(super) fn datagram(bytes: &[u8]) -> Result<Datagram, ParseError> {
+    let mut reader = Reader::new(bytes);
+    expect(&mut reader, 0, "reserved")?;
+    expect(&mut reader, 0, "reserved")?;
+    let fragment = reader.u8("fragment")?;
+    let (host, is_name) = address(&mut reader)?;
+    let port = u16::from_be_bytes(reader.array("port")?);
+    Ok(Datagram { fragment, host, is_name, port, taken: reader.position() })
+}
+
+/// An address or a name (RFC 1928 §5), and whether it is a name.
+fn address(reader: &mut Reader<'_>) -> Result<(String, bool), ParseError> {
+    let offset = reader.position();
+    Ok(match reader.u8("address type")? {
+        1 => (Ipv4Addr::from(reader.array::<4>("address")?).to_string(), false),
+        3 => {
+            let length = usize::from(reader.u8("name length")?);
+            (String::from_utf8_lossy(reader.take(length, "name")?).into_owned(), true)
+        }
+        4 => (Ipv6Addr::from(reader.array::<16>("address")?).to_string(), false),
+        _ => return Err(ParseError::invalid("address type", offset)),
+    })
 }
 
 /// A request of SOCKS 4, or of 4a, which writes a name behind an address 0.0.0.x.
