@@ -22,6 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let mut inner = Inner::default();
     let mut resolutions = Vec::new();
     let mut transfers = Vec::new();
+    let mut cut_short = std::collections::BTreeMap::new();
     let mut analyzer = (protocol.analyzer)();
     let mut rest = rest;
     let mut frame = 0;
@@ -37,6 +38,7 @@ fuzz_target!(|data: &[u8]| {
             resolutions: &mut resolutions,
             issued: &mut issued,
             transfers: &mut transfers,
+            cut_short: &mut cut_short,
             secrets: &secrets,
             ciphertext: &mut ciphertext,
             certificates: &mut certificates,

@@ -112,6 +112,9 @@ impl Worker {
         let evicted = self.tables.iter().map(FlowTable::evicted).sum();
         self.handler.dropped.insert("flows evicted".to_owned(), evicted);
         self.handler.dropped.insert("inner bytes".to_owned(), self.handler.inner.dropped());
+        for (bound, count) in std::mem::take(&mut self.handler.cut_short) {
+            *self.handler.dropped.entry(bound.to_owned()).or_default() += count;
+        }
         self.handler.dropped
     }
 
@@ -161,6 +164,7 @@ struct Handler {
     /// What the packet that is being worked on says of data connections, before and after its flow is named.
     said: Vec<Transfer>,
     transfers: Vec<(FiveTuple, Transfer)>,
+    cut_short: BTreeMap<&'static str, u64>,
     #[expect(clippy::vec_box, reason = "an ended flow is large, and handed on more than once")]
     ended: Vec<Box<Ended>>,
     dropped: BTreeMap<String, u64>,
@@ -182,6 +186,7 @@ impl Handler {
             now: Tick(0),
             said: Vec::new(),
             transfers: Vec::new(),
+            cut_short: BTreeMap::new(),
             ended: Vec::new(),
             dropped: BTreeMap::new(),
         }
@@ -217,6 +222,7 @@ impl Handler {
             resolutions: &mut self.resolutions,
             issued: &mut self.issued,
             transfers: &mut self.said,
+            cut_short: &mut self.cut_short,
             secrets: &self.secrets,
             ciphertext: self.ciphertext.get_mut(self.table).unwrap_or(&mut nowhere),
             certificates: &mut self.certificates,

@@ -152,6 +152,7 @@ impl Demultiplexer {
                 resolutions: &mut *cx.resolutions,
                 issued: &mut *cx.issued,
                 transfers: &mut *cx.transfers,
+                cut_short: &mut *cx.cut_short,
                 secrets: cx.secrets,
                 ciphertext: &mut *cx.ciphertext,
                 certificates: &mut *cx.certificates,

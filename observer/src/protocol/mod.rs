@@ -66,6 +66,8 @@ pub mod websocket;
 mod wireguard;
 pub mod xmpp;
 
+use std::collections::BTreeMap;
+
 use crate::bytes::ParseError;
 use crate::decode::Transport;
 use crate::flow::{Data, Direction, FlowLimits, Gap};
@@ -285,6 +287,8 @@ pub struct Context<'a> {
     pub issued: &'a mut Vec<quic::Issued>,
     /// What a control connection of FTP says of data connections.
     pub transfers: &'a mut Vec<ftp::transfer::Transfer>,
+    /// How often a bound of an analyzer kept it from reading all of a flow, by the bound's name.
+    pub cut_short: &'a mut BTreeMap<&'static str, u64>,
     /// The secrets of the tester's key log.
     pub secrets: &'a tls::KeyLog,
     /// Bytes of ciphertext of the flow's shard that wait for secrets.
@@ -310,6 +314,13 @@ impl Context<'_> {
     /// Names a layer that the flow has, too, while its analyzer goes on: protocols that share a flow's datagrams.
     pub fn enter(&mut self, layer: &'static str) {
         self.entered.push(layer);
+    }
+
+    /// Counts that a bound keeps an analyzer from reading on; [`Progress::Done`] for it.
+    fn cut_short(&mut self, bound: &'static str) -> Progress {
+        let count = self.cut_short.entry(bound).or_default();
+        *count = count.saturating_add(1);
+        Progress::Done
     }
 
     /// Says a fact, seen in the frame that is being read.

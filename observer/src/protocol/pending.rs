@@ -4,6 +4,9 @@ use super::{Analyzer, Context, Progress};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction};
 
+/// The bound on messages: [`Messages::LIMIT`].
+const TOO_LONG: &str = "flows read up to a message that is too long";
+
 /// What was made of the bytes that are there.
 pub(super) enum Step {
     /// So many bytes, at least one, are read.
@@ -66,11 +69,29 @@ impl Pending {
             match messages.message(data.direction, rest, cx) {
                 Ok(Step::Took(length)) => read = read.saturating_add(length.max(1)),
                 Ok(Step::Wait) if rest.len() < M::LIMIT => break Progress::NeedMore,
-                Ok(Step::Wait | Step::Stop) => break Progress::Done,
+                Ok(Step::Wait) => break cx.cut_short(TOO_LONG),
+                Ok(Step::Stop) => break Progress::Done,
                 Err(error) => break Progress::Malformed(error),
             }
         };
         head.drain(..read.min(head.len()));
         progress
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TOO_LONG;
+    use crate::decode::Transport;
+    use crate::protocol::script::{REQUEST, RESPONSE, play, send};
+
+    #[test]
+    fn a_message_that_is_too_long_is_counted() {
+        let head = "INVITE sip:b@shop.test SIP/2.0\r\nVia: SIP/2.0/TCP a.test;branch=z9hG4bK1\r\n";
+        let long = format!("{head}Subject: {}", "x".repeat(100_000));
+        let played = play(Transport::Tcp, 5060, &[send(REQUEST, head), send(REQUEST, long)]);
+        assert_eq!(played.cut_short.get(TOO_LONG), Some(&1), "{:?}", played.layers);
+        let played = play(Transport::Tcp, 5060, &[send(REQUEST, head), send(RESPONSE, "")]);
+        assert!(played.cut_short.is_empty());
     }
 }

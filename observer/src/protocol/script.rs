@@ -33,6 +33,7 @@ pub(super) struct Played {
     pub(super) layers: Vec<&'static str>,
     pub(super) observations: Observations,
     pub(super) transfers: Vec<Transfer>,
+    pub(super) cut_short: BTreeMap<&'static str, u64>,
     /// The act, from 1, after which the flow was only counted.
     pub(super) done: Option<usize>,
 }
@@ -74,6 +75,7 @@ pub(super) fn play_with(
     let limits = FlowLimits::default();
     let (mut observations, mut inner) = (Observations::default(), Inner::default());
     let (mut resolutions, mut transfers) = (Vec::new(), Vec::new());
+    let mut cut_short = BTreeMap::new();
     let mut certificates = tls::CertificateCache::default();
     let (mut ciphertext, mut issued) = (0, Vec::new());
     let mut conversation = Conversation::default();
@@ -85,6 +87,7 @@ pub(super) fn play_with(
         resolutions: &mut resolutions,
         issued: &mut issued,
         transfers: &mut transfers,
+        cut_short: &mut cut_short,
         secrets: if from > 0 { &growing } else { secrets },
         ciphertext: &mut ciphertext,
         certificates: &mut certificates,
@@ -114,7 +117,7 @@ pub(super) fn play_with(
     }
     conversation.finish(&mut cx);
     assert_eq!(ciphertext, 0, "nothing is held after the end");
-    Played { layers: conversation.layers().to_vec(), observations, transfers, done }
+    Played { layers: conversation.layers().to_vec(), observations, transfers, cut_short, done }
 }
 
 /// The secrets that a capture holds.
@@ -162,7 +165,7 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
     let (mut observations, mut inner, mut resolutions) =
         (Observations::default(), Inner::default(), Vec::new());
     let (mut certificates, mut ciphertext) = (tls::CertificateCache::default(), 0);
-    let (mut issued, mut transfers) = (Vec::new(), Vec::new());
+    let (mut issued, mut transfers, mut cut_short) = (Vec::new(), Vec::new(), BTreeMap::new());
     let mut cx = Context {
         observations: &mut observations,
         inner: &mut inner,
@@ -170,6 +173,7 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
         resolutions: &mut resolutions,
         issued: &mut issued,
         transfers: &mut transfers,
+        cut_short: &mut cut_short,
         secrets: &tls::KeyLog::default(),
         ciphertext: &mut ciphertext,
         certificates: &mut certificates,
@@ -189,7 +193,7 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
     let upgraded = read(before) == Progress::Upgraded;
     let end = read(within);
     assert!(!matches!(end, Progress::Malformed(_)), "{end:?}");
-    (upgraded, Played { layers: vec![protocol.name], observations, transfers, done: None })
+    (upgraded, Played { layers: vec![protocol.name], observations, transfers, cut_short, done: None })
 }
 
 /// The bytes of `acts` cut into other pieces, in the same order.

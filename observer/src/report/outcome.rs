@@ -5,7 +5,15 @@ use crate::rules::Severity;
 
 /// Limits whose drops cost a label or a comparison between flows, but nothing of the traffic: they are shown, and no
 /// ground for doubt. A flow whose owner nobody asked for counts as unattributed, which is one.
-const HARMLESS: &[&str] = &["flow digests", "flows to ask for", "listening sockets", "names of addresses"];
+const HARMLESS: &[&str] = &[
+    "flow digests",
+    "flows to ask for",
+    "listening sockets",
+    "names of addresses",
+    // Such flows are readable, and reported as that.
+    "flows read up to a message that is too long",
+    "flows of MQTT read up to a number of packets or topics",
+];
 
 /// What a run comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,6 +24,9 @@ pub(in crate::protocol) struct MqttAnalyzer {
     packets: usize,
 }
 
+/// The bounds on packets and topics: [`MAX_PACKETS`], [`MAX_TOPICS`].
+const ENOUGH: &str = "flows of MQTT read up to a number of packets or topics";
+
 #[derive(Default)]
 struct Side {
     /// The start of a packet; at most [`MAX_PACKET`] and its first bytes.
@@ -66,7 +69,7 @@ impl Analyzer for MqttAnalyzer {
             }
             self.packets = self.packets.saturating_add(1);
             if self.packets >= MAX_PACKETS || (self.answered && self.topics.len() >= MAX_TOPICS) {
-                return Progress::Done;
+                return cx.cut_short(ENOUGH);
             }
         }
         Progress::NeedMore
