@@ -141,6 +141,16 @@ fn what_is_no_database_and_what_cannot_be_written_is_said() {
 }
 
 #[test]
+fn a_database_of_an_older_version_is_named_as_one() {
+    let directory = TempDir::new().unwrap();
+    let path = database(directory.path(), "demo.pcapng");
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
+    let (code, _, said) = observer(&["report", &path, "--format", "json"]);
+    assert_eq!(code, Some(3));
+    assert!(said.contains("schema 9, which is older than this version's"), "{said}");
+}
+
+#[test]
 fn findings_say_in_which_step_they_began() {
     let directory = TempDir::new().unwrap();
     let path = database(directory.path(), "demo.pcapng");

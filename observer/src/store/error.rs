@@ -67,6 +67,20 @@ pub enum StoreError {
         /// The latest that is known.
         known: i64,
     },
+    /// Written by an earlier version of this program, and not brought up to date since.
+    #[error(
+        "database {} has schema {found}, which is older than this version's {known}; the next run that is written to \
+         it brings it up to date",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema's number.
+        found: i64,
+        /// The latest that is known.
+        known: i64,
+    },
     /// Not SQLite at all.
     #[error("{} is not an SQLite database", path.display())]
     NotADatabase {

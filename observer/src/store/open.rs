@@ -131,6 +131,19 @@ fn check(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     }
 }
 
+/// Whether a database has today's schema: what reads tables by their columns needs it.
+///
+/// # Errors
+/// When it is older, or cannot be read.
+pub(super) fn demand_current(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found = check(connection, path)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found < known {
+        return Err(StoreError::Older { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
 /// Applies what the database has not seen of `migrations`, and makes the views, all or nothing.
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

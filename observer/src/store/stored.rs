@@ -78,9 +78,10 @@ type Key = (Option<String>, Option<u32>);
 /// The run with that number in the database at `path`, or the last one, whether it was finished or not.
 ///
 /// # Errors
-/// When it is no database of this program, or when it has no such run.
+/// When it is no database of this program or one of an older version, or when it has no such run.
 pub fn stored_run(path: &Path, run: Option<i64>, bounds: &Bounds) -> Result<StoredRun, StoreError> {
     let connection = open::for_reading(path)?;
+    open::demand_current(&connection, path)?;
     let wrap = |error| StoreError::new(path, error);
     let run = match run {
         Some(_) => find(&connection, run).map_err(wrap)?,
