@@ -20,6 +20,9 @@ const MAX_MESSAGE: usize = 16 << 10;
 /// Bytes that wait for the other direction's answer.
 const MAX_HELD: usize = 16 << 10;
 
+/// The bound on bytes that wait: [`MAX_HELD`].
+const WAITS: &str = "flows read up to bytes that wait for an answer";
+
 /// How a direction begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
@@ -124,7 +127,7 @@ impl<D: Dialogue> Analyzer for Talk<D> {
         side.last = (data.frame, data.at);
         side.buffer.extend_from_slice(data.bytes);
         match side.hold {
-            Hold::Held if side.buffer.len() > MAX_HELD => return Progress::Done,
+            Hold::Held if side.buffer.len() > MAX_HELD => return cx.cut_short(WAITS),
             Hold::Held => return Progress::NeedMore,
             Hold::Doubted | Hold::Free => side.hold = Hold::Free,
         }
@@ -171,7 +174,9 @@ impl<D: Dialogue> Talk<D> {
         let side = self.side(direction);
         side.buffer = rest.to_vec();
         match progress {
-            Progress::NeedMore if side.hold != Hold::Free && side.buffer.len() > MAX_HELD => Progress::Done,
+            Progress::NeedMore if side.hold != Hold::Free && side.buffer.len() > MAX_HELD => {
+                cx.cut_short(WAITS)
+            }
             Progress::Inner | Progress::Upgraded => {
                 self.hand_on(direction, progress == Progress::Upgraded, cx);
                 progress
@@ -335,6 +340,22 @@ pub(super) fn mentions(bytes: &[u8], word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Transport;
+    use crate::protocol::script::{REQUEST, RESPONSE, play, send};
+
+    #[test]
+    fn what_waits_for_too_long_is_counted() {
+        let acts = [
+            send(RESPONSE, "220 mail.test ESMTP\r\n"),
+            send(REQUEST, "EHLO phone.test\r\n"),
+            send(RESPONSE, "250-mail.test\r\n250 STARTTLS\r\n"),
+            send(REQUEST, "STARTTLS\r\n"),
+            send(REQUEST, vec![0x16; MAX_HELD + 1]),
+        ];
+        let played = play(Transport::Tcp, 25, &acts);
+        assert_eq!(played.cut_short.get(WAITS), Some(&1), "{:?}", played.layers);
+        assert!(play(Transport::Tcp, 25, &acts[..4]).cut_short.is_empty());
+    }
 
     #[test]
     fn lines_end_with_lf_and_hold_no_nul() {
