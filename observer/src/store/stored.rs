@@ -256,7 +256,15 @@ impl Reader<'_> {
     }
 
     fn endpoints(&mut self) -> rusqlite::Result<()> {
-        let endpoints = self.each(ENDPOINTS, |row| {
+        let mut statement = self.connection.prepare(ENDPOINTS)?;
+        let mut rows = statement.query([self.run])?;
+        let mut count = 0_usize;
+        while let Some(row) = rows.next()? {
+            count = count.saturating_add(1);
+            // A search of a network makes many: the rest is only counted.
+            if count > self.bounds.endpoints {
+                continue;
+            }
             let endpoint = StoredEndpoint {
                 host: row.get(2)?,
                 port: row.get(3)?,
@@ -271,12 +279,10 @@ impl Reader<'_> {
                 received: unsigned(row, 12)?,
                 first_frame: unsigned(row, 13)?,
             };
-            Ok((key(row)?, endpoint))
-        })?;
-        self.leave_out("endpoints", endpoints.len(), self.bounds.endpoints);
-        for (key, endpoint) in endpoints.into_iter().take(self.bounds.endpoints) {
+            let key = key(row)?;
             self.app(key).endpoints.push(endpoint);
         }
+        self.leave_out("endpoints", count, self.bounds.endpoints);
         Ok(())
     }
 
