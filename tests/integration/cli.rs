@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The command, in a world without settings that change its output.
-fn observer() -> Command {
+pub(super) fn observer() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_observer-under-test"));
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "RUST_LOG", "TERM"] {
         command.env_remove(variable);
@@ -19,7 +19,7 @@ fn observer() -> Command {
     command
 }
 
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
+pub(super) fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the command starts");
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
     let (stdout, stderr) = (text(stdout), text(stderr));
@@ -35,7 +35,7 @@ fn demo() -> String {
     path("demo.pcapng").display().to_string()
 }
 
-fn file(directory: &TempDir, name: &str, bytes: &[u8]) -> String {
+pub(super) fn file(directory: &TempDir, name: &str, bytes: &[u8]) -> String {
     let path = directory.path().join(name);
     fs::write(&path, bytes).expect("a file in a fresh directory");
     path.display().to_string()
@@ -48,20 +48,6 @@ fn fails(words: &[&str], expected: i32, named: &str) -> String {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(stderr.starts_with("observer: ") && stderr.contains(named), "{stderr}");
     stderr
-}
-
-#[test]
-fn help_fits_into_80_columns_and_has_examples() {
-    for words in [&["--help"][..], &["analyze", "--help"], &["query", "--help"], &["query", "-h"]] {
-        let (code, stdout, stderr) = run(observer().args(words).env("COLUMNS", "80"));
-        assert_eq!((code, stderr.as_str()), (Some(0), ""));
-        let longest = stdout.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        assert!(longest <= 80, "{longest} columns in {words:?}:\n{stdout}");
-        assert!(!stdout.contains("under-test"), "{stdout}");
-    }
-    assert!(run(observer().args(["analyze", "--help"])).1.contains("Examples:"));
-    assert!(run(observer().arg("--help")).1.contains("Exit codes:"));
-    assert!(run(observer().arg("--version")).1.starts_with("observer "));
 }
 
 #[test]

@@ -14,7 +14,12 @@ use crate::report::plain::plain;
 /// (unless the kernel has tcx), the cgroup of its command, and the socket for its markers. What belongs to a capture that
 /// runs stays, as does what others made. Needs root.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo observer cleanup";
 
 pub(super) fn run(_arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !rustix::process::geteuid().is_root() {

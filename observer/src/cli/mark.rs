@@ -9,6 +9,7 @@ use crate::live;
 
 /// Put a marker into a running capture: the step of a test, the press of a button
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// What happens now, in 1 to 255 bytes
     label: String,
@@ -16,6 +17,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  observer mark \"step 3: log in\"";
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let socket = match &arguments.socket {

@@ -7,10 +7,12 @@ mod analyze;
 mod capture;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod cleanup;
+mod completions;
 mod diff;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod doctor;
 mod judging;
+mod man;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod mark;
 mod outputs;
@@ -87,9 +89,11 @@ enum Command {
     Capture(capture::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Cleanup(cleanup::Arguments),
+    Completions(completions::Arguments),
     Diff(diff::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Doctor(doctor::Arguments),
+    Man(man::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Mark(mark::Arguments),
     Query(query::Arguments),
@@ -109,9 +113,11 @@ pub fn main() -> ExitCode {
         Command::Capture(command) => capture::run(&command, arguments.output.quiet),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Cleanup(command) => cleanup::run(&command),
+        Command::Completions(command) => completions::run(&command),
         Command::Diff(command) => diff::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Doctor(command) => doctor::run(&command),
+        Command::Man(command) => man::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Mark(command) => mark::run(&command),
         Command::Query(command) => query::run(&command),
