@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::command::Command;
 use super::socket::{Listener, MAX_LABEL};
+use crate::source::Marker;
 use crate::source::live::{LiveControl, now};
 
 /// How often is looked whether the capture has ended by itself.
@@ -143,6 +144,6 @@ async fn take(mut stream: UnixStream, control: &LiveControl) -> std::io::Result<
     if label.is_empty() || line.len() > MAX_LABEL {
         return writer.write_all(b"refused: a label has 1 to 255 bytes\n").await;
     }
-    control.mark(at, label);
+    control.mark(Marker::point(at, &label));
     writer.write_all(b"ok\n").await
 }

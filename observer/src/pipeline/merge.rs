@@ -22,8 +22,8 @@ use crate::flow::{CloseReason, ClosedFlow, Direction};
 use crate::observation::{Basis, Flow, FlowSink, Observation, Observations, Protection, Tunnel};
 use crate::protocol::ftp::transfer::Transfer;
 use crate::protocol::{Earlier, Fact, dns, tls};
-use crate::report::{Marker, Run, Totals};
-use crate::source::{FrameNumber, Metadata, Source};
+use crate::report::{Run, Totals};
+use crate::source::{FrameNumber, Marker, Metadata, Source};
 use crate::time::Tick;
 
 /// A flow that has ended, before it is joined with others.
@@ -319,10 +319,8 @@ impl Merge {
     fn learn(&mut self, metadata: Metadata) {
         match metadata {
             Metadata::App { uid, package, label } => self.apps.add(uid, &package, &label),
-            Metadata::Marker { at, label } if self.markers.len() < MAX_MARKERS => {
-                self.markers.push(Marker { at, label });
-            }
-            Metadata::Marker { .. } => {
+            Metadata::Marker(marker) if self.markers.len() < MAX_MARKERS => self.markers.push(marker),
+            Metadata::Marker(_) => {
                 *self.totals.dropped_by_limit.entry("markers".to_owned()).or_default() += 1;
             }
             Metadata::Name { address, name } => self.names.learn(address, &name, 0),

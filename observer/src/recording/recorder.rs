@@ -8,17 +8,14 @@ use std::sync::Arc;
 
 use super::file::{CaptureFile, Interface, Interfaces};
 use super::owners::{Described, Lookup, Owners};
-use super::pcapng::cut;
 use super::rotate::{Names, Rotation, Step};
 use super::{RecorderOptions, RecorderSummary, RecordingError};
 use crate::decode::Decoder;
-use crate::source::{Frame, FrameBatch, InterfaceIndex, InterfaceInfo, Metadata};
+use crate::source::{Frame, FrameBatch, InterfaceIndex, InterfaceInfo, Marker, Metadata};
 use crate::time::Timestamp;
 
 /// Markers that wait for their packet.
-const MAX_MARKERS: usize = 256;
-/// Bytes of a marker's label.
-const MAX_LABEL: usize = 1024;
+const MAX_MARKERS: usize = 4096;
 
 /// What waits.
 enum Held {
@@ -89,7 +86,7 @@ impl Recorder {
         }
         for (_, metadata) in &batch.metadata {
             match metadata {
-                Metadata::Marker { at, label } => self.marker(label, *at),
+                Metadata::Marker(marker) => self.marker(marker),
                 // Owners come with their names, and names of hosts are in the frames.
                 // Secrets are not recorded unasked.
                 Metadata::App { .. } | Metadata::Name { .. } | Metadata::Secrets { .. } => {}
@@ -126,14 +123,14 @@ impl Recorder {
         }
     }
 
-    /// Takes a marker, which the first frame from `at` on is to carry.
-    fn marker(&mut self, label: &str, at: Timestamp) {
+    /// Takes a marker, which the first frame from its time on is to carry that is still to be written.
+    fn marker(&mut self, marker: &Marker) {
         if self.markers.len() >= MAX_MARKERS {
             self.summary.markers_lost = self.summary.markers_lost.saturating_add(1);
             return;
         }
-        let place = self.markers.partition_point(|(known, _)| *known <= at);
-        self.markers.insert(place, (at, format!("step={}", cut(label, MAX_LABEL))));
+        let place = self.markers.partition_point(|(known, _)| *known <= marker.at);
+        self.markers.insert(place, (marker.at, marker.to_comment()));
     }
 
     /// Writes all that waits, and hands it to the operating system: nothing more came for a while.

@@ -13,7 +13,7 @@ use super::*;
 use crate::attribution::{Confidence, Method, Owner};
 use crate::decode::FiveTuple;
 use crate::source::{
-    self, Annotations, Dialect, Frame, FrameBatch, FrameRecord, LinkDirection, LinkType, Metadata,
+    self, Annotations, Dialect, Frame, FrameBatch, FrameRecord, LinkDirection, LinkType, Marker, Metadata,
     RecordedOwner,
 };
 
@@ -273,10 +273,8 @@ fn interfaces_losses_and_marks_are_in_their_places() {
         ..Seen::new(at, vec![0; 60])
     };
     let frames = [frame(0, 1, 101), frame(10, 0, 1), frame(20, 1, 101), frame(30, 2, 113), frame(40, 1, 101)];
-    let marker = |label: &str, at: i64| Metadata::Marker {
-        label: label.into(),
-        at: Timestamp(START + at * 1_000_000),
-    };
+    let marker =
+        |label: &str, at: i64| Metadata::Marker(Marker::point(Timestamp(START + at * 1_000_000), label));
     let metadata = vec![(0, marker("log out", 3_000)), (2, marker("log in", 15))];
     recorder.send(FrameBatch { metadata, ..batch(&frames[..2]) });
     recorder.drops(1, 10, 3);

@@ -19,12 +19,9 @@ mod wording;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use crate::assess::Assessment;
 use crate::attribution::Listener;
-use crate::source::InputSummary;
-use crate::time::Timestamp;
+use crate::source::{InputSummary, Marker};
 
 /// The name and number of the machine-readable outputs' schema.
 pub const SCHEMA: &str = "observer/1";
@@ -76,13 +73,4 @@ pub struct Run {
     /// The packages that are known of the device, in order: the uid that its first user has, name and label; either may be
     /// empty where it is unknown.
     pub packages: Vec<(u32, String, String)>,
-}
-
-/// A word from somebody who watched a running capture: a test's step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Marker {
-    /// When it was said.
-    pub at: Timestamp,
-    /// In whose words.
-    pub label: String,
 }

@@ -11,6 +11,7 @@ mod filter;
 mod input;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod live;
+mod marker;
 mod order;
 mod pcap;
 mod pcapng;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::marker::{ClockOffset, MAX_LABEL, Marker, MarkerClock, MarkerKind, MarkerOrigin, TestResult};
 pub use self::recorded::{Confidence, Dialect, RecordedOwner, known_id};
 pub use self::secrets::{Secrets, with_key_logs};
 use crate::time::Timestamp;
@@ -141,13 +143,8 @@ pub enum Metadata {
         /// Whether more can come.
         growing: bool,
     },
-    /// Somebody who watches a running capture says what happens: a test's step.
-    Marker {
-        /// When it was said.
-        at: Timestamp,
-        /// In whose words.
-        label: String,
-    },
+    /// Somebody who watches a running capture says what happens.
+    Marker(Marker),
 }
 
 /// Some frames and the buffers that they lie in.

@@ -10,9 +10,9 @@ use super::shown;
 use crate::assess::{Judgement, Suppressed, Verdict};
 use crate::attribution::{Listener, Method, Owner};
 use crate::report::names;
-use crate::report::{Marker, Run, SCHEMA, Totals};
+use crate::report::{Run, SCHEMA, Totals};
 use crate::rules::{Blame, Confidence, Finding, Severity};
-use crate::source::{FrameNumber, InputSummary};
+use crate::source::{FrameNumber, InputSummary, Marker};
 
 /// What the run read and with what.
 #[derive(Serialize)]

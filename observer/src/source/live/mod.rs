@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime};
 
 pub use self::interface::{Device, devices};
 use self::interface::{Opened, Reading};
-use super::{Damage, FrameBatch, FrameNumber, InputSummary, InterfaceInfo, Metadata, Source, SourceError};
+use super::{
+    Damage, FrameBatch, FrameNumber, InputSummary, InterfaceInfo, Marker, Metadata, Source, SourceError,
+};
 use crate::time::Timestamp;
 
 /// Batches of all interfaces that may wait to be analysed.
@@ -119,7 +121,7 @@ impl Live {
 #[derive(Clone)]
 pub struct LiveControl {
     stop: Arc<AtomicBool>,
-    marks: Sender<(Timestamp, String)>,
+    marks: Sender<Marker>,
     states: Vec<Arc<Mutex<Reading>>>,
 }
 
@@ -136,9 +138,9 @@ impl LiveControl {
     }
 
     /// Puts a marker into the capture.
-    pub fn mark(&self, at: Timestamp, label: String) {
+    pub fn mark(&self, marker: Marker) {
         // A capture that has ended takes no markers; whoever sets them is told by its socket.
-        let _ = self.marks.send((at, label));
+        let _ = self.marks.send(marker);
     }
 
     /// Frames that the kernel took and those that it dropped, for each interface, as of the last second.
@@ -158,7 +160,7 @@ pub type Watch = Box<dyn FnMut(&FrameBatch) + Send>;
 /// A running capture.
 pub struct LiveSource {
     batches: Receiver<FrameBatch>,
-    marks: Receiver<(Timestamp, String)>,
+    marks: Receiver<Marker>,
     states: Vec<Arc<Mutex<Reading>>>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
@@ -259,8 +261,8 @@ impl Source for LiveSource {
     }
 }
 
-fn at_end(marks: impl IntoIterator<Item = (Timestamp, String)>, place: usize) -> Vec<(usize, Metadata)> {
-    marks.into_iter().map(|(at, label)| (place, Metadata::Marker { at, label })).collect()
+fn at_end(marks: impl IntoIterator<Item = Marker>, place: usize) -> Vec<(usize, Metadata)> {
+    marks.into_iter().map(|marker| (place, Metadata::Marker(marker))).collect()
 }
 
 impl Reading {

@@ -8,7 +8,8 @@ use foldhash::fast::RandomState;
 use super::options::{COMMENT, Options};
 use crate::source::dialect::{self, owner_in_comments};
 use crate::source::order::ByteOrder;
-use crate::source::{Annotations, Dialect, LinkDirection, RecordedOwner};
+use crate::source::{Annotations, Dialect, LinkDirection, Marker, RecordedOwner};
+use crate::time::Timestamp;
 
 const FLAGS: u16 = 2;
 const DROP_COUNT: u16 = 4;
@@ -18,9 +19,6 @@ const DARWIN_PROCESS: u16 = 0x8001;
 /// Darwin: the index of the process block of whoever the socket works for.
 const DARWIN_EFFECTIVE_PROCESS: u16 = 0x8003;
 
-/// What the comment of a marker begins with; its label follows.
-const MARKER: &[u8] = b"step=";
-
 /// Different annotations that are remembered; then the memory begins anew.
 const MAX_CACHED: usize = 16 << 10;
 /// Bytes of options that are remembered; longer ones are read each time.
@@ -28,12 +26,11 @@ const MAX_KEY: usize = 4 << 10;
 /// Processes of a section.
 const MAX_PROCESSES: usize = 64 << 10;
 
-/// The labels of the markers among the comments in `options`.
-pub(super) fn markers(order: ByteOrder, options: &[u8]) -> impl Iterator<Item = String> {
+/// The markers among the comments in the `options` of a packet of `at`.
+pub(super) fn markers(order: ByteOrder, options: &[u8], at: Timestamp) -> impl Iterator<Item = Marker> {
     Options::new(order, options)
         .filter(|(code, _)| *code == COMMENT)
-        .filter_map(|(_, value)| value.strip_prefix(MARKER))
-        .map(|label| String::from_utf8_lossy(label).into_owned())
+        .filter_map(move |(_, value)| Marker::from_comment(value, at))
 }
 
 /// The annotations of a section's packets.
@@ -81,7 +78,7 @@ impl Annotator {
         self.key.clear();
         for (code, value) in Options::new(order, options) {
             match code {
-                COMMENT if value.starts_with(MARKER) => {}
+                COMMENT if Marker::is_comment(value) => {}
                 COMMENT | FLAGS | PROCESS_AND_THREAD | DARWIN_PROCESS | DARWIN_EFFECTIVE_PROCESS => {
                     let len = u16::try_from(value.len()).unwrap_or(u16::MAX);
                     self.key.extend(code.to_le_bytes());

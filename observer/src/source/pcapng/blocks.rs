@@ -124,8 +124,8 @@ impl Section {
         let mut record = record(*last, interface.link_type, interface.index, head.original, place, captured);
         let options = rest.get(captured.next_multiple_of(4)..).unwrap_or_default();
         if !options.is_empty() {
-            for label in markers(self.order, options) {
-                found.metadata(Metadata::Marker { at: *last, label });
+            for marker in markers(self.order, options, *last) {
+                found.metadata(Metadata::Marker(marker));
             }
             let (annotations, dropped) = self.annotator.annotate(self.order, options);
             record.annotations = annotations;
@@ -193,8 +193,8 @@ impl Section {
         let interface = interface.ok_or(Malformed("statistics name an interface that is not described"))?;
         let mut dropped = None;
         let options = body.get(12..).unwrap_or_default();
-        for label in markers(self.order, options) {
-            found.metadata(Metadata::Marker { at: last, label });
+        for marker in markers(self.order, options, last) {
+            found.metadata(Metadata::Marker(marker));
         }
         for (code, value) in Options::new(self.order, options) {
             if let (IF_DROP | OS_DROP, Some(count)) = (code, self.order.u64(value, 0)) {
