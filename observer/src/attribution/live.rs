@@ -203,6 +203,7 @@ mod tests {
             listening: false,
             first: Timestamp::new(second, 0),
             last: Timestamp::new(second, 0),
+            socket: None,
             owner: SocketOwner { uid: Some(uid), ..SocketOwner::new(Method::Ebpf, Confidence::Exact) },
         }
     }

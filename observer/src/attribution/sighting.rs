@@ -44,10 +44,13 @@ pub struct Sighting {
     pub remote: Option<Endpoint>,
     /// Whether it waits for connections.
     pub listening: bool,
-    /// When it was first seen; for kernel programs, when its first packet went out.
+    /// When its table was asked for: it was there at some time from then to `last`. For kernel programs, when its first packet
+    /// went out.
     pub first: Timestamp,
-    /// When it was last seen; at least `first`.
+    /// When the answer had come; at least `first`.
     pub last: Timestamp,
+    /// Which one of the sockets that had the same ends one after the other: its inode's number, where a table states it.
+    pub socket: Option<u64>,
     /// Whose it is.
     pub owner: SocketOwner,
 }

@@ -17,17 +17,23 @@ const MAX_ADDRESSES: usize = 4096;
 /// How far the clock of a capture and that of a sighting may differ, in nanoseconds.
 const SKEW: i64 = 10_000_000;
 
-/// How long after its last packet a flow may still be found in a table that is read now and then, in nanoseconds: closing
-/// takes the sockets some time, and a reading, too.
+/// How long before its first and after its last packet the socket of a flow may be seen in a table that is read now and then,
+/// in nanoseconds, where those packets neither opened nor closed a connection.
 const LINGER: i64 = 1_000_000_000;
+
+/// Sockets with the same ends among which the one of a sighting is looked for, from the latest on.
+const ALIKE: usize = 16;
 
 /// A socket: its own end, and the other one if it is connected.
 type Key = (Transport, Endpoint, Option<Endpoint>);
 
 #[derive(Clone, Debug)]
 struct Seen {
+    /// From when it was there, at the latest.
     first: Timestamp,
+    /// Until when it was there, at the earliest: before `first` for one that was seen once, between question and answer.
     last: Timestamp,
+    socket: Option<u64>,
     owner: Arc<SocketOwner>,
 }
 
@@ -45,26 +51,29 @@ pub struct OwnerTable {
 impl OwnerTable {
     /// Remembers a socket. A sighting of one that is known already with the same owner prolongs it.
     pub fn add(&mut self, sighting: Sighting) {
-        let Sighting { transport, local, remote, first, last, owner, .. } = sighting;
+        let Sighting { transport, local, remote, first: asked, last: answered, owner, socket, .. } = sighting;
         if !local.ip.is_unspecified() && self.own.len() < MAX_ADDRESSES {
             self.own.insert(local.ip);
         }
         let key = (transport, local, remote);
         let seen = self.sockets.entry(key).or_default();
-        let known = seen.iter_mut().rev().find(|known| known.owner.method == owner.method);
-        // Kernel programs report a socket's beginning: another one is another socket, and the same one says more of it.
+        let is_report = owner.method == Method::Ebpf;
+        let (first, last) = if is_report { (asked, answered) } else { (answered, asked) };
+        // Kernel programs report a socket's beginning: another one is another socket, and the same one says more of it. Of
+        // what is in tables, several sockets may have the same end at the same time.
         let same = |known: &Seen| match owner.method {
             Method::Ebpf => known.first == first,
-            _ => *known.owner == owner,
+            _ => known.socket == socket && *known.owner == owner,
         };
-        if let Some(known) = known.filter(|known| same(known)) {
+        let alike = seen.iter_mut().rev().filter(|known| known.owner.method == owner.method);
+        if let Some(known) = alike.take(if is_report { 1 } else { ALIKE }).find(|known| same(known)) {
             known.last = known.last.max(last);
             if *known.owner != owner {
                 known.owner = Arc::new(owner);
             }
             return;
         }
-        seen.push(Seen { first, last, owner: Arc::new(owner) });
+        seen.push(Seen { first, last, socket, owner: Arc::new(owner) });
         self.order.push_back(key);
         if self.order.len() > MAX_SIGHTINGS {
             self.forget_oldest();
@@ -110,7 +119,9 @@ impl OwnerTable {
                 if goes_out && method == Method::Ebpf || owners.iter().any(|known| known.method == method) {
                     continue;
                 }
-                owners.extend(best(seen, method, life));
+                // Who listens was there before the connection.
+                let begins = life.begins && remote.is_some();
+                owners.extend(best(seen, method, Life { begins, ..life }));
             }
         }
         owners.sort_by_key(|owner| owner.method);
@@ -160,7 +171,9 @@ pub struct Life {
     pub start: Timestamp,
     /// Its last packet.
     pub end: Timestamp,
-    /// Whether its connection was closed then: who has the same ends before or after is somebody else.
+    /// Whether its connection was opened at the start: who had the same ends before is somebody else.
+    pub begins: bool,
+    /// Whether its connection was closed at the end: who has the same ends after it is somebody else.
     pub is_over: bool,
 }
 
@@ -168,31 +181,47 @@ impl Life {
     /// Of a flow that goes on, as of now.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self { start: now, end: now, is_over: false }
+        Self { start: now, end: now, begins: false, is_over: false }
     }
 }
 
 /// Of the sockets that had the same ends one after the other, the one that a flow went through in its life.
 fn best(seen: &[Seen], method: Method, life: Life) -> Option<Arc<SocketOwner>> {
-    let Life { start, end, is_over } = life;
-    let of_method = || seen.iter().filter(|seen| seen.owner.method == method);
-    let distance = |seen: &Seen| seen.first.0.saturating_sub(start.0).saturating_abs();
-    let within = |from: i64, until: i64, at: i64| from <= at && at <= until;
-    let found = if method == Method::Ebpf {
-        // A socket is reported with its first packet: at the flow's start, or later if the other side began. A socket that
-        // was reported before has had no successor until then.
-        of_method()
-            .filter(|seen| within(start.0.saturating_sub(SKEW), end.0.saturating_add(SKEW), seen.first.0))
-            .min_by_key(|seen| distance(seen))
-            .or_else(|| of_method().filter(|seen| seen.first < start).max_by_key(|seen| seen.first))
-    } else {
-        let overlap = |seen: &Seen| seen.last.0.min(end.0).saturating_sub(seen.first.0.max(start.0));
-        let linger = if is_over { 0 } else { LINGER };
-        of_method()
-            .filter(|seen| overlap(seen) >= -linger && seen.first.0 <= end.0.saturating_add(linger))
-            .max_by_key(|seen| overlap(seen))
+    let of_method = seen.iter().filter(|seen| seen.owner.method == method);
+    let found = match method {
+        Method::Ebpf => reported(of_method, life),
+        _ => listed(of_method, life),
     };
     found.map(|seen| Arc::clone(&seen.owner))
+}
+
+/// A socket is reported with its first packet: at the flow's start, or later if the other side began. A socket that was
+/// reported before has had no successor until then.
+fn reported<'a>(seen: impl Iterator<Item = &'a Seen> + Clone, life: Life) -> Option<&'a Seen> {
+    let Life { start, end, .. } = life;
+    let within = start.0.saturating_sub(SKEW)..=end.0.saturating_add(SKEW);
+    let distance = |seen: &&Seen| seen.first.0.saturating_sub(start.0).saturating_abs();
+    seen.clone()
+        .filter(|seen| within.contains(&seen.first.0))
+        .min_by_key(distance)
+        .or_else(|| seen.filter(|seen| seen.first < start).max_by_key(|seen| seen.first))
+}
+
+/// A socket in a table is a flow's if it was there for certain while the flow was. Else it may be that of a flow before or
+/// after with the same ends: it counts where none was opened or closed in between, and no other one says otherwise.
+fn listed<'a>(seen: impl Iterator<Item = &'a Seen> + Clone, life: Life) -> Option<&'a Seen> {
+    let Life { start, end, begins, is_over } = life;
+    let overlap = |seen: &&Seen| seen.last.0.min(end.0).saturating_sub(seen.first.0.max(start.0));
+    let between = |seen: &Seen, from: i64, until: i64| seen.last.0 >= from && seen.first.0 <= until;
+    let during = seen.clone().filter(|seen| between(seen, start.0, end.0));
+    if let Some(longest) = during.max_by_key(overlap) {
+        return Some(longest);
+    }
+    let linger = |is_sharp: bool| if is_sharp { 0 } else { LINGER };
+    let (from, until) = (start.0.saturating_sub(linger(begins)), end.0.saturating_add(linger(is_over)));
+    let near = seen.filter(|seen| between(seen, from, until));
+    let nearest = near.clone().max_by_key(overlap)?;
+    near.into_iter().all(|other| other.owner.uid == nearest.owner.uid).then_some(nearest)
 }
 
 impl SocketOwner {
@@ -231,8 +260,14 @@ mod tests {
             listening: false,
             first,
             last,
+            socket: None,
             owner,
         }
+    }
+
+    /// Seen in a table at the beginning, and after five seconds.
+    fn bound(uid: u32, local: &str, remote: Option<&str>) -> [Sighting; 2] {
+        [0, 5_000].map(|at| seen(Method::SockDiag, uid, local, remote, at, at))
     }
 
     fn table(sightings: impl IntoIterator<Item = Sighting>) -> OwnerTable {
@@ -242,7 +277,7 @@ mod tests {
     }
 
     fn uids(table: &OwnerTable, flow: &FiveTuple, start: i64, end: i64) -> Vec<u32> {
-        let life = Life { start: at(start), end: at(end), is_over: false };
+        let life = Life { start: at(start), end: at(end), begins: false, is_over: false };
         table.owners(flow, life).iter().filter_map(|owner| owner.uid).collect()
     }
 
@@ -272,18 +307,67 @@ mod tests {
         assert_eq!(uids(&table, &flow("192.0.2.9:5000", "10.0.0.1:80"), 1_000, 1_100), [33]);
     }
 
-    #[test]
-    fn what_is_read_after_a_connection_was_closed_may_be_of_the_next_one() {
-        let (local, remote) = ("10.0.0.1:4000", Some("192.0.2.9:443"));
-        let table = table([seen(Method::SockDiag, 10_124, local, remote, 1_300, 1_300)]);
+    /// The uids of a connection that was opened and closed.
+    fn uids_of_connection(table: &OwnerTable, start: i64, end: i64) -> Vec<u32> {
         let flow = flow("10.0.0.1:4000", "192.0.2.9:443");
-        let uids = |start, end, is_over| {
-            let owners = table.owners(&flow, Life { start: at(start), end: at(end), is_over });
+        let life = Life { start: at(start), end: at(end), begins: true, is_over: true };
+        table.owners(&flow, life).iter().filter_map(|owner| owner.uid).collect()
+    }
+
+    /// The socket `number`, which a table gave between `asked` and `answered`.
+    fn listed(uid: u32, number: u64, asked: i64, answered: i64) -> Sighting {
+        let sighting = seen(Method::SockDiag, uid, "10.0.0.1:4000", Some("192.0.2.9:443"), asked, answered);
+        Sighting { socket: Some(number), ..sighting }
+    }
+
+    #[test]
+    fn what_is_read_around_a_connection_may_be_of_another_one() {
+        let table = table([listed(10_124, 1, 1_300, 1_300)]);
+        let flow = flow("10.0.0.1:4000", "192.0.2.9:443");
+        let uids = |start, end, begins, is_over| {
+            let owners = table.owners(&flow, Life { start: at(start), end: at(end), begins, is_over });
             owners.iter().filter_map(|owner| owner.uid).collect::<Vec<_>>()
         };
-        assert_eq!(uids(1_000, 1_200, true), [] as [u32; 0]);
-        assert_eq!(uids(1_000, 1_200, false), [10_124]);
-        assert_eq!(uids(1_250, 1_400, true), [10_124]);
+        assert_eq!(uids(1_000, 1_200, true, true), [] as [u32; 0]);
+        assert_eq!(uids(1_000, 1_200, true, false), [10_124]);
+        assert_eq!(uids(1_250, 1_400, true, true), [10_124]);
+        // Not yet closed when the capture ended, but opened since.
+        assert_eq!(uids(1_350, 1_400, true, false), [] as [u32; 0]);
+        assert_eq!(uids(1_350, 1_400, false, false), [10_124]);
+    }
+
+    #[test]
+    fn a_table_that_is_read_while_a_port_changes_hands_says_nothing_of_it() {
+        let table = table([listed(10_131, 1, 1_190, 1_220)]);
+        assert_eq!(uids_of_connection(&table, 1_000, 1_200), [] as [u32; 0], "asked while it was there");
+        assert_eq!(uids_of_connection(&table, 1_205, 1_300), [] as [u32; 0], "asked before it was there");
+        assert_eq!(uids_of_connection(&table, 1_185, 1_300), [10_131]);
+    }
+
+    #[test]
+    fn who_had_a_port_before_and_after_did_not_have_it_in_between() {
+        let table = table([listed(10_130, 1, 1_010, 1_011), listed(10_130, 3, 1_310, 1_311)]);
+        assert_eq!(uids_of_connection(&table, 1_000, 1_100), [10_130]);
+        assert_eq!(uids_of_connection(&table, 1_150, 1_200), [] as [u32; 0], "another socket");
+        assert_eq!(uids_of_connection(&table, 1_300, 1_400), [10_130]);
+    }
+
+    #[test]
+    fn sockets_that_share_a_port_are_kept_once_each() {
+        let shared = |number| Sighting { remote: None, ..listed(10_130, number, 0, 1) };
+        let mut table = table([]);
+        for _ in 0..100 {
+            [1, 2, 3].map(shared).into_iter().for_each(|sighting| table.add(sighting));
+        }
+        assert_eq!(table.order.len(), 3);
+    }
+
+    #[test]
+    fn of_two_that_had_a_port_before_and_after_neither_is_guessed() {
+        let table = table([listed(10_130, 1, 1_000, 1_001), listed(10_131, 2, 1_300, 1_301)]);
+        let flow = flow("10.0.0.1:4000", "192.0.2.9:443");
+        assert_eq!(uids(&table, &flow, 1_100, 1_200), [] as [u32; 0]);
+        assert_eq!(uids(&table, &flow, 900, 1_200), [10_130]);
     }
 
     #[test]
@@ -303,11 +387,15 @@ mod tests {
 
     #[test]
     fn who_only_listens_owns_nothing_that_goes_out() {
-        let table = table([
-            seen(Method::SockDiag, 3, "0.0.0.0:443", None, 0, 5_000),
-            seen(Method::SockDiag, 4, "10.0.0.1:22", None, 0, 5_000),
-            seen(Method::SockDiag, 5, "127.0.0.1:8080", Some("127.0.0.1:5000"), 0, 5_000),
-        ]);
+        let table = table(
+            [
+                bound(3, "0.0.0.0:443", None),
+                bound(4, "10.0.0.1:22", None),
+                bound(5, "127.0.0.1:8080", Some("127.0.0.1:5000")),
+            ]
+            .into_iter()
+            .flatten(),
+        );
         assert_eq!(uids(&table, &flow("10.0.0.1:5000", "192.0.2.9:443"), 1_000, 1_200), [] as [u32; 0]);
         assert_eq!(uids(&table, &flow("192.0.2.9:22", "10.0.0.1:443"), 1_000, 1_200), [3]);
         // The client of a flow within this system was not seen: its server is not the one who sent.
@@ -338,10 +426,8 @@ mod tests {
 
     #[test]
     fn unconnected_sockets_answer_for_their_port() {
-        let table = table([
-            seen(Method::SockDiag, 3, "0.0.0.0:5353", None, 0, 5_000),
-            seen(Method::SockDiag, 4, "[::]:8080", None, 0, 5_000),
-        ]);
+        let table =
+            table([bound(3, "0.0.0.0:5353", None), bound(4, "[::]:8080", None)].into_iter().flatten());
         assert_eq!(uids(&table, &flow("10.0.0.1:5353", "192.0.2.9:53"), 1_000, 1_200), [3]);
         assert_eq!(uids(&table, &flow("192.0.2.9:900", "10.0.0.1:8080"), 1_000, 1_200), [4]);
         assert_eq!(uids(&table, &flow("10.0.0.1:5354", "192.0.2.9:53"), 1_000, 1_200), [] as [u32; 0]);

@@ -152,6 +152,7 @@ mod tests {
                 listening: false,
                 first: now(),
                 last: now(),
+                socket: None,
                 owner: SocketOwner::new(Method::Ebpf, Confidence::Exact),
             });
             Ok(())

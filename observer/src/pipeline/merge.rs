@@ -403,9 +403,10 @@ impl Merge {
         flow.owners.extend(self.sidecar.owner(&tuple, start, end));
         let recorded = owners_of(&flow.owners, &self.apps);
         let Some(live) = &self.live else { return (recorded, Vec::new()) };
-        let is_over = tuple.transport == Transport::Tcp
-            && matches!(flow.reason, CloseReason::Finished | CloseReason::Reused);
-        let sockets = live.sockets(&tuple, Life { start, end, is_over });
+        let tcp = tuple.transport == Transport::Tcp;
+        let begins = tcp && !flow.info.midstream;
+        let is_over = tcp && matches!(flow.reason, CloseReason::Finished | CloseReason::Reused);
+        let sockets = live.sockets(&tuple, Life { start, end, begins, is_over });
         let mut owners = settle(recorded.into_iter().chain(live.owners(&sockets)));
         // The system's resolver asks for others: whoever connects to the answer next is who wanted it.
         if owners.first().is_none_or(Owner::is_resolver) {

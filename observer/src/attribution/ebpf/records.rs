@@ -119,7 +119,8 @@ fn sighting(
     last: Timestamp,
     owner: SocketOwner,
 ) -> Sighting {
-    Sighting { transport, local, remote: Some(remote), listening: false, first, last: last.max(first), owner }
+    let last = last.max(first);
+    Sighting { transport, local, remote: Some(remote), listening: false, first, last, socket: None, owner }
 }
 
 /// A socket of which only its own end is known: a flow to it is its owner's by its address.
@@ -128,7 +129,7 @@ fn local(event: &Event, at: Timestamp, listening: bool) -> Sighting {
     let mut owner = SocketOwner::new(Method::Ebpf, Confidence::Inferred);
     owner.uid = Some(event.process.uid);
     name_process(&mut owner, &event.process);
-    Sighting { transport, local, remote: None, listening, first: at, last: at, owner }
+    Sighting { transport, local, remote: None, listening, first: at, last: at, socket: None, owner }
 }
 
 fn name_process(owner: &mut SocketOwner, process: &Process) {

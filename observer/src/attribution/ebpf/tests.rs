@@ -424,7 +424,8 @@ while s.recv(10): pass
         let source = end(THERE, 46_001);
         let flow = FiveTuple { transport: Transport::Tcp, source, destination: end(HERE, 8081) };
         assert_eq!(
-            table.owners(&flow, Life { start: last.first, end: last.last, is_over: false })[0].uid,
+            table.owners(&flow, Life { start: last.first, end: last.last, begins: false, is_over: false })[0]
+                .uid,
             Some(10_126)
         );
         let listening: Vec<_> = sightings.iter().filter(|one| one.listening).collect();

@@ -92,9 +92,9 @@ impl Procfs {
         &mut self,
         name: &str,
         transport: Transport,
-        now: Timestamp,
         sightings: &mut Vec<Sighting>,
     ) -> io::Result<()> {
+        let asked = now();
         let file = match File::open(self.folder.join(name)) {
             // The kernel has no such sockets.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -112,7 +112,7 @@ impl Procfs {
                 continue;
             }
             match std::str::from_utf8(&row).ok().and_then(|row| Row::parse(row, transport)) {
-                Some(row) => self.see(row, transport, now, sightings),
+                Some(row) => self.see(row, transport, asked, sightings),
                 None => self.lost = self.lost.saturating_add(1),
             }
         }
@@ -123,13 +123,14 @@ impl Procfs {
         Ok(())
     }
 
-    fn see(&mut self, row: Row, transport: Transport, now: Timestamp, sightings: &mut Vec<Sighting>) {
+    fn see(&mut self, row: Row, transport: Transport, asked: Timestamp, sightings: &mut Vec<Sighting>) {
         let Row { local, remote, state, uid, inode } = row;
         // A flow whose socket was closed, or that only waits for its last packets, is nobody's any more.
         let tcp = transport == Transport::Tcp;
         if (tcp && state == TIME_WAIT) || (inode == 0 && uid == 0) {
             return;
         }
+        let answered = now();
         let mut owner = SocketOwner::new(Method::Procfs, Confidence::Polled);
         owner.uid = Some(uid).filter(|uid| !matches!(*uid, OVERFLOW_UID | u32::MAX));
         let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +138,17 @@ impl Procfs {
         drop(processes);
         if owner.uid.is_some() || owner.pid.is_some() {
             let listening = tcp && state == LISTEN;
-            sightings.push(Sighting { transport, local, remote, listening, first: now, last: now, owner });
+            let socket = Some(inode).filter(|inode| *inode != 0);
+            sightings.push(Sighting {
+                transport,
+                local,
+                remote,
+                listening,
+                first: asked,
+                last: answered,
+                socket,
+                owner,
+            });
         }
     }
 
@@ -163,7 +174,7 @@ impl Attributor for Procfs {
         self.opened = false;
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).begin_round(now);
         for (name, transport) in self.tables {
-            self.read_table(name, *transport, now, sightings).map_err(|error| AttributorError {
+            self.read_table(name, *transport, sightings).map_err(|error| AttributorError {
                 method: Method::Procfs,
                 reason: format!("cannot read {}: {error}", self.folder.join(name).display()),
             })?;

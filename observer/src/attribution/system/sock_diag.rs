@@ -58,6 +58,8 @@ pub(super) struct SockDiag {
     dumped: Option<Timestamp>,
     /// How many sockets it has given.
     counted: u32,
+    /// From when on the kernel may have looked at the sockets that come next: it does so ahead of each answer.
+    walked: Timestamp,
     /// When a dump last gave something.
     progressed: Timestamp,
     /// When a flow last began.
@@ -88,6 +90,7 @@ impl SockDiag {
             reading: false,
             dumped: None,
             counted: 0,
+            walked: Timestamp::default(),
             progressed: Timestamp::default(),
             opened: None,
             missed: false,
@@ -99,12 +102,7 @@ impl SockDiag {
     ///
     /// The kernel looks it up as it does for a packet that comes in: the answer may be an unconnected or listening socket,
     /// so that only one with the very ends of the flow ends the search.
-    fn ask(
-        &mut self,
-        flow: &FiveTuple,
-        now: Timestamp,
-        sightings: &mut Vec<Sighting>,
-    ) -> Result<bool, AttributorError> {
+    fn ask(&mut self, flow: &FiveTuple, sightings: &mut Vec<Sighting>) -> Result<bool, AttributorError> {
         let mut found = false;
         for (local, remote) in [(flow.source, flow.destination), (flow.destination, flow.source)] {
             let (local, remote) = (canonical(local), canonical(remote));
@@ -112,9 +110,10 @@ impl SockDiag {
             let families: &[Family] =
                 if local.ip.is_ipv4() { &[Family::V6, Family::V4] } else { &[Family::V6] };
             for family in families {
+                let asked = now();
                 let Some(socket) = self.exact.find(*family, flow.transport, local, remote)? else { continue };
                 let connected = (socket.local, socket.remote) == (local, Some(remote));
-                let owned = self.see(socket, flow.transport, now, sightings);
+                let owned = self.see(socket, flow.transport, (asked, now()), sightings);
                 found |= owned;
                 if connected && owned {
                     return Ok(true);
@@ -124,12 +123,12 @@ impl SockDiag {
         Ok(found)
     }
 
-    /// Reports a socket; false if it has no owner.
+    /// Reports a socket that was there at some time between `asked` and `answered`; false if it has no owner.
     fn see(
         &mut self,
         socket: Socket,
         transport: Transport,
-        now: Timestamp,
+        (asked, answered): (Timestamp, Timestamp),
         sightings: &mut Vec<Sighting>,
     ) -> bool {
         let mut owner = SocketOwner::new(Method::SockDiag, Confidence::Polled);
@@ -145,46 +144,59 @@ impl SockDiag {
         if owner.uid.is_none() && owner.pid.is_none() {
             return false;
         }
-        let Socket { local, remote, listening, .. } = socket;
-        sightings.push(Sighting { transport, local, remote, listening, first: now, last: now, owner });
+        let Socket { local, remote, listening, inode, .. } = socket;
+        let socket = Some(inode).filter(|inode| *inode != 0);
+        sightings.push(Sighting {
+            transport,
+            local,
+            remote,
+            listening,
+            first: asked,
+            last: answered,
+            socket,
+            owner,
+        });
         true
     }
 
-    /// Begins a dump where one is due, and reads on in the one that was begun.
-    fn dump(&mut self, now: Timestamp, sightings: &mut Vec<Sighting>) -> Result<(), AttributorError> {
-        if self.tables.is_empty() && self.is_due(now) {
+    /// As of `at`, begins a dump where one is due, and reads on in the one that was begun.
+    fn dump(&mut self, at: Timestamp, sightings: &mut Vec<Sighting>) -> Result<(), AttributorError> {
+        if self.tables.is_empty() && self.is_due(at) {
             self.tables.extend(TABLES);
-            self.dumped = Some(now);
-            self.progressed = now;
+            self.dumped = Some(at);
+            self.progressed = at;
             self.missed = false;
             self.counted = 0;
         }
         let mut left = MAX_DUMPED;
         while let Some((family, transport)) = self.tables.front().copied() {
             if !self.reading {
+                self.walked = now();
                 self.dump.send(&Request::Dump { family, transport })?;
                 self.reading = true;
             }
             if left == 0 {
                 break;
             }
+            let before = now();
             match self.dump.receive()? {
                 Answer::Sockets(sockets) => {
-                    self.progressed = now;
+                    let walked = (std::mem::replace(&mut self.walked, before), now());
+                    self.progressed = at;
                     left = left.saturating_sub(sockets.len().max(1));
                     self.counted = u32::try_from(sockets.len())
                         .map_or(u32::MAX, |more| self.counted.saturating_add(more));
                     for socket in sockets {
-                        self.see(socket, transport, now, sightings);
+                        self.see(socket, transport, walked, sightings);
                     }
                 }
                 // A family or protocol that the kernel lacks has no sockets.
                 Answer::End | Answer::Refused(_) => {
-                    self.progressed = now;
+                    self.progressed = at;
                     self.reading = false;
                     self.tables.pop_front();
                 }
-                Answer::Nothing if now.since(self.progressed) >= STALLED => {
+                Answer::Nothing if at.since(self.progressed) >= STALLED => {
                     self.dump = Link::open()?;
                     self.reading = false;
                     self.tables.clear();
@@ -222,7 +234,7 @@ impl Attributor for SockDiag {
         // First those whose sockets may be gone soon.
         for flow in flows.by_ref().take(MAX_FLOWS) {
             self.opened = Some(now);
-            self.missed |= !self.ask(flow, now, sightings)?;
+            self.missed |= !self.ask(flow, sightings)?;
         }
         let left_out = flows.count();
         if left_out > 0 {
@@ -275,7 +287,7 @@ mod tests {
             for (name, flow) in &clients.flows {
                 sock_diag.processes.lock().unwrap().begin_round(now());
                 let mut sightings = Vec::new();
-                let found = sock_diag.ask(flow, now(), &mut sightings).unwrap();
+                let found = sock_diag.ask(flow, &mut sightings).unwrap();
                 if name == "udp4-on-device" {
                     // Only dumps tell of it; who is bound to the other end is not who sends.
                     assert_eq!(owners(sightings, flow), []);
@@ -299,6 +311,7 @@ mod tests {
                 let found = owners(sightings.clone(), flow);
                 assert_eq!(found, [(Some(CLIENT), Some(clients.pid()))], "{name}");
             }
+            assert!(sightings.iter().all(|one| one.first < one.last), "{sightings:#?}");
             let listening: Vec<_> = sightings.iter().filter(|sighting| sighting.listening).collect();
             assert_eq!(listening.len(), 4);
             for sighting in listening {
@@ -334,7 +347,7 @@ show('connected', sock, sock.getpeername())
             let clients = Program::on(&host, CLIENT, connect);
             let flow = clients.flows[0].1;
             let mut sightings = Vec::new();
-            assert!(open().ask(&flow, now(), &mut sightings).unwrap());
+            assert!(open().ask(&flow, &mut sightings).unwrap());
             assert_eq!(sightings.len(), 1);
             assert_eq!((sightings[0].local, sightings[0].remote), (flow.destination, Some(flow.source)));
             assert_eq!(owners(sightings, &flow), [(Some(0), Some(server.pid()))]);
@@ -362,7 +375,7 @@ there.close()
             );
             let flow = clients.flows[0].1;
             let mut sightings = Vec::new();
-            assert!(!open().ask(&flow, now(), &mut sightings).unwrap());
+            assert!(!open().ask(&flow, &mut sightings).unwrap());
             assert_eq!(sightings, []);
         });
     }
