@@ -1,6 +1,10 @@
 """TLS: versions, ciphers and groups as real stacks negotiate them (group 5.2 of the rules)."""
 
+from pathlib import Path
+
+from . import compression
 from .catalogue import Judged, capture
+from .network import v4
 
 TLS13 = "tls.handshake.type == 2 && tls.handshake.extensions.supported_version == 0x0304"
 TLS12 = "tls.handshake.type == 2 && tls.handshake.version == 0x0303"
@@ -465,41 +469,35 @@ def renegotiated(lab):
 
 @capture(
     "tls/compressed.pcap",
-    shows="tlslite-ng, taught to compress, negotiates DEFLATE under TLS 1.2 with itself.",
-    tools=["tlslite-ng with compression.py"],
-    how="made",
+    shows="A client and a server of an OpenSSL that was built with zlib negotiate DEFLATE under TLS 1.2.",
+    tools=["OpenSSL 1.1.1 of psycopg2-binary"],
     fires=["tls-compression"],
     silent=["null-or-anonymous-cipher", "tls-version-negotiated", "missing-sni"],
     expect=["tls.handshake.type == 2 && tls.handshake.comp_method == 1", ANSWERED],
 )
 def compressed(lab):
-    from .compression import deflated
-
-    new = {"minVersion": (3, 3), "maxVersion": (3, 3), "cipherNames": ["aes128gcm"]}
-    lab.tlslite_server("legacy.test", lab.pki.server("legacy.test", key="rsa2048"), **new)
-    with deflated(), lab.recording():
-        lab.tlslite_client("legacy.test", **new)
+    python, script = lab.venv / "bin/python", Path(compression.__file__)
+    files = lab.pki.server("shop.test")
+    lab.serve(python, script, "server", v4("shop.test"), 443, files.chain, files.key, port=443)
+    with lab.recording():
+        lab.phone(python, script, "client", v4("shop.test"), 443, "shop.test", lab.pki.root, "zlib")
 
 
 @capture(
     "tls/compression-offered.pcap",
-    shows="tlslite-ng offers DEFLATE under TLS 1.2, and nginx chooses no compression.",
-    tools=["tlslite-ng with compression.py", "nginx"],
-    how="made",
+    shows="OpenSSL offers DEFLATE under TLS 1.2, and nginx chooses no compression.",
+    tools=["OpenSSL 1.1.1 of psycopg2-binary", "nginx"],
     silent=["tls-compression", "tls-version-negotiated"],
     expect=[
         "tls.handshake.type == 1 && tls.handshake.comp_method == 1",
         "tls.handshake.type == 2 && tls.handshake.comp_method == 0",
+        ANSWERED,
     ],
 )
 def compression_offered(lab):
-    from .compression import deflated
-
-    new = {"minVersion": (3, 3), "maxVersion": (3, 3), "cipherNames": ["aes128gcm"]}
-    lab.nginx(lab.https("legacy.test", lab.pki.server("legacy.test", key="rsa2048")))
-    with deflated(), lab.recording():
-        try:
-            lab.tlslite_client("legacy.test", **new)
-        except ValueError:
-            # The client leaves when it learns that the server does not compress.
-            pass
+    lab.nginx(lab.https("shop.test"))
+    with lab.recording():
+        script = Path(compression.__file__)
+        lab.phone(
+            lab.venv / "bin/python", script, "client", v4("shop.test"), 443, "shop.test", lab.pki.root, "none"
+        )
