@@ -111,7 +111,7 @@ pub enum Protection {
     Opportunistic,
     /// Neither readable nor a protocol that is known to protect: never counted as TLS.
     Opaque,
-    /// No payload.
+    /// No payload of its own: none at all, or nothing but packets within a tunnel, which are in flows of their own.
     Empty,
 }
 
@@ -380,6 +380,7 @@ impl Flow {
                 destination: end(destination),
             },
             tunnels: TunnelPath::default(),
+            carries: None,
             first_frame: 1,
             start: Timestamp(0),
             midstream: false,

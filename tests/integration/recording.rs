@@ -101,6 +101,11 @@ struct Owners(Vec<(FiveTuple, Option<Owner>, usize)>);
 
 impl FlowSink for Owners {
     fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+        if flow.flow.is_carrier() {
+            // The frames' owners are those of the packets within.
+            assert_eq!((&flow.owner, flow.contradicting.len()), (&None, 0), "{:?}", flow.flow.info);
+            return Ok(());
+        }
         let owner = flow.owner.as_deref().cloned();
         self.0.push((flow.flow.info.five_tuple, owner, flow.contradicting.len()));
         Ok(())

@@ -150,6 +150,10 @@ impl Assessor {
     /// Takes a flow, in output order; the worst that a rule says of it by itself.
     pub fn flow(&mut self, flow: &Flow) -> Option<Mark> {
         self.last = self.last.max(flow.flow.end);
+        // Judged by what goes through it.
+        if flow.flow.is_carrier() {
+            return None;
+        }
         let chain = self.chain(flow);
         let device = &self.unknown;
         let cx = RuleContext {

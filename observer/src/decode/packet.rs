@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::TunnelPath;
+use super::{Tunnel, TunnelPath};
 use crate::bytes::range_in;
 use crate::source::{FrameNumber, InterfaceIndex, RecordedOwner, slice};
 use crate::time::Timestamp;
@@ -123,7 +123,11 @@ pub struct Packet<'a> {
     pub tunnels: TunnelPath,
     /// The transport header and payload.
     pub segment: Segment<'a>,
-    /// Bytes on the link as the capture counts them, headers included; of all its frames for a reassembled packet.
+    /// The tunnel that its payload is of, where packets within it were handed on: their bytes are counted with them, and
+    /// nothing in it is its own.
+    pub carries: Option<Tunnel>,
+    /// Bytes on the link as the capture counts them, headers included; of all its frames for a reassembled packet. None of
+    /// what carries a tunnel.
     pub wire_len: u32,
     /// Whose it is, where the capture says so; the frame's own word goes before the file's.
     pub owner: Option<Arc<RecordedOwner>>,

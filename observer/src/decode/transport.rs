@@ -22,16 +22,24 @@ impl Walk<'_> {
             (1, false) | (58, true) => return self.icmp(ip, v6, span, &envelope),
             _ => {}
         }
-        let inside = match protocol {
-            4 => self.ip_in_ip(Tunnel::IpInIp, ip, span, envelope),
-            41 => self.ip_in_ip(if v6 { Tunnel::IpInIp } else { Tunnel::SixInFour }, ip, span, envelope),
-            47 => self.gre(ip, span, envelope),
-            137 => self.mpls(span, envelope, ip.ends()),
+        let (tunnel, inside) = match protocol {
+            4 => (Tunnel::IpInIp, self.ip_in_ip(Tunnel::IpInIp, ip, span, envelope)),
+            41 => {
+                let tunnel = if v6 { Tunnel::IpInIp } else { Tunnel::SixInFour };
+                (tunnel, self.ip_in_ip(tunnel, ip, span, envelope))
+            }
+            47 => (Tunnel::Gre, self.gre(ip, span, envelope)),
+            137 => (Tunnel::Mpls, self.mpls(span, envelope, ip.ends())),
             _ => return self.other(ip, protocol, &envelope),
         };
         match inside {
             Err(skip) if !skip.is_certain() => self.other(ip, protocol, &envelope),
-            decoded => decoded,
+            Err(skip) => Err(skip),
+            Ok(()) => {
+                let ports = (Transport::Other(protocol), 0, 0);
+                self.emit_carrier(ip, ports, Segment::Other, tunnel, &envelope);
+                Ok(())
+            }
         }
     }
 
@@ -91,13 +99,13 @@ impl Walk<'_> {
             Some(len) if len <= payload.wire_len() => payload.limit(len),
             _ => payload,
         };
-        match self.udp_tunnel(ip, source, destination, payload, &envelope) {
-            Some(Err(skip)) if !skip.is_certain() => {}
-            Some(decoded) => return decoded,
-            None => {}
-        }
+        let ports = (Transport::Udp, source, destination);
         let segment = Segment::Udp { payload: payload.bytes, missing: payload.missing };
-        self.emit(ip, (Transport::Udp, source, destination), segment, &envelope);
+        match self.udp_tunnel(ip, source, destination, payload, &envelope) {
+            Some((_, Err(skip))) if skip.is_certain() => return Err(skip),
+            Some((tunnel, Ok(()))) => self.emit_carrier(ip, ports, segment, tunnel, &envelope),
+            Some((_, Err(_))) | None => self.emit(ip, ports, segment, &envelope),
+        }
         Ok(())
     }
 

@@ -71,8 +71,31 @@ impl Walk<'_> {
     pub(super) fn emit(
         &mut self,
         ip: &Ip,
+        ports: (Transport, u16, u16),
+        segment: Segment<'_>,
+        envelope: &Envelope<'_>,
+    ) {
+        self.hand_on(ip, ports, segment, None, envelope);
+    }
+
+    /// Hands on the packet that carries those in `tunnel`, which were handed on before.
+    pub(super) fn emit_carrier(
+        &mut self,
+        ip: &Ip,
+        ports: (Transport, u16, u16),
+        segment: Segment<'_>,
+        tunnel: Tunnel,
+        envelope: &Envelope<'_>,
+    ) {
+        self.hand_on(ip, ports, segment, Some(tunnel), &Envelope { wire_len: 0, ..*envelope });
+    }
+
+    fn hand_on(
+        &mut self,
+        ip: &Ip,
         (transport, source_port, destination_port): (Transport, u16, u16),
         segment: Segment<'_>,
+        carries: Option<Tunnel>,
         envelope: &Envelope<'_>,
     ) {
         let packet = Packet {
@@ -87,8 +110,10 @@ impl Walk<'_> {
             identification: ip.identification,
             tunnels: envelope.tunnels,
             segment,
+            carries,
             wire_len: envelope.wire_len,
-            owner: self.owner.clone(),
+            // What a capture says of the frame, it says of the packet within: many apps share a tunnel.
+            owner: self.owner.as_ref().filter(|_| carries.is_none()).cloned(),
         };
         (self.take)(&packet, envelope.backing);
     }

@@ -15,7 +15,7 @@ mod tcp;
 
 use std::sync::Arc;
 
-use crate::decode::{FiveTuple, Packet, TcpFlags, TunnelPath};
+use crate::decode::{FiveTuple, Packet, TcpFlags, Tunnel, TunnelPath};
 use crate::source::{FrameNumber, RecordedOwner};
 use crate::time::{Tick, Timestamp};
 
@@ -59,6 +59,8 @@ pub struct FlowInfo {
     pub five_tuple: FiveTuple,
     /// What it is wrapped in.
     pub tunnels: TunnelPath,
+    /// The tunnel that it carries: what goes through it is in flows of its own, and so are its bytes.
+    pub carries: Option<Tunnel>,
     /// Its first frame.
     pub first_frame: FrameNumber,
     /// When that was captured.
@@ -81,6 +83,7 @@ impl FlowInfo {
         Self {
             five_tuple: if reversed { five_tuple.reverse() } else { five_tuple },
             tunnels: packet.tunnels,
+            carries: packet.carries,
             first_frame: packet.frame,
             start: packet.timestamp,
             midstream,
@@ -234,6 +237,12 @@ pub struct ClosedFlow {
 }
 
 impl ClosedFlow {
+    /// Whether all that it carried is packets within a tunnel, which are in flows of their own.
+    #[must_use]
+    pub fn is_carrier(&self) -> bool {
+        self.info.carries.is_some() && self.counts.iter().all(|counts| counts.payload == 0)
+    }
+
     /// Exchanges originator and responder: for flows whose start was not captured, once their bytes tell who is who.
     pub fn turn_round(&mut self) {
         self.info.five_tuple = self.info.five_tuple.reverse();

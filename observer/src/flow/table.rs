@@ -334,10 +334,13 @@ impl<S> Entry<S> {
     fn count(&mut self, packet: &Packet<'_>, direction: Direction) {
         self.last_frame = packet.frame;
         self.end = packet.timestamp;
+        self.info.carries = self.info.carries.or(packet.carries);
         if let Some(counts) = self.counts.get_mut(direction.index()) {
             counts.packets = counts.packets.saturating_add(1);
             counts.bytes = counts.bytes.saturating_add(u64::from(packet.wire_len));
-            counts.payload = counts.payload.saturating_add(packet.segment.payload_len());
+            if packet.carries.is_none() {
+                counts.payload = counts.payload.saturating_add(packet.segment.payload_len());
+            }
         }
     }
 
@@ -368,6 +371,9 @@ impl<S> Entry<S> {
             };
         }
         if let Segment::Udp { payload, missing } = packet.segment {
+            if packet.carries.is_some() {
+                return Class::UdpIdle;
+            }
             let (frame, at) = (packet.frame, packet.timestamp);
             if !payload.is_empty() {
                 let data = Output::Data { bytes: payload, frame, at };
@@ -520,6 +526,7 @@ mod tests {
                 identification: 0,
                 tunnels,
                 segment,
+                carries: None,
                 wire_len: 100,
                 owner: None,
             };

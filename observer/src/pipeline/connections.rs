@@ -237,6 +237,7 @@ mod tests {
         FlowInfo {
             five_tuple: FiveTuple { transport: Transport::Udp, source, destination },
             tunnels: TunnelPath::default(),
+            carries: None,
             first_frame: u64::from(port),
             start: Timestamp(0),
             midstream: false,

@@ -366,7 +366,8 @@ impl Merge {
             .and_then(|origin| origin.domain)
             .or_else(|| domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names));
         // Packets that are nothing but payload are not counted as such.
-        let payload = !ended.layers.is_empty() || ended.flow.counts.iter().any(|counts| counts.payload > 0);
+        let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0)
+            || !(ended.layers.is_empty() || ended.flow.is_carrier());
         let mut flow = Flow {
             id: self.totals.flows,
             protection: Protection::of(&ended.layers, ended.tls.as_deref(), &ended.observations, payload),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use super::connections;
 use super::merge::{Ended, Learned, ToMerge};
 use crate::attribution::LiveOwners;
-use crate::decode::{FiveTuple, PacketRecord};
+use crate::decode::{FiveTuple, PacketRecord, Tunnel};
 use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
 use crate::observation::{Basis, Observations};
 use crate::protocol::ftp::transfer::Transfer;
@@ -266,6 +266,9 @@ impl FlowHandler for Handler {
         let FlowState { conversation, observations } = state;
         let (mut layers, short_headers) = conversation.into_parts();
         layers.extend(protocol::layer_of(flow.info.five_tuple.transport));
+        if layers.is_empty() {
+            layers.extend(flow.info.carries.map(Tunnel::name));
+        }
         self.ended.push(Box::new(Ended { flow, layers, short_headers, observations, tls }));
     }
 }

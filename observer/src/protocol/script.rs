@@ -68,6 +68,7 @@ pub(super) fn play_with(
     let flow = FlowInfo {
         five_tuple: FiveTuple { transport, source: endpoint(1, 40000), destination: endpoint(2, port) },
         tunnels: TunnelPath::default(),
+        carries: None,
         first_frame: 1,
         start: Timestamp(0),
         midstream: false,

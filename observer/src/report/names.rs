@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use crate::decode::{Transport, Tunnel};
+use crate::decode::Transport;
 use crate::flow::TcpState;
 use crate::observation::Flow;
 use crate::protocol::tls::TlsVersion;
@@ -36,22 +36,6 @@ impl fmt::Display for TransportName {
             Transport::Other(136) => "udplite",
             Transport::Other(number) => return write!(f, "protocol {number}"),
         })
-    }
-}
-
-/// A tunnel as `network.tunnel` names it.
-#[must_use]
-pub fn tunnel(tunnel: Tunnel) -> &'static str {
-    match tunnel {
-        Tunnel::Geneve => "geneve",
-        Tunnel::Gre => "gre",
-        Tunnel::GtpU => "gtp-u",
-        Tunnel::IpInIp => "ip-in-ip",
-        Tunnel::Mpls => "mpls",
-        Tunnel::Pppoe => "pppoe",
-        Tunnel::SixInFour => "6in4",
-        Tunnel::Teredo => "teredo",
-        Tunnel::Vxlan => "vxlan",
     }
 }
 

@@ -92,7 +92,7 @@ impl Encoder {
             |port: u16| matches!(tuple.transport, Transport::Tcp | Transport::Udp).then_some(u64::from(port));
         let [from_originator, from_responder] = closed.counts;
         let layers = names::layers(flow);
-        let tunnels: Vec<_> = closed.info.tunnels.iter().map(names::tunnel).collect();
+        let tunnels: Vec<_> = closed.info.tunnels.iter().map(crate::decode::Tunnel::name).collect();
         let tcp = closed.tcp.as_ref();
         rows.cell(Cell::Flow(flow.id))
             .signed(self.run)

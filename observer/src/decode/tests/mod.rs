@@ -83,7 +83,11 @@ fn decode(link_type: u16, data: &[u8]) -> Result<Seen, Skip> {
 
 fn decode_frame(decoder: &mut Decoder, frame: &Frame<'_>) -> Result<Seen, Skip> {
     let mut packets = Vec::new();
-    decoder.decode(frame, |packet, backing| packets.push(seen(packet, backing)))?;
+    decoder.decode(frame, |packet, backing| {
+        if packet.carries.is_none() {
+            packets.push(seen(packet, backing));
+        }
+    })?;
     assert_eq!(packets.len(), 1);
     Ok(packets.remove(0))
 }

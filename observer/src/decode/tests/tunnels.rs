@@ -28,6 +28,33 @@ fn ip_in_ip_of_all_versions() {
     carries(&ipv4(4, &ipv4(4, &hello())), &[Tunnel::IpInIp; 2]);
 }
 
+/// What carries the tunnels of a packet, innermost first: its ends, its tunnel, the tunnels around it, and its bytes.
+fn carriers(packet: &[u8]) -> Vec<(String, Tunnel, usize, u32)> {
+    let mut carriers = Vec::new();
+    let data = frame(101, packet, packet.len());
+    let decoded = Decoder::default().decode(&data, |packet, backing| {
+        if let Some(tunnel) = packet.carries {
+            let around = packet.tunnels.iter().count();
+            carriers.push((seen(packet, backing).tuple, tunnel, around, packet.wire_len));
+        }
+    });
+    assert_eq!(decoded, Ok(()));
+    carriers
+}
+
+#[test]
+fn who_sends_a_tunnel_to_whom_is_a_packet_of_its_own_without_bytes() {
+    let vxlan =
+        |inner: &[u8]| udp(9, 4789, &[&[8, 0, 0, 0, 0, 0, 7, 0][..], &ethernet(0x0800, inner)].concat());
+    let outer = || "udp 10.0.0.1:9 192.0.2.2:4789".to_owned();
+    assert_eq!(carriers(&vxlan(&hello())), [(outer(), Tunnel::Vxlan, 0, 0)]);
+    let within = "other(4) 10.0.0.1:0 192.0.2.2:0".to_owned();
+    let both = [(within, Tunnel::IpInIp, 1, 0), (outer(), Tunnel::Vxlan, 0, 0)];
+    assert_eq!(carriers(&vxlan(&ipv4(4, &hello()))), both);
+    assert_eq!(carriers(&udp(9, 4789, b"no tunnel")), []);
+    assert_eq!(carriers(&hello()), []);
+}
+
 #[test]
 fn gre_with_its_options() {
     let tunnels = [Tunnel::Gre];

@@ -33,6 +33,24 @@ pub enum Tunnel {
     Vxlan,
 }
 
+impl Tunnel {
+    /// As `network.tunnel` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Geneve => "geneve",
+            Self::Gre => "gre",
+            Self::GtpU => "gtp-u",
+            Self::IpInIp => "ip-in-ip",
+            Self::Mpls => "mpls",
+            Self::Pppoe => "pppoe",
+            Self::SixInFour => "6in4",
+            Self::Teredo => "teredo",
+            Self::Vxlan => "vxlan",
+        }
+    }
+}
+
 /// The tunnels around a packet, outermost first; at most [`TunnelPath::MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TunnelPath {

@@ -14,7 +14,7 @@ use super::super::walk::{Envelope, Ip, Walk};
 use super::Tunnel;
 
 impl Walk<'_> {
-    /// The packet in a tunnel's datagram; `None` when it is none.
+    /// Hands on the packet in a tunnel's datagram, and names the tunnel; `None` when it is none.
     pub(in super::super) fn udp_tunnel(
         &mut self,
         ip: &Ip,
@@ -22,18 +22,19 @@ impl Walk<'_> {
         destination: u16,
         payload: Span<'_>,
         envelope: &Envelope<'_>,
-    ) -> Option<Result<(), Skip>> {
-        match (source, destination) {
-            (4789 | 8472, _) | (_, 4789 | 8472) => Some(self.vxlan(ip, payload, *envelope)),
-            (4790, _) | (_, 4790) => Some(self.vxlan_gpe(ip, payload, *envelope)),
-            (6081, _) | (_, 6081) => Some(self.geneve(ip, payload, *envelope)),
-            (2152, _) | (_, 2152) => Some(self.gtp_u(ip, payload, *envelope)),
+    ) -> Option<(Tunnel, Result<(), Skip>)> {
+        Some(match (source, destination) {
+            (4789 | 8472, _) | (_, 4789 | 8472) => (Tunnel::Vxlan, self.vxlan(ip, payload, *envelope)),
+            (4790, _) | (_, 4790) => (Tunnel::Vxlan, self.vxlan_gpe(ip, payload, *envelope)),
+            (6081, _) | (_, 6081) => (Tunnel::Geneve, self.geneve(ip, payload, *envelope)),
+            (2152, _) | (_, 2152) => (Tunnel::GtpU, self.gtp_u(ip, payload, *envelope)),
             _ => {
                 let server = source == 3544 || destination == 3544;
                 let packet = teredo(payload, server)?;
-                Some(envelope.inside(Tunnel::Teredo, ()).and_then(|inside| self.ip(packet, inside)))
+                let inside = envelope.inside(Tunnel::Teredo, ());
+                (Tunnel::Teredo, inside.and_then(|inside| self.ip(packet, inside)))
             }
-        }
+        })
     }
 
     fn vxlan(&mut self, ip: &Ip, span: Span<'_>, envelope: Envelope<'_>) -> Result<(), Skip> {

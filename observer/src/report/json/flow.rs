@@ -186,7 +186,7 @@ impl<'a> FlowRecord<'a> {
                 protocol: layers.last().copied(),
                 layers,
                 protection: flow.protection,
-                tunnel: closed.info.tunnels.iter().map(names::tunnel).collect(),
+                tunnel: closed.info.tunnels.iter().map(crate::decode::Tunnel::name).collect(),
             },
             source: Source {
                 ip: tuple.source.ip,
