@@ -50,6 +50,9 @@ pub mod pipeline;
 pub mod live;
 
 #[cfg(all(feature = "live", target_os = "linux"))]
+pub mod android;
+
+#[cfg(all(feature = "live", target_os = "linux"))]
 pub mod doctor;
 
 #[cfg(feature = "cli")]

@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "store",
     "pipeline",
     "live",
+    "android",
     "doctor",
     "cli",
 ];

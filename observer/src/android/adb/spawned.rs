@@ -1,0 +1,312 @@
+//! [`Adb`] by Android's own client, one process a call.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::complaint::complaint;
+use super::list::parse;
+use super::run::{Finished, LOST, run, start};
+use super::{Adb, AdbError, Listed, Output, RootAnswer, Stream};
+
+/// What the server itself answers; its start takes some seconds.
+const ASK: Duration = Duration::from_secs(30);
+/// adbd starts anew, and adb waits for it to go.
+const ROOT: Duration = Duration::from_secs(45);
+/// A file of some 20 MB, over Wi-Fi.
+const COPY: Duration = Duration::from_secs(600);
+
+/// What stands before the exit code where the output carries it.
+const STATUS: &str = "observer-exit-code:";
+
+/// Android's client, found by [`super::find_adb`].
+///
+/// Which server it speaks to is for `ADB_SERVER_SOCKET` and `ANDROID_ADB_SERVER_PORT` to say, as with adb itself.
+#[derive(Debug)]
+pub struct SpawnedAdb {
+    program: PathBuf,
+    /// Set for each run, beside what this process has.
+    environment: Vec<(OsString, OsString)>,
+    /// By serial, whether it has shell v2.
+    shell_v2: Mutex<BTreeMap<String, bool>>,
+}
+
+impl SpawnedAdb {
+    /// Runs `program`.
+    #[must_use]
+    pub fn new(program: PathBuf) -> Self {
+        Self { program, environment: Vec::new(), shell_v2: Mutex::default() }
+    }
+
+    /// The same with a variable of the environment set.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn command(&self, serial: Option<&str>) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(serial) = serial {
+            command.args(["-s", serial]);
+            // What the user set for adb does not choose another one.
+            command.env_remove("ANDROID_SERIAL");
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs adb for what it does itself: where it fails, its words are the reason.
+    fn ask(
+        &self,
+        serial: Option<&str>,
+        words: &[&str],
+        doing: &str,
+        limit: Duration,
+        look: &mut dyn FnMut(&Child),
+    ) -> Result<String, AdbError> {
+        let finished = run(self.command(serial).args(words), doing, limit, look)?;
+        let stdout = String::from_utf8_lossy(&finished.stdout);
+        if finished.status.success() {
+            return Ok(stdout.into_owned());
+        }
+        let stderr = String::from_utf8_lossy(&finished.stderr);
+        let serial = serial.unwrap_or_default();
+        // Some releases complain on standard output.
+        let known = complaint(serial, doing, &stderr).or_else(|| complaint(serial, doing, &stdout));
+        let error = known.unwrap_or_else(|| {
+            let last = stderr.lines().chain(stdout.lines()).map(str::trim).rfind(|line| !line.is_empty());
+            let detail = last.map_or_else(|| finished.status.to_string(), str::to_owned);
+            AdbError::Failed { doing: doing.to_owned(), detail }
+        });
+        Err(self.with_state(serial, error))
+    }
+
+    /// An error with what the list of devices adds to it.
+    fn with_state(&self, serial: &str, error: AdbError) -> AdbError {
+        let devices = match error {
+            AdbError::NotAttached { .. } | AdbError::Several { .. } => self.devices().unwrap_or_default(),
+            _ => return error,
+        };
+        let serials = devices.into_iter().map(|device| device.serial).collect();
+        match error {
+            AdbError::Several { .. } => AdbError::Several { serials },
+            _ => AdbError::NotAttached { serial: serial.to_owned(), present: serials },
+        }
+    }
+
+    /// The command went without an exit code, or with adb's own for that: whether the device is still there.
+    fn gone(&self, serial: &str, doing: &str) -> Option<AdbError> {
+        let there =
+            self.devices().ok()?.iter().any(|device| device.serial == serial && device.ready().is_ok());
+        (!there).then(|| AdbError::Gone { serial: serial.to_owned(), doing: doing.to_owned() })
+    }
+
+    fn shell_v2(
+        &self,
+        serial: &str,
+        command: &str,
+        doing: &str,
+        limit: Duration,
+    ) -> Result<Output, AdbError> {
+        let mut adb = self.command(Some(serial));
+        let Finished { status, stdout, stderr } =
+            run(adb.args(["shell", "-T", "-n", command]), doing, limit, &mut |_| {})?;
+        let gone = || AdbError::Gone { serial: serial.to_owned(), doing: doing.to_owned() };
+        match status.code() {
+            None => return Err(gone()),
+            Some(LOST) => {
+                if let Some(gone) = self.gone(serial, doing) {
+                    return Err(gone);
+                }
+            }
+            Some(1) if stdout.is_empty() => {
+                // What the command itself complains of is an answer.
+                let said = complaint(serial, doing, &String::from_utf8_lossy(&stderr));
+                if let Some(error) = said.filter(|error| !matches!(error, AdbError::Failed { .. })) {
+                    return Err(self.with_state(serial, error));
+                }
+            }
+            Some(_) => {}
+        }
+        Ok(Output { code: status.code().unwrap_or(LOST), stdout, stderr })
+    }
+
+    /// Devices before Android 7: one output for all, without an exit code; so the shell itself writes it at the end.
+    fn shell_v1(
+        &self,
+        serial: &str,
+        command: &str,
+        doing: &str,
+        limit: Duration,
+    ) -> Result<Output, AdbError> {
+        let wrapped =
+            format!("{{ {command}\n}} 2>&1 </dev/null; observer_code=$?; echo; echo {STATUS}$observer_code");
+        let mut adb = self.command(Some(serial));
+        let Finished { status, mut stdout, stderr } =
+            run(adb.args(["exec-out", &wrapped]), doing, limit, &mut |_| {})?;
+        if let Some((code, length)) = status_at_end(&stdout) {
+            stdout.truncate(length);
+            return Ok(Output { code, stdout, stderr: Vec::new() });
+        }
+        let words = String::from_utf8_lossy(&stderr);
+        let known = complaint(serial, doing, &words).map(|error| self.with_state(serial, error));
+        Err(known.or_else(|| self.gone(serial, doing)).unwrap_or_else(|| AdbError::Failed {
+            doing: doing.to_owned(),
+            detail: format!("no exit code came ({status})"),
+        }))
+    }
+}
+
+/// The exit code at the end of an output, and how long the output is without it.
+fn status_at_end(stdout: &[u8]) -> Option<(i32, usize)> {
+    let start = stdout.windows(STATUS.len()).rposition(|window| window == STATUS.as_bytes())?;
+    let code = stdout.get(start.checked_add(STATUS.len())?..)?;
+    let code = std::str::from_utf8(code).ok()?.trim().parse().ok()?;
+    // The line break before it is the marker's, too; old devices write two bytes for one.
+    let before = stdout.get(..start)?;
+    let before = before.strip_suffix(b"\n").unwrap_or(before);
+    Some((code, before.strip_suffix(b"\r").unwrap_or(before).len()))
+}
+
+/// What is being done, for errors: the beginning of the command.
+fn running(command: &str) -> String {
+    const SHOWN: usize = 48;
+    let line = command.lines().next().unwrap_or_default();
+    let shown: String = line.chars().take(SHOWN).collect();
+    let more = if shown.len() < command.len() { " …" } else { "" };
+    format!("running `{shown}{more}`")
+}
+
+impl Adb for SpawnedAdb {
+    fn devices(&self) -> Result<Vec<Listed>, AdbError> {
+        let text = self.ask(None, &["devices", "-l"], "listing devices", ASK, &mut |_| {})?;
+        Ok(parse(&text))
+    }
+
+    fn has_shell_v2(&self, serial: &str) -> Result<bool, AdbError> {
+        let mut known = self.shell_v2.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(serial) {
+            return Ok(*known);
+        }
+        let text = self.ask(Some(serial), &["features"], "asking for its features", ASK, &mut |_| {})?;
+        let has = text.lines().any(|line| line.trim() == "shell_v2");
+        known.insert(serial.to_owned(), has);
+        Ok(has)
+    }
+
+    fn shell(&self, serial: &str, command: &str, limit: Duration) -> Result<Output, AdbError> {
+        let doing = running(command);
+        if self.has_shell_v2(serial)? {
+            self.shell_v2(serial, command, &doing, limit)
+        } else {
+            self.shell_v1(serial, command, &doing, limit)
+        }
+    }
+
+    fn stream(&self, serial: &str, command: &str) -> Result<Stream, AdbError> {
+        if !self.has_shell_v2(serial)? {
+            return Err(AdbError::NoShellV2 { serial: serial.to_owned() });
+        }
+        let mut adb = self.command(Some(serial));
+        // Not exec-out, which passes no input on, nor exec-in, which passes no output back.
+        adb.args(["shell", "-T", command]).stdin(Stdio::piped());
+        Ok(Stream::new(start(&mut adb)?, serial, &running(command)))
+    }
+
+    fn push(
+        &self,
+        serial: &str,
+        from: &Path,
+        to: &str,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), AdbError> {
+        let file = |source| AdbError::File { path: from.display().to_string(), source };
+        let from = fs::canonicalize(from).map_err(file)?;
+        let total = from.metadata().map_err(file)?.len();
+        let doing = format!("copying {} to it", from.display());
+        let path = from.to_string_lossy().into_owned();
+        let mut look = |child: &Child| {
+            if let Some(position) = read_position(child.id(), &from) {
+                progress(position.min(total), total);
+            }
+        };
+        self.ask(Some(serial), &["push", &path, to], &doing, COPY, &mut look)?;
+        progress(total, total);
+        Ok(())
+    }
+
+    fn pull(&self, serial: &str, from: &str, to: &Path) -> Result<(), AdbError> {
+        let path = to.to_string_lossy().into_owned();
+        let doing = format!("copying {from} from it");
+        self.ask(Some(serial), &["pull", from, &path], &doing, COPY, &mut |_| {}).map(drop)
+    }
+
+    fn root(&self, serial: &str) -> Result<RootAnswer, AdbError> {
+        let words = self.ask(Some(serial), &["root"], "asking for root", ROOT, &mut |_| {})?;
+        let words = words.trim();
+        if words.contains("already running as root") {
+            return Ok(RootAnswer::Already);
+        }
+        if !words.contains("restarting") {
+            return Ok(RootAnswer::Refused(words.lines().last().unwrap_or_default().trim().to_owned()));
+        }
+        self.wait(serial, ROOT)?;
+        Ok(RootAnswer::Restarted)
+    }
+
+    fn wait(&self, serial: &str, limit: Duration) -> Result<(), AdbError> {
+        self.ask(Some(serial), &["wait-for-device"], "waiting for it", limit, &mut |_| {}).map(drop)
+    }
+
+    fn forward(&self, serial: &str, here: u16, there: u16) -> Result<u16, AdbError> {
+        let ends = [format!("tcp:{here}"), format!("tcp:{there}")];
+        let words =
+            self.ask(Some(serial), &["forward", &ends[0], &ends[1]], "forwarding a port", ASK, &mut |_| {})?;
+        port(&words, here, "forwarding a port")
+    }
+
+    fn remove_forward(&self, serial: &str, here: u16) -> Result<(), AdbError> {
+        let end = format!("tcp:{here}");
+        self.ask(Some(serial), &["forward", "--remove", &end], "taking a forward back", ASK, &mut |_| {})
+            .map(drop)
+    }
+
+    fn reverse(&self, serial: &str, there: u16, here: u16) -> Result<u16, AdbError> {
+        let ends = [format!("tcp:{there}"), format!("tcp:{here}")];
+        let words =
+            self.ask(Some(serial), &["reverse", &ends[0], &ends[1]], "reversing a port", ASK, &mut |_| {})?;
+        port(&words, there, "reversing a port")
+    }
+
+    fn remove_reverse(&self, serial: &str, there: u16) -> Result<(), AdbError> {
+        let end = format!("tcp:{there}");
+        self.ask(Some(serial), &["reverse", "--remove", &end], "taking a reverse back", ASK, &mut |_| {})
+            .map(drop)
+    }
+}
+
+/// The port that adb chose for 0: it prints it alone.
+fn port(words: &str, asked: u16, doing: &str) -> Result<u16, AdbError> {
+    if asked != 0 {
+        return Ok(asked);
+    }
+    words.trim().parse().ok().ok_or_else(|| AdbError::Failed {
+        doing: doing.to_owned(),
+        detail: format!("no port in `{}`", words.trim()),
+    })
+}
+
+/// How far the process `pid` has read the file `path`: the kernel knows, and adb says it to terminals alone.
+fn read_position(pid: u32, path: &Path) -> Option<u64> {
+    let folder = PathBuf::from(format!("/proc/{pid}/fd"));
+    let mut entries = fs::read_dir(&folder).ok()?.filter_map(Result::ok);
+    let entry = entries.find(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))?;
+    let info =
+        fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("pos:"))?.trim().parse().ok()
+}

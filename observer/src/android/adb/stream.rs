@@ -1,0 +1,118 @@
+//! A command on the device with its input and outputs open.
+
+use std::io::Read;
+use std::process::{Child, ChildStdin, ChildStdout};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::AdbError;
+use super::complaint::complaint;
+use super::run::{Deadline, LOST, wait};
+
+/// Bytes that are kept of the errors of a stream: its last ones.
+const MAX_ERRORS: usize = 64 << 10;
+
+/// How long the errors may still come after the end.
+const LAST_ERRORS: Duration = Duration::from_secs(2);
+
+/// A running command: 8-bit clean both ways.
+///
+/// Input and output are taken out and used where it suits; the errors are collected aside. Dropping it ends the way to
+/// the command, which then finds its input at its end.
+#[derive(Debug)]
+pub struct Stream {
+    child: Child,
+    serial: String,
+    doing: String,
+    errors: Arc<Mutex<Vec<u8>>>,
+    collector: Option<JoinHandle<()>>,
+}
+
+/// How a stream's command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code, 0 to 255.
+    pub code: i32,
+    /// The last of its errors, as text.
+    pub errors: String,
+}
+
+impl Stream {
+    /// The stream of a program that was started with input, output and errors in pipes: `adb`, or in tests the command itself.
+    #[must_use]
+    pub fn new(mut child: Child, serial: &str, doing: &str) -> Self {
+        let errors = Arc::new(Mutex::new(Vec::new()));
+        let collector = child.stderr.take().map(|mut pipe| {
+            let errors = Arc::clone(&errors);
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                    let mut kept = errors.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    let surplus = kept.len().saturating_sub(MAX_ERRORS);
+                    kept.drain(..surplus);
+                }
+            })
+        });
+        Self { child, serial: serial.to_owned(), doing: doing.to_owned(), errors, collector }
+    }
+
+    /// The command's input, once. Dropping it tells the command that there is no more.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// The command's output, once.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// What came of its errors so far, as text.
+    #[must_use]
+    pub fn errors(&self) -> String {
+        let kept = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept).into_owned()
+    }
+
+    /// Whether the way to the command is at its end: the command has ended, or the device is gone.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Closes the input, if it was not taken, and waits for the command's end, for `limit` at most.
+    ///
+    /// # Errors
+    /// When the device cannot be reached, went away before the command ended, or does not end it within `limit`. An exit
+    /// code of 255 is taken for the connection's loss, for which adb has no other sign.
+    pub fn finish(mut self, limit: Duration) -> Result<Ended, AdbError> {
+        drop(self.child.stdin.take());
+        let deadline = Deadline::after(limit);
+        let status = wait(&mut self.child, &self.doing, deadline)?;
+        let last = Deadline::after(LAST_ERRORS);
+        while self.collector.as_ref().is_some_and(|collector| !collector.is_finished())
+            && last.left().is_some()
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let errors = self.errors();
+        let gone = || AdbError::Gone { serial: self.serial.clone(), doing: self.doing.clone() };
+        match status.code() {
+            Some(LOST) | None => Err(gone()),
+            Some(1) => match complaint(&self.serial, &self.doing, &errors) {
+                Some(error) if !matches!(error, AdbError::Failed { .. }) => Err(error),
+                _ => Ok(Ended { code: 1, errors }),
+            },
+            Some(code) => Ok(Ended { code, errors }),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
