@@ -21,6 +21,8 @@ const FIRST_BLOCK: usize = 64 << 10;
 const BLOCK: usize = 1 << 20;
 /// Captured bytes that a record may hold. Above any packet of today (BIG TCP: below 512 KiB), and a bound for memory.
 pub(super) const MAX_CAPTURED: usize = 16 << 20;
+/// The longest header by which a format is recognised: pcap's.
+const HEADER: usize = 24;
 /// A buffer never grows beyond this: a largest record, and as much again to look behind it.
 const MAX_BUFFER: usize = 2 * MAX_CAPTURED + (4 << 20);
 /// Buffers have lengths that are a multiple of this, so that one can take another's place.
@@ -40,6 +42,8 @@ pub(super) struct Window<'a> {
     pub(super) last: bool,
     /// Whether it cannot grow: a record that does not fit is to be passed over.
     pub(super) full: bool,
+    /// Whether its writer is still at work: the last whole record has no follower yet.
+    pub(super) growing: bool,
 }
 
 /// What a format finds.
@@ -149,6 +153,8 @@ pub(super) struct FileSource {
     offset: u64,
     block: usize,
     ended: bool,
+    /// Whether more may come behind what was read last.
+    pending: bool,
     /// The first batch, read ahead to see that the file can be read at all.
     first: Option<FrameBatch>,
     /// An empty list with room.
@@ -178,6 +184,7 @@ impl FileSource {
             offset: 0,
             block: first,
             ended: false,
+            pending: false,
             first: None,
             spare: Vec::new(),
         };
@@ -244,7 +251,11 @@ impl FileSource {
                 None => 0,
             };
             let bytes = shared.get(..filled).unwrap_or_default();
-            let done = self.parse(bytes, filled >= MAX_BUFFER)?.min(filled);
+            let done = if self.pending && self.format.is_none() && filled < HEADER {
+                0
+            } else {
+                self.parse(bytes, filled >= MAX_BUFFER)?.min(filled)
+            };
             if done == 0 && filled >= MAX_BUFFER && self.found.frames.is_empty() {
                 // No format waits for so much; should one do, it ends here and not never.
                 self.ended = true;
@@ -262,6 +273,9 @@ impl FileSource {
                     until: None,
                 }));
             }
+            if self.pending {
+                return Ok(Some(FrameBatch::default()));
+            }
             wanted = if done == 0 { wanted.max(filled) } else { self.block };
         }
         Ok(None)
@@ -272,7 +286,12 @@ impl FileSource {
         let had = self.tail.len();
         let Some((kept, space)) = buffer.split_at_mut_checked(had) else { return Ok(0) };
         kept.copy_from_slice(&self.tail);
+        self.pending = false;
         let read = match self.input.fill(space)? {
+            Filled::Pending(read) => {
+                self.pending = true;
+                read
+            }
             Filled::Bytes(read) => {
                 self.ended = read < space.len();
                 read
@@ -300,7 +319,7 @@ impl FileSource {
                 self.format.insert(format)
             }
         };
-        let window = Window { bytes, base: self.offset, last: self.ended, full };
+        let window = Window { bytes, base: self.offset, last: self.ended, full, growing: self.pending };
         Ok(format.parse(window, &mut self.found))
     }
 }

@@ -96,6 +96,8 @@ pub(super) enum Filled {
     Bytes(usize),
     /// So many bytes, then the compressed stream is damaged.
     Damaged(usize, String),
+    /// So many bytes for now: more may come.
+    Pending(usize),
 }
 
 impl Input {
@@ -156,6 +158,9 @@ impl Input {
                 Ok(0) => break,
                 Ok(read) => filled = filled.saturating_add(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Filled::Pending(filled));
+                }
                 // The operating system's errors carry its number; a decompressor's do not.
                 Err(error) => match self.compression {
                     Some(compression) if error.raw_os_error().is_none() => {

@@ -8,6 +8,7 @@ mod dialect;
 mod file;
 #[cfg(feature = "live")]
 mod filter;
+mod follow;
 mod input;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod live;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::follow::{FollowControl, Following, follow};
 pub use self::marker::{ClockOffset, MAX_LABEL, Marker, MarkerClock, MarkerKind, MarkerOrigin, TestResult};
 pub use self::recorded::{Confidence, Dialect, RecordedOwner, known_id};
 pub use self::secrets::{Secrets, with_key_logs};

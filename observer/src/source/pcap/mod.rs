@@ -175,6 +175,7 @@ impl Format for Pcap {
                     }
                     // Behind the last record there may be less than a header: that is judged when it is reached.
                     None if window.last => next <= bytes.len(),
+                    None if window.growing && next <= bytes.len() => true,
                     None => return at,
                 };
             let verdict = if good { Verdict::Keep { trusted: true } } else { self.judge(window, at, header) };
