@@ -4,3 +4,5 @@
 //! bounds, and never trusted to be well-formed.
 
 pub mod adb;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod tables;

@@ -1,19 +1,18 @@
 //! Owners of sockets by the tables in `/proc/net` (proc(5)): the method that needs least of the kernel.
 //!
 //! A socket that opens and closes between two readings is missed. The tables are those of the network namespace of the thread
-//! that reads them. The rows are read here and not by a library: one that is odd must not cost the others, and the sockets
-//! of `ping` are in tables of their own.
+//! that reads them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::process::Processes;
-use crate::attribution::{Attributor, AttributorError, Confidence, Method, Sighting, SocketOwner};
-use crate::decode::{Endpoint, FiveTuple, Transport};
+use crate::attribution::socket_table::Row;
+use crate::attribution::{Attributor, AttributorError, Method, Sighting};
+use crate::decode::{FiveTuple, Transport};
 use crate::source::live::now;
 use crate::time::Timestamp;
 
@@ -25,12 +24,6 @@ const MAX_ROW: u64 = 1024;
 const BUSY: Duration = Duration::from_millis(100);
 /// How often otherwise.
 const IDLE: Duration = Duration::from_secs(1);
-/// TCP's states, from `include/net/tcp_states.h`.
-const TIME_WAIT: u8 = 6;
-const LISTEN: u8 = 10;
-/// What the kernel gives for a uid that it cannot map (`overflowuid`): nobody's.
-const OVERFLOW_UID: u32 = 65_534;
-
 /// Names of tables, and whose sockets they list.
 pub(super) type Tables = &'static [(&'static str, Transport)];
 
@@ -124,31 +117,12 @@ impl Procfs {
     }
 
     fn see(&mut self, row: Row, transport: Transport, asked: Timestamp, sightings: &mut Vec<Sighting>) {
-        let Row { local, remote, state, uid, inode } = row;
-        // A flow whose socket was closed, or that only waits for its last packets, is nobody's any more.
-        let tcp = transport == Transport::Tcp;
-        if (tcp && state == TIME_WAIT) || (inode == 0 && uid == 0) {
-            return;
-        }
-        let answered = now();
-        let mut owner = SocketOwner::new(Method::Procfs, Confidence::Polled);
-        owner.uid = Some(uid).filter(|uid| !matches!(*uid, OVERFLOW_UID | u32::MAX));
+        let Some(mut sighting) = row.sighting(transport, asked, now()) else { return };
         let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
-        processes.complete(&mut owner, Some(inode));
+        processes.complete(&mut sighting.owner, Some(row.inode));
         drop(processes);
-        if owner.uid.is_some() || owner.pid.is_some() {
-            let listening = tcp && state == LISTEN;
-            let socket = Some(inode).filter(|inode| *inode != 0);
-            sightings.push(Sighting {
-                transport,
-                local,
-                remote,
-                listening,
-                first: asked,
-                last: answered,
-                socket,
-                owner,
-            });
+        if sighting.owner.uid.is_some() || sighting.owner.pid.is_some() {
+            sightings.push(sighting);
         }
     }
 
@@ -187,63 +161,14 @@ impl Attributor for Procfs {
     }
 }
 
-/// One socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Row {
-    local: Endpoint,
-    remote: Option<Endpoint>,
-    state: u8,
-    uid: u32,
-    inode: u64,
-}
-
-impl Row {
-    /// Columns 1 to 3 (ends and state), 7 (uid) and 9 (inode) of a row.
-    fn parse(row: &str, transport: Transport) -> Option<Self> {
-        let mut columns = row.split_ascii_whitespace().skip(1);
-        let local = end(columns.next()?)?;
-        let remote = end(columns.next()?)?;
-        let state = u8::from_str_radix(columns.next()?, 16).ok()?;
-        let uid = columns.nth(3)?.parse().ok()?;
-        let inode = columns.nth(1)?.parse().ok()?;
-        let remote = if transport == Transport::IcmpEcho {
-            // The identifier is the port of both ends.
-            Some(Endpoint { port: local.port, ..remote }).filter(|remote| !remote.ip.is_unspecified())
-        } else {
-            Some(remote).filter(|remote| remote.port != 0)
-        };
-        Some(Self { local, remote, state, uid, inode })
-    }
-}
-
-/// `ADDRESS:PORT` in hexadecimal. An address is written as numbers of 32 bits, each of which lies in memory as on the wire.
-fn end(text: &str) -> Option<Endpoint> {
-    let (address, port) = text.split_once(':')?;
-    let word = |place: usize| {
-        let digits = address.get(place..place.checked_add(8)?)?;
-        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
-    };
-    let ip = match address.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
-        32 => {
-            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
-            let octets: [u8; 16] = words.as_flattened().try_into().ok()?;
-            IpAddr::V6(Ipv6Addr::from(octets)).to_canonical()
-        }
-        _ => return None,
-    };
-    Some(Endpoint { ip, port: u16::from_str_radix(port, 16).ok()? })
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use proptest::prelude::*;
-
     use super::*;
     use crate::attribution::system::namespace::{CLIENTS, Program, SERVERS, within};
     use crate::attribution::{Life, OwnerTable};
+    use crate::decode::Endpoint;
 
     const TCP6: &str = "  sl  local_address remote_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
    0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 10200        0 9001 1 0 100 0 0 10 0
@@ -354,17 +279,5 @@ show('ping', sock, ('127.0.0.1', sock.getsockname()[1]))
             let owners = table.owners(&flow, Life::at(now));
             assert_eq!(owners.first().and_then(|owner| owner.pid), Some(ping.pid()));
         });
-    }
-
-    proptest! {
-        #[test]
-        fn no_row_makes_it_panic(row in "[ -~]{0,120}") {
-            Row::parse(&row, Transport::Tcp);
-        }
-
-        #[test]
-        fn no_end_makes_it_panic(text in "[0-9A-Fa-f:+é]{0,40}") {
-            end(&text);
-        }
     }
 }
