@@ -1,27 +1,27 @@
 //! The merge: what ended, in order, joined with names and owners, to the rules and the sinks.
 
+mod join;
+mod waiting;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
-use std::net::IpAddr;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+pub(super) use self::waiting::Place;
+use self::waiting::{Item, Waiting};
 use super::connections::{self, Connections};
-use super::domain::{domain_of, ech_of};
-use super::encrypted_dns;
 use super::reader::ReaderCounts;
 use super::transfers::Transfers;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::originals::Originals;
 use crate::assess::{Assessor, Losses};
-use crate::attribution::{
-    AppDirectory, Confidence, Life, LiveOwners, Owner, Selection, Sidecar, SocketOwner, owners_of, settle,
-};
-use crate::decode::{FiveTuple, Transport};
-use crate::flow::{CloseReason, ClosedFlow, Direction};
-use crate::observation::{Basis, Flow, FlowSink, Observation, Observations, Protection, Tunnel};
+use crate::attribution::{AppDirectory, LiveOwners, Selection, Sidecar};
+use crate::decode::FiveTuple;
+use crate::flow::ClosedFlow;
+use crate::observation::{FlowSink, Observations};
 use crate::protocol::ftp::transfer::Transfer;
-use crate::protocol::{Earlier, Fact, dns, tls};
+use crate::protocol::{Earlier, dns, tls};
 use crate::report::{Run, Totals};
 use crate::source::{FrameNumber, Marker, Metadata, Source};
 use crate::time::Tick;
@@ -65,58 +65,6 @@ const MAX_MARKERS: usize = 64 << 10;
 
 /// Nanoseconds for which an ended flow of a running capture waits for word of its owner.
 const GRACE: u64 = 1_000_000_000;
-
-/// The flow behind something that ended or was learned, and its tunnel: one frame may hold packets of several flows
-/// (an aggregate of 802.11), whose workers are heard in any order.
-pub(super) type Place = (FiveTuple, u64);
-
-/// Something that takes effect when its time has come. Small: the heap moves it a dozen times.
-struct Waiting {
-    /// When it takes effect, the frame, and its number among those of one frame. Then counts whose it is.
-    key: (Tick, FrameNumber, usize),
-    /// The order of arrival, which decides only between things that one worker says.
-    arrival: u64,
-    item: Item,
-}
-
-enum Item {
-    Ended(Box<Ended>),
-    Metadata(Box<Metadata>),
-    Learned(Box<Learned>),
-    Issued(Box<connections::Learned>),
-}
-
-impl Item {
-    fn place(&self) -> Option<Place> {
-        match self {
-            Self::Ended(ended) => {
-                let info = &ended.flow.info;
-                Some((info.five_tuple, info.tunnels.context))
-            }
-            Self::Metadata(_) => None,
-            Self::Learned(learned) => Some(learned.place),
-            Self::Issued(learned) => Some(learned.place()),
-        }
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Waiting {}
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let place = || self.item.place().cmp(&other.item.place());
-        self.key.cmp(&other.key).then_with(place).then_with(|| self.arrival.cmp(&other.arrival))
-    }
-}
 
 /// Puts flows in order and joins them with one another.
 pub(super) struct Merge {
@@ -328,122 +276,6 @@ impl Merge {
             Metadata::Secrets { .. } => {}
         }
     }
-
-    /// The flow with its owner and name; `None` if it is not among those that the run is about.
-    fn join(&mut self, mut ended: Ended) -> Option<Flow> {
-        if let Some(session) = ended.tls.as_mut().filter(|_| ended.flow.info.midstream)
-            && session.client_direction == Some(Direction::ToOriginator)
-        {
-            ended.flow.turn_round();
-            session.client_direction = Some(Direction::ToResponder);
-        }
-        for observation in self.transfers.settle(&mut ended) {
-            self.conclude(&mut ended.observations, observation);
-        }
-        let origin = self.connections.continued_by(&mut ended);
-        let (mut owners, sockets) = self.owners(&mut ended);
-        if owners.is_empty() {
-            owners.extend(origin.as_ref().and_then(|origin| origin.owner.clone()));
-        }
-        let mut owners = owners.into_iter();
-        let owner = owners.next().map(Arc::new);
-        let of_sockets = sockets.iter().map(Arc::as_ref);
-        if self.selection.wants(owner.as_deref(), of_sockets) == Some(false) {
-            self.totals.unselected_flows = self.totals.unselected_flows.saturating_add(1);
-            return None;
-        }
-        // The resolver itself does not contradict that it asked for somebody.
-        let direct = owner.as_ref().is_some_and(|owner| owner.confidence != Confidence::Inferred);
-        self.contradicted = self.contradicted.saturating_add(u64::from(direct && owners.len() > 0));
-        self.count(&ended, owner.is_some());
-        let proxy = Tunnel::of(&ended.observations);
-        if let Some(session) = ended.tls.as_deref_mut() {
-            session.ech = ech_of(&ended.flow, session, &self.names);
-            session.settle_rejected_client(ended.flow.tcp.and_then(|summary| summary.ended_in));
-        }
-        let session = ended.tls.as_deref();
-        let domain = origin
-            .and_then(|origin| origin.domain)
-            .or_else(|| domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names));
-        // Packets that are nothing but payload are not counted as such.
-        let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0)
-            || !(ended.layers.is_empty() || ended.flow.is_carrier());
-        let mut flow = Flow {
-            id: self.totals.flows,
-            protection: Protection::of(&ended.layers, ended.tls.as_deref(), &ended.observations, payload),
-            flow: ended.flow,
-            layers: ended.layers,
-            observations: ended.observations,
-            tls: ended.tls,
-            domain,
-            proxy,
-            owner,
-            contradicting: owners.collect(),
-        };
-        for observation in encrypted_dns::observations(&flow) {
-            self.conclude(&mut flow.observations, observation);
-        }
-        self.connections.joined(&flow);
-        self.originals.settle(&mut flow);
-        Some(flow)
-    }
-
-    /// Adds what only the flow as it is joined with others shows.
-    fn conclude(&mut self, observations: &mut Observations, observation: Observation) {
-        let dropped = observations.dropped();
-        observations.push(observation, self.observations_per_flow);
-        if observations.dropped() > dropped {
-            *self.totals.dropped_by_limit.entry("observations".to_owned()).or_default() += 1;
-        }
-    }
-
-    /// The owner to go by first, then those that contradict it; and the sockets that say so, of a running system.
-    fn owners(&self, ended: &mut Ended) -> (Vec<Owner>, Vec<Arc<SocketOwner>>) {
-        let flow = &mut ended.flow;
-        let (tuple, start, end) = (flow.info.five_tuple, flow.info.start, flow.end);
-        flow.owners.extend(self.sidecar.owner(&tuple, start, end));
-        let recorded = owners_of(&flow.owners, &self.apps);
-        let Some(live) = &self.live else { return (recorded, Vec::new()) };
-        let tcp = tuple.transport == Transport::Tcp;
-        let begins = tcp && !flow.info.midstream;
-        let is_over = tcp && matches!(flow.reason, CloseReason::Finished | CloseReason::Reused);
-        let sockets = live.sockets(&tuple, Life { start, end, begins, is_over });
-        let mut owners = settle(recorded.into_iter().chain(live.owners(&sockets)));
-        // The system's resolver asks for others: whoever connects to the answer next is who wanted it.
-        if owners.first().is_none_or(Owner::is_resolver) {
-            let addresses = answers(&ended.observations);
-            let asker = live.asker(&addresses, start, end);
-            owners.splice(0..0, asker);
-        }
-        (owners, sockets)
-    }
-
-    fn count(&mut self, ended: &Ended, attributed: bool) {
-        let totals = &mut self.totals;
-        totals.flows = totals.flows.saturating_add(1);
-        totals.duplicates = totals.duplicates.saturating_add(ended.flow.duplicates);
-        if !attributed {
-            let bytes = ended.flow.counts.iter().map(|counts| counts.bytes).sum();
-            totals.unattributed_flows = totals.unattributed_flows.saturating_add(1);
-            totals.unattributed_bytes = totals.unattributed_bytes.saturating_add(bytes);
-        }
-        for observation in ended.observations.iter() {
-            if let Fact::Malformed { protocol, error, .. } = &observation.fact {
-                *totals.malformed.entry(format!("{protocol}: {}", error.field())).or_default() += 1;
-            }
-        }
-        let mut outcomes = BTreeSet::new();
-        for observation in ended.observations.iter() {
-            match &observation.fact {
-                Fact::Tls(tls::Fact::Undecrypted { reason, .. }) => outcomes.insert(reason.name()),
-                _ if observation.basis == Basis::Decrypted => outcomes.insert("decrypted"),
-                _ => false,
-            };
-        }
-        for outcome in outcomes {
-            *totals.decryption.entry(outcome).or_default() += 1;
-        }
-    }
 }
 
 /// What came of decryption, where there was something to decrypt with.
@@ -464,21 +296,12 @@ fn decryption_notes(secrets: &tls::KeyLog, totals: &Totals) -> Vec<String> {
     notes
 }
 
-/// The addresses in the answers of a flow of DNS; none for other flows.
-fn answers(observations: &Observations) -> Vec<IpAddr> {
-    let dns = observations.iter().filter_map(|observation| match &observation.fact {
-        Fact::Dns(fact) => Some(fact),
-        _ => None,
-    });
-    dns.flat_map(|fact| fact.addresses()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::observation::SinkError;
+    use crate::observation::{Flow, SinkError};
     use crate::{pipeline, source};
 
     /// The originators' ports, in the order of the output.
