@@ -7,6 +7,7 @@
 
 mod connections;
 mod domain;
+mod emulator;
 mod encrypted_dns;
 mod merge;
 mod reader;

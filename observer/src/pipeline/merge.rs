@@ -12,6 +12,7 @@ pub(super) use self::waiting::Place;
 use self::waiting::{Item, Waiting};
 use super::connections::{self, Connections};
 use super::reader::ReaderCounts;
+use super::emulator::EmulatorInterfaces;
 use super::transfers::Transfers;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::originals::Originals;
@@ -84,6 +85,7 @@ pub(super) struct Merge {
     observations_per_flow: usize,
     /// Flows whose owners contradict each other.
     contradicted: u64,
+    emulator: EmulatorInterfaces,
     markers: Vec<Marker>,
     /// What the flows add to the run's numbers.
     totals: Totals,
@@ -111,6 +113,7 @@ impl Merge {
             transfers: Transfers::default(),
             observations_per_flow: options.limits.observations_per_flow,
             contradicted: 0,
+            emulator: EmulatorInterfaces::default(),
             markers: Vec::new(),
             totals: Totals::default(),
         }
@@ -216,6 +219,7 @@ impl Merge {
                 assessment.notes.push(format!("{what}: {count}"));
             }
         }
+        assessment.notes.extend(self.emulator.note());
         assessment.notes.extend(decryption_notes(&secrets, &totals));
         for (count, what) in [(self.apps.dropped(), "apps"), (self.sidecar.dropped(), "recorded connections")]
         {

@@ -41,6 +41,7 @@ impl Merge {
         let direct = owner.as_ref().is_some_and(|owner| owner.confidence != Confidence::Inferred);
         self.contradicted = self.contradicted.saturating_add(u64::from(direct && owners.len() > 0));
         self.count(&ended, owner.is_some());
+        self.emulator.see(&ended.flow.info.five_tuple);
         let proxy = Tunnel::of(&ended.observations);
         if let Some(session) = ended.tls.as_deref_mut() {
             session.ech = ech_of(&ended.flow, session, &self.names);
