@@ -46,6 +46,8 @@ pub mod store;
 
 pub mod pipeline;
 
+pub mod android;
+
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod live;
 
