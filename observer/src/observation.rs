@@ -9,7 +9,7 @@ use crate::flow::ClosedFlow;
 use crate::protocol::{
     Fact, UNKNOWN_LAYER, Worth, dns, http1, login, property, proxy, rtp, tls, unrecognised, upgrade, worth,
 };
-use crate::source::FrameNumber;
+use crate::source::{FrameNumber, Marker};
 use crate::time::{Tick, Timestamp};
 
 /// How bytes, or what is said of them, were come by.
@@ -428,6 +428,14 @@ pub trait FlowSink {
     /// As [`Self::flow`].
     fn judged(&mut self, flow: &Flow, _worst: Option<Mark>) -> Result<(), SinkError> {
         self.flow(flow)
+    }
+
+    /// Somebody said what happens. It may come after flows that it concerns: what it amounts to is known at the end of the run.
+    ///
+    /// # Errors
+    /// As [`Self::flow`].
+    fn marker(&mut self, _marker: &Marker) -> Result<(), SinkError> {
+        Ok(())
     }
 
     /// No more flows are at hand before `_until`: in a running capture, time for those who watch.

@@ -9,12 +9,14 @@ mod connections;
 mod domain;
 mod emulator;
 mod encrypted_dns;
+mod markers;
 mod merge;
 mod reader;
 mod transfers;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
@@ -25,7 +27,7 @@ use crate::flow::FlowLimits;
 use crate::observation::{FlowSink, SinkError};
 use crate::policy::{KnownKeys, Policy, TlsPolicy};
 use crate::report::Run;
-use crate::source::{Source, SourceError};
+use crate::source::{ClockOffset, Marker, Source, SourceError};
 use crate::trust::TrustStore;
 
 use self::merge::Merge;
@@ -58,6 +60,12 @@ pub struct Options {
     pub live: Option<Arc<LiveOwners>>,
     /// Whose traffic the run is about.
     pub selection: Selection,
+    /// What is known of the tests beside what the source says: markers from files.
+    pub markers: Vec<Marker>,
+    /// How the clock of markers' other machine differs from the capture's; without it the clocks are taken for equal.
+    pub clock_offset: Option<ClockOffset>,
+    /// Where the observer itself listens on this machine while it captures: its own traffic is nobody's.
+    pub own_endpoints: Vec<SocketAddr>,
     /// Full handshakes of earlier runs, which sessions of this one may resume.
     pub originals: Originals,
 }
@@ -79,6 +87,9 @@ impl Default for Options {
             live: None,
             selection: Selection::default(),
             originals: Originals::default(),
+            markers: Vec::new(),
+            clock_offset: None,
+            own_endpoints: Vec::new(),
         }
     }
 }
@@ -133,7 +144,7 @@ pub fn analyze(
         });
 
         let mut merge = Merge::new(threads, options);
-        let merged = merge.run(&from_all, sinks, progress);
+        let merged = merge.run(&from_all, &options.markers, sinks, progress);
         drop(from_all);
 
         let mut dropped = Dropped::new();

@@ -36,7 +36,9 @@ fn page(directory: &Path) -> String {
         .query_row("SELECT (min(event_start) + max(event_start)) / 2 FROM flows_v1", (), |row| row.get(0))
         .expect("flows");
     for (at, label) in [(0, "first"), (middle, "\"><script>document.title = 'harm'</script>")] {
-        connection.execute("INSERT INTO markers_v1 VALUES (1, ?, ?)", (at, label)).expect("a marker");
+        connection
+            .execute("INSERT INTO markers_v1 (run, at, label) VALUES (1, ?, ?)", (at, label))
+            .expect("a marker");
     }
     drop(connection);
     let out = observer(&["report", "--format", "html"]);

@@ -160,11 +160,11 @@ fn findings_say_in_which_step_they_began() {
         .query_row("SELECT min(event_start) FROM flows_v1 JOIN owners_v1 ON owners_v1.id = owner WHERE package = 'com.example.weather'", (), |row| row.get(0))
         .unwrap();
     for (at, label) in [(0, "login"), (start - 1, "<b>forecast</b>")] {
-        connection.execute("INSERT INTO markers_v1 VALUES (1, ?, ?)", (at, label)).unwrap();
+        connection.execute("INSERT INTO markers_v1 (run, at, label) VALUES (1, ?, ?)", (at, label)).unwrap();
     }
     drop(connection);
     let stored: Value = serde_json::from_str(&report(&path, "json")).unwrap();
-    assert_eq!(stored["steps"][0]["label"], "login");
+    assert_eq!(stored["steps"][0]["name"], "login");
     assert_eq!(stored["steps"][0]["end"], stored["steps"][1]["start"]);
     let findings = |app: &str| {
         let app = stored["apps"].as_array().unwrap().iter().find(|known| known["name"] == app).unwrap();

@@ -19,8 +19,8 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Adds a finding, or a place to an equal one.
-    pub(super) fn add(&mut self, finding: Finding, limits: &Limits) {
+    /// Adds a finding, or a place to an equal one. Whether any place of it is kept.
+    pub(super) fn add(&mut self, finding: Finding, limits: &Limits) -> bool {
         let key = (
             finding.rule.id,
             app_key(finding.owner.as_deref()),
@@ -41,14 +41,18 @@ impl Findings {
                     known.message = finding.message;
                 }
                 known.confidence = known.confidence.max(finding.confidence);
-                add_places(&mut known.evidence, finding.evidence, limits);
+                add_places(&mut known.evidence, finding.evidence, limits)
             }
-            None if full => self.dropped = self.dropped.saturating_add(1),
+            None if full => {
+                self.dropped = self.dropped.saturating_add(1);
+                false
+            }
             None => {
                 let flow = finding.evidence.primary.0;
                 let mut finding = finding;
                 finding.evidence.related.truncate(limits.places_per_finding);
                 self.merged.insert(key, (finding, flow));
+                true
             }
         }
     }
@@ -66,16 +70,18 @@ impl Findings {
     }
 }
 
-/// Adds the places that are new, up to the limit; [`Finding::flows`] goes on counting beyond it.
-fn add_places(known: &mut Evidence, added: Evidence, limits: &Limits) {
+/// Adds the places that are new, up to the limit; [`Finding::flows`] goes on counting beyond it. Whether there were any.
+fn add_places(known: &mut Evidence, added: Evidence, limits: &Limits) -> bool {
+    let before = known.related.len();
     for place in std::iter::once(added.primary).chain(added.related) {
         if known.related.len() >= limits.places_per_finding {
-            return;
+            break;
         }
         if place != known.primary && !known.related.contains(&place) {
             known.related.push(place);
         }
     }
+    known.related.len() > before
 }
 
 /// Worst first, then by app, far end, rule and place.

@@ -13,7 +13,7 @@ mod memory;
 pub mod originals;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::Digest as _;
@@ -98,7 +98,12 @@ pub struct Assessment {
     pub notes: Vec<String>,
     /// What a named limit dropped.
     pub dropped_by_limit: BTreeMap<String, u64>,
+    /// When the flows began and ended that the findings name.
+    pub flow_times: FlowTimes,
 }
+
+/// Flows by number, with the times of their first and last packets.
+pub type FlowTimes = BTreeMap<u64, (Timestamp, Timestamp)>;
 
 impl Assessment {
     /// The findings that count against an app in scope, or the capture as a whole, at `severity` or above.
@@ -122,6 +127,8 @@ pub struct Assessor {
     /// What is known of the device before the run is over.
     unknown: Device,
     last: Timestamp,
+    /// Of the flows that findings name so far.
+    flow_times: FlowTimes,
 }
 
 impl Assessor {
@@ -144,6 +151,7 @@ impl Assessor {
             known_keys,
             unknown: Device::default(),
             last: Timestamp(i64::MIN),
+            flow_times: FlowTimes::new(),
         }
     }
 
@@ -169,7 +177,9 @@ impl Assessor {
                 if worst.is_none_or(|(severity, _)| severity < finding.severity) {
                     worst = Some((finding.severity, finding.rule.id));
                 }
-                self.findings.add(finding, &self.limits);
+                if self.findings.add(finding, &self.limits) {
+                    self.flow_times.insert(flow.id, (flow.flow.info.start, flow.flow.end));
+                }
             });
         }
         self.memory.remember(flow, &cx, &self.limits);
@@ -190,13 +200,18 @@ impl Assessor {
             known_keys: &self.known_keys,
         };
         for app in &apps {
+            // What is found below is found in these.
+            let digests = app.endpoints.iter().flat_map(|endpoint| &endpoint.flows);
+            self.flow_times.extend(digests.map(|digest| (digest.flow, (digest.start, digest.end))));
             for rule in RULES {
                 for endpoint in &app.endpoints {
                     rule.check_endpoint(endpoint, &cx, &mut |finding| {
                         self.findings.add(finding, &self.limits);
                     });
                 }
-                rule.check_app(app, &cx, &mut |finding| self.findings.add(finding, &self.limits));
+                rule.check_app(app, &cx, &mut |finding| {
+                    self.findings.add(finding, &self.limits);
+                });
             }
         }
         drop(apps);
@@ -220,6 +235,15 @@ impl Assessor {
         }
         assessment.dropped_by_limit = self.memory.dropped();
         self.findings.dropped(&mut assessment.dropped_by_limit);
+        let excused = assessment.suppressed.iter().map(|suppressed| &suppressed.finding);
+        let named: BTreeSet<u64> = assessment
+            .findings
+            .iter()
+            .chain(excused)
+            .flat_map(|finding| finding.evidence.places().map(|(flow, _)| flow))
+            .collect();
+        self.flow_times.retain(|flow, _| named.contains(flow));
+        assessment.flow_times = self.flow_times;
         assessment
     }
 

@@ -11,8 +11,9 @@ use std::sync::mpsc::Receiver;
 pub(super) use self::waiting::Place;
 use self::waiting::{Item, Waiting};
 use super::connections::{self, Connections};
-use super::reader::ReaderCounts;
 use super::emulator::EmulatorInterfaces;
+use super::markers::{Markers, OwnEndpoints};
+use super::reader::ReaderCounts;
 use super::transfers::Transfers;
 use super::{Dropped, Options, PipelineError};
 use crate::assess::originals::Originals;
@@ -23,6 +24,7 @@ use crate::flow::ClosedFlow;
 use crate::observation::{FlowSink, Observations};
 use crate::protocol::ftp::transfer::Transfer;
 use crate::protocol::{Earlier, dns, tls};
+use crate::report::steps::Steps;
 use crate::report::{Run, Totals};
 use crate::source::{FrameNumber, Marker, Metadata, Source};
 use crate::time::Tick;
@@ -61,9 +63,6 @@ pub(super) enum ToMerge {
     },
 }
 
-/// Markers of a run that are kept.
-const MAX_MARKERS: usize = 64 << 10;
-
 /// Nanoseconds for which an ended flow of a running capture waits for word of its owner.
 const GRACE: u64 = 1_000_000_000;
 
@@ -86,7 +85,8 @@ pub(super) struct Merge {
     /// Flows whose owners contradict each other.
     contradicted: u64,
     emulator: EmulatorInterfaces,
-    markers: Vec<Marker>,
+    markers: Markers,
+    own_endpoints: OwnEndpoints,
     /// What the flows add to the run's numbers.
     totals: Totals,
 }
@@ -114,25 +114,34 @@ impl Merge {
             observations_per_flow: options.limits.observations_per_flow,
             contradicted: 0,
             emulator: EmulatorInterfaces::default(),
-            markers: Vec::new(),
+            markers: Markers::new(options.clock_offset),
+            own_endpoints: OwnEndpoints::new(&options.own_endpoints),
             totals: Totals::default(),
         }
     }
 
-    /// Listens until reader and workers have ended.
+    /// Listens until reader and workers have ended. `markers` are known from the start.
     pub(super) fn run(
         &mut self,
         from_all: &Receiver<ToMerge>,
+        markers: &[Marker],
         sinks: &mut [&mut dyn FlowSink],
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<(), PipelineError> {
+        for marker in markers {
+            self.markers.take(marker.clone(), sinks)?;
+        }
         let mut open = self.until.len();
         while open > 0 {
             let Ok(message) = from_all.recv() else { break };
             match message {
                 ToMerge::Reader { metadata, at, read, total } => {
                     for (number, metadata) in metadata.into_iter().enumerate() {
-                        self.wait((at, 0, number), Item::Metadata(Box::new(metadata)));
+                        match metadata {
+                            // What it concerns may be over: whoever takes it wants it as early as can be.
+                            Metadata::Marker(marker) => self.markers.take(marker, sinks)?,
+                            metadata => self.wait((at, 0, number), Item::Metadata(Box::new(metadata))),
+                        }
                     }
                     progress(read, total);
                 }
@@ -186,7 +195,8 @@ impl Merge {
         let apps = live.map_or_else(|| self.apps.clone(), LiveOwners::apps);
         let packages = apps.iter().map(|(uid, package, label)| (uid, package.to_owned(), label.to_owned()));
         let packages = packages.collect();
-        let listeners = live.map(LiveOwners::listeners).unwrap_or_default();
+        let mut listeners = live.map(LiveOwners::listeners).unwrap_or_default();
+        listeners.retain(|listener| !self.own_endpoints.is_one(&listener.local));
         totals.dropped_by_ring = live.map(LiveOwners::lost);
         if let Some(live) = live {
             for (name, count) in [
@@ -214,6 +224,10 @@ impl Merge {
             (self.sidecar.bad_lines(), "lines of the list of connections that could not be read"),
             (self.contradicted, "flows whose owners contradict each other (the first is shown)"),
             (totals.unselected_flows, "flows of other owners, which were not looked at"),
+            (
+                self.own_endpoints.flows(),
+                "flows of those who set markers with the observer itself, which were not looked at",
+            ),
         ] {
             if count > 0 {
                 assessment.notes.push(format!("{what}: {count}"));
@@ -227,7 +241,12 @@ impl Merge {
                 totals.dropped_by_limit.insert(what.to_owned(), count);
             }
         }
-        Run { inputs, totals, assessment, markers: self.markers, listeners, packages }
+        if self.markers.dropped() > 0 {
+            totals.dropped_by_limit.insert("markers".to_owned(), self.markers.dropped());
+        }
+        let (markers, clock_offset) = self.markers.into_parts();
+        let steps = Steps::new(&markers);
+        Run { inputs, totals, assessment, markers, steps, clock_offset, listeners, packages }
     }
 
     /// Hands on everything that no worker can precede any more.
@@ -271,13 +290,9 @@ impl Merge {
     fn learn(&mut self, metadata: Metadata) {
         match metadata {
             Metadata::App { uid, package, label } => self.apps.add(uid, &package, &label),
-            Metadata::Marker(marker) if self.markers.len() < MAX_MARKERS => self.markers.push(marker),
-            Metadata::Marker(_) => {
-                *self.totals.dropped_by_limit.entry("markers".to_owned()).or_default() += 1;
-            }
             Metadata::Name { address, name } => self.names.learn(address, &name, 0),
-            // The reader keeps those.
-            Metadata::Secrets { .. } => {}
+            // The reader keeps those; markers wait for nothing.
+            Metadata::Secrets { .. } | Metadata::Marker(_) => {}
         }
     }
 }

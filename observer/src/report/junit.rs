@@ -124,7 +124,7 @@ fn described(findings: &[&StoredFinding]) -> String {
             finding.rule, finding.confidence, finding.message
         ));
         text.push_str(&format!("Wireshark: {}\n", finding.filter()));
-        if let Some(step) = &finding.step {
+        if let Some(step) = finding.step_in_words() {
             text.push_str(&format!("Step: {step}\n"));
         }
         if let Some(remedy) = remedy(&finding.rule) {

@@ -85,8 +85,8 @@ fn one(finding: &StoredFinding) -> String {
         html(&finding.endpoint()),
         html(&finding.message),
     );
-    if let Some(step) = &finding.step {
-        text.push_str(&format!("- Step: {}\n", escaped(step)));
+    if let Some(step) = finding.step_in_words() {
+        text.push_str(&format!("- Step: {}\n", escaped(&step)));
     }
     text.push_str(&format!("- Confidence: {}\n- Wireshark: `{}`\n", finding.confidence, finding.filter()));
     if let Some(remedy) = remedy(&finding.rule) {

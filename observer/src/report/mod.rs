@@ -13,6 +13,8 @@ pub mod plain;
 pub mod remedy;
 pub mod sarif;
 pub mod secrets;
+pub mod step_table;
+pub mod steps;
 pub mod stored;
 pub mod text;
 mod wording;
@@ -21,7 +23,10 @@ use std::collections::BTreeMap;
 
 use crate::assess::Assessment;
 use crate::attribution::Listener;
-use crate::source::{InputSummary, Marker};
+use crate::rules::Finding;
+use crate::source::{ClockOffset, InputSummary, Marker};
+
+use self::steps::{Position, Steps};
 
 /// The name and number of the machine-readable outputs' schema.
 pub const SCHEMA: &str = "observer/1";
@@ -66,11 +71,37 @@ pub struct Run {
     pub totals: Totals,
     /// Findings and verdicts.
     pub assessment: Assessment,
-    /// What somebody said while the capture ran, in that order.
+    /// What somebody said of the time of the capture, in the order in which it came; times are by the capture's clock.
     pub markers: Vec<Marker>,
+    /// What the markers amount to.
+    pub steps: Steps,
+    /// How the clock of the other machine was corrected, where one was.
+    pub clock_offset: Option<ClockOffset>,
     /// The sockets that waited for connections while the capture ran, in order of protocol and address.
     pub listeners: Vec<Listener>,
     /// The packages that are known of the device, in order: the uid that its first user has, name and label; either may be
     /// empty where it is unknown.
     pub packages: Vec<(u32, String, String)>,
+}
+
+impl Run {
+    /// Where in the test a flow lies that a finding names; `None` in a run without steps.
+    #[must_use]
+    pub fn position(&self, flow: u64) -> Option<Position<'_>> {
+        let (start, end) = self.assessment.flow_times.get(&flow)?;
+        self.steps.position(*start, *end)
+    }
+
+    /// The names of the steps in which flows began that a finding names, each once, in the order of its places.
+    #[must_use]
+    pub fn steps_of(&self, finding: &Finding) -> Vec<&str> {
+        let mut names = Vec::new();
+        for (flow, _) in finding.evidence.places() {
+            let step = self.position(flow).and_then(|position| position.step);
+            if let Some(step) = step.filter(|step| !names.contains(&step.name.as_str())) {
+                names.push(step.name.as_str());
+            }
+        }
+        names
+    }
 }

@@ -192,6 +192,10 @@ fn properties(app: &StoredApp, finding: &StoredFinding) -> Value {
     properties.insert("security-severity".to_owned(), security_severity(finding.severity).into());
     properties.extend(app.uid.map(|uid| ("uid".to_owned(), uid.into())));
     properties.extend(finding.step.as_ref().map(|step| ("step".to_owned(), step.as_str().into())));
+    properties.extend(finding.began.map(|began| ("stepBegan".to_owned(), began.as_str().into())));
+    if !finding.steps.is_empty() {
+        properties.insert("steps".to_owned(), finding.steps.clone().into());
+    }
     Value::Object(properties)
 }
 

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::outcome::Outcome;
+use super::steps::{self, Began, Step};
 use super::wording::{cl_mss, count, list};
 use crate::assess::Judgement;
 use crate::rules::{self, RuleInfo, Severity};
+use crate::source::ClockOffset;
 use crate::time::Timestamp;
 
 /// Apps that a headline names.
@@ -69,9 +71,12 @@ pub struct StoredRun {
     pub notes: Vec<String>,
     /// The apps, those with the gravest findings first.
     pub apps: Vec<StoredApp>,
-    /// The steps of the test, in order of time.
+    /// The steps of the test, in order of time, and last what began in none of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Step>,
+    pub steps: Vec<StoredStep>,
+    /// How the times of another machine's clock were corrected, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_offset: Option<ClockOffset>,
     /// What the bounds left out, by kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<&'static str, u64>,
@@ -201,9 +206,15 @@ pub struct StoredFinding {
     pub fingerprint: String,
     /// Flow and frame of each place; the first is what it was seen in first.
     pub places: Vec<(u64, u64)>,
-    /// The step of the test in which the first of its flows began.
+    /// The step of the test in which the first of its flows began; `None` beside a `began` is background.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// How it began; `None` where the run has no steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Began>,
+    /// All steps in which flows began that it was seen in, if more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
     /// When that flow began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -223,6 +234,12 @@ impl StoredFinding {
     #[must_use]
     pub fn info(&self) -> Option<&'static RuleInfo> {
         rules::RULES.iter().map(|rule| rule.info()).find(|info| info.id == self.rule)
+    }
+
+    /// In which step it was seen, in words; `None` where the run has no steps.
+    #[must_use]
+    pub fn step_in_words(&self) -> Option<String> {
+        Some(steps::in_words(self.step.as_deref(), self.began?, self.steps.iter().map(String::as_str)))
     }
 
     /// `shop.test:80`; the address where there is no name.
@@ -324,21 +341,27 @@ pub struct StoredFlow {
     pub layers: Vec<String>,
     /// Bytes in both directions.
     pub bytes: u64,
-    /// The step of the test in which it began.
+    /// The step of the test in which it began; `None` beside a `began` is background.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// How it began; `None` where the run has no steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Began>,
+    /// Steps that began while it went on.
+    pub spans: u64,
 }
 
-/// A step of a test: from its marker to the next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// In the words of who set the marker.
-    pub label: String,
-    /// When it began.
-    pub start: Timestamp,
-    /// When the next began; `None` for the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub end: Option<Timestamp>,
+/// A step of a test, with what began in it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StoredStep {
+    /// `None` is the background.
+    #[serde(flatten)]
+    pub step: Option<Step>,
+    /// Flows that began in it.
+    pub flows: u64,
+    /// Findings that were seen in at least one of them, by severity.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub findings: BTreeMap<Severity, u64>,
 }
 
 impl StoredRun {
@@ -417,6 +440,8 @@ impl StoredRun {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::report::steps::{StepBasis, StepKind};
+    use crate::source::{MarkerOrigin, TestResult};
 
     /// Everything that a peer, an app or a tester may name, named to do harm.
     const HOSTILE: &str =
@@ -439,6 +464,8 @@ pub(super) mod tests {
             fingerprint: "0123".to_owned(),
             places: vec![(1, 4)],
             step: Some(text()),
+            began: Some(Began::Grace),
+            steps: vec![text(), text()],
             at: Some(Timestamp(5)),
             suppressed: None,
         };
@@ -475,6 +502,8 @@ pub(super) mod tests {
             layers: vec![text()],
             bytes: 2,
             step: Some(text()),
+            began: Some(Began::Inside),
+            spans: 1,
         };
         let app = StoredApp {
             name: Some(text()),
@@ -502,7 +531,20 @@ pub(super) mod tests {
             inconclusive: Some(text()),
             notes: vec![text()],
             apps: vec![app],
-            steps: vec![Step { label: text(), start: Timestamp(0), end: None }],
+            steps: vec![StoredStep {
+                step: Some(Step {
+                    number: 1,
+                    name: text(),
+                    kind: StepKind::Test,
+                    origin: MarkerOrigin::Logcat,
+                    start: Timestamp(0),
+                    end: None,
+                    result: Some(TestResult::Unfinished),
+                    basis: StepBasis::Observed,
+                }),
+                flows: 1,
+                findings: [(Severity::High, 1)].into_iter().collect(),
+            }],
             ..StoredRun::default()
         }
     }

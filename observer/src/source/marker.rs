@@ -89,12 +89,12 @@ pub enum MarkerClock {
 }
 
 /// How two clocks differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ClockOffset {
     /// What to add to a [remote](MarkerClock::Remote) clock's time to have the capture's, in nanoseconds.
     pub offset_ns: i64,
-    /// By how much that may be wrong, in nanoseconds.
-    pub error_ns: u64,
+    /// By how much that may be wrong, in nanoseconds; `None` where nobody measured it.
+    pub error_ns: Option<u64>,
 }
 
 /// Bytes of a label at most; what is longer is cut by [`Marker::new`].
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_remote_clock_alone_is_corrected() {
-        let offset = Some(ClockOffset { offset_ns: -3, error_ns: 1 });
+        let offset = Some(ClockOffset { offset_ns: -3, error_ns: Some(1) });
         let marker = Marker::point(Timestamp(10), "x");
         assert_eq!(marker.clone().corrected(offset).at, Timestamp(10));
         assert_eq!(marker.clone().remote().corrected(offset), Marker { at: Timestamp(7), ..marker.clone() });

@@ -16,6 +16,7 @@ mod marker;
 mod order;
 mod pcap;
 mod pcapng;
+mod peek;
 mod recorded;
 mod secrets;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use serde::Serialize;
 
 pub use self::follow::{FollowControl, Following, follow};
 pub use self::marker::{ClockOffset, MAX_LABEL, Marker, MarkerClock, MarkerKind, MarkerOrigin, TestResult};
+pub use self::peek::first_timestamp;
 pub use self::recorded::{Confidence, Dialect, RecordedOwner, known_id};
 pub use self::secrets::{Secrets, with_key_logs};
 use crate::time::Timestamp;

@@ -18,6 +18,7 @@ use crate::report::community_id::CommunityId;
 use crate::report::names::VersionName;
 use crate::report::secrets::Secrets;
 use crate::report::{exchange, json, names};
+use crate::source::{Marker, MarkerKind};
 
 /// Owners, certificates and lists whose rows are remembered; when there are more of one, all of it are forgotten and
 /// looked up again.
@@ -59,6 +60,21 @@ impl Encoder {
             lists: 0,
             key: Vec::new(),
         }
+    }
+
+    /// The row of a marker.
+    pub(super) fn marker(&self, rows: &mut Rows, marker: &Marker) {
+        let result = match marker.kind {
+            MarkerKind::End(result) => Some(result.as_str()),
+            _ => None,
+        };
+        rows.signed(self.run)
+            .signed(marker.at.0)
+            .text(Some(marker.label.as_str()))
+            .word(marker.kind.as_str())
+            .word(marker.origin.as_str())
+            .word(result)
+            .end(Table::Markers);
     }
 
     /// The rows of a flow and its facts.

@@ -1,5 +1,6 @@
 //! The rows that are known at the end of a run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
@@ -10,12 +11,13 @@ use super::rows::{Known, Rows};
 use super::unwritable;
 use super::write::Writer;
 use crate::attribution::Owner;
+use crate::report::steps::Steps;
 use crate::report::{Run, names};
 use crate::rules::Finding;
-use crate::source::InputSummary;
+use crate::source::{InputSummary, TestResult};
 use crate::time::Timestamp;
 
-/// Writes inputs, findings, verdicts, markers, packages, listeners and totals, and marks the run as finished.
+/// Writes inputs, findings, verdicts, steps, packages, listeners and totals, and marks the run as finished.
 pub(super) fn write(
     connection: &Connection,
     encoder: &mut Encoder,
@@ -61,13 +63,7 @@ impl End<'_, '_> {
                     verdict.reason,
                 ])?;
         }
-        for marker in &run.markers {
-            connection.prepare_cached("INSERT INTO markers_v1 VALUES (?, ?, ?)")?.execute(params![
-                self.writer.ids().run(),
-                marker.at.0,
-                marker.label
-            ])?;
-        }
+        self.steps(&run.steps)?;
         for (uid, package, label) in &run.packages {
             connection.prepare_cached("INSERT INTO packages_v1 VALUES (?, ?, ?, ?)")?.execute(params![
                 self.writer.ids().run(),
@@ -92,7 +88,8 @@ impl End<'_, '_> {
         connection.execute(
             "UPDATE runs_v1 SET status = 'finished', finished = ?, frames = ?, flows = ?, dropped_kernel = ?, \
              dropped_ring = ?, dropped_limit = ?, unattributed_flows = ?, unattributed_bytes = ?, malformed = ?, skipped = ?, \
-             limits = ?, duplicates = ?, inconclusive = ?, notes = ? WHERE id = ?",
+             limits = ?, duplicates = ?, inconclusive = ?, notes = ?, clock_offset_ns = ?, clock_error_ns = ? \
+             WHERE id = ?",
             params![
                 finished.0,
                 int(totals.frames),
@@ -108,9 +105,39 @@ impl End<'_, '_> {
                 int(totals.duplicates),
                 run.doubt(),
                 json_text(&run.assessment.notes)?,
+                run.clock_offset.map(|offset| offset.offset_ns),
+                run.clock_offset.and_then(|offset| offset.error_ns).map(int),
                 self.writer.ids().run(),
             ],
         )?;
+        Ok(())
+    }
+
+    fn steps(&self, steps: &Steps) -> rusqlite::Result<()> {
+        let run = self.writer.ids().run();
+        let mut ids = BTreeMap::new();
+        for step in steps.all() {
+            self.connection
+                .prepare_cached("INSERT INTO steps_v1 VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+                .execute(params![
+                    run,
+                    int(step.number),
+                    step.name,
+                    step.kind.as_str(),
+                    step.origin.as_str(),
+                    step.start.0,
+                    step.end.map(|end| end.0),
+                    step.result.map(TestResult::as_str),
+                    step.basis.as_str(),
+                ])?;
+            ids.insert(step.number, self.connection.last_insert_rowid());
+        }
+        for (at, step, began) in steps.changes() {
+            let step = step.and_then(|step| ids.get(&step.number));
+            self.connection
+                .prepare_cached("INSERT INTO step_changes_v1 VALUES (?, ?, ?, ?)")?
+                .execute(params![run, at.0, step, began.as_str()])?;
+        }
         Ok(())
     }
 

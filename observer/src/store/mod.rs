@@ -29,12 +29,14 @@ use rusqlite::Connection;
 
 use self::encode::Encoder;
 use self::queue::Queue;
+use self::rows::Rows;
 use self::write::{Ids, Writer};
 use crate::attribution::AppDirectory;
 use crate::observation::{Flow, FlowSink, SinkError};
 use crate::policy::KnownKeys;
 use crate::report::secrets::Secrets;
 use crate::report::{Run, SCHEMA};
+use crate::source::Marker;
 use crate::time::Timestamp;
 
 pub use self::answer::{Form, write_answer};
@@ -86,11 +88,15 @@ impl Store {
     }
 }
 
-impl FlowSink for Store {
-    fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+impl Store {
+    /// Lets `encode` append rows.
+    fn add(
+        &mut self,
+        encode: impl FnOnce(&mut Encoder, &mut Rows) -> serde_json::Result<()>,
+    ) -> Result<(), SinkError> {
         self.queue.start()?;
         let filled = self.queue.fill(|rows| {
-            let encoded = self.encoder.flow(rows, flow);
+            let encoded = encode(&mut self.encoder, rows);
             if encoded.is_err() {
                 rows.drop_begun();
             }
@@ -103,6 +109,19 @@ impl FlowSink for Store {
                 _ => Err("the run has ended".into()),
             },
         }
+    }
+}
+
+impl FlowSink for Store {
+    fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+        self.add(|encoder, rows| encoder.flow(rows, flow))
+    }
+
+    fn marker(&mut self, marker: &Marker) -> Result<(), SinkError> {
+        self.add(|encoder, rows| {
+            encoder.marker(rows, marker);
+            Ok(())
+        })
     }
 }
 

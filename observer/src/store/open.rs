@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0009_rejected_client.sql"),
     include_str!("schema/0010_outcome.sql"),
     include_str!("schema/0011_quic_continues.sql"),
+    include_str!("schema/0012_steps.sql"),
 ];
 
 /// The views that questions use, besides each protocol's.

@@ -26,6 +26,7 @@ pub(super) enum Table {
     Properties,
     Unrecognised,
     Quic,
+    Markers,
     Known(Known),
 }
 

@@ -35,6 +35,7 @@ pub static SAVED: &[Saved] = saved![
     "endpoints",
     "cleartext",
     "findings",
+    "steps",
     "verdicts",
     "weakest-tls",
     "failed-tls",

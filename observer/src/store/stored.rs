@@ -1,6 +1,6 @@
 //! A run, read back for the reports that are made afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, Row};
@@ -10,21 +10,24 @@ use super::meetings::find;
 use super::{StoreError, open};
 use crate::assess::Judgement;
 use crate::report::names;
+use crate::report::step_table::StepTable;
+use crate::report::steps::Steps;
 use crate::report::stored::{
-    Bounds, Step, StoredApp, StoredEndpoint, StoredFinding, StoredFlow, StoredInput, StoredRun,
-    StoredSessions, StoredVerdict,
+    Bounds, StoredApp, StoredEndpoint, StoredFinding, StoredFlow, StoredInput, StoredRun, StoredSessions,
+    StoredStep, StoredVerdict,
 };
 use crate::rules::Severity;
+use crate::source::{ClockOffset, Marker, MarkerKind, MarkerOrigin, TestResult};
 use crate::time::Timestamp;
 
 const RUN: &str = "
     SELECT tool_version, status, started, frames, flows, dropped_kernel, dropped_ring, limits, unattributed_flows,
-        unattributed_bytes, inconclusive, notes
+        unattributed_bytes, inconclusive, notes, clock_offset_ns, clock_error_ns
     FROM runs_v1 WHERE id = ?";
 
 const INPUTS: &str = "SELECT path, format, frames, first, last FROM captures_v1 WHERE run = ? ORDER BY rowid";
 
-const MARKERS: &str = "SELECT at, label FROM markers_v1 WHERE run = ? ORDER BY at, rowid";
+const MARKERS: &str = "SELECT at, label, kind, origin, result FROM markers_v1 WHERE run = ? ORDER BY rowid";
 
 const APPS: &str = "
     SELECT owner.name, owner.uid, owner.label, count(*), sum(source_bytes + destination_bytes),
@@ -44,7 +47,7 @@ const FINDINGS: &str = "
     WHERE finding.run = ? ORDER BY finding.id";
 
 const PLACES: &str = "
-    SELECT flow.number, place.frame, flow.event_start
+    SELECT flow.number, place.frame, flow.event_start, flow.event_end
     FROM finding_frames_v1 AS place JOIN flows_v1 AS flow ON flow.id = place.flow
     WHERE place.finding = ? ORDER BY place.position";
 
@@ -116,13 +119,21 @@ impl Reader<'_> {
             })
         });
         stored.inputs = inputs?;
-        stored.steps = self.steps()?;
+        // From the markers, not from what the run concluded of them: a run that was killed has those, too.
+        let steps = self.steps()?;
+        let mut table = StepTable::new(&steps);
         self.apps()?;
         self.verdicts()?;
-        self.findings(&stored.steps)?;
+        self.findings(&mut table)?;
         self.endpoints()?;
         self.sessions()?;
-        self.flows(&stored.steps)?;
+        self.flows(&mut table)?;
+        if !steps.is_empty() {
+            self.leave_out("steps", steps.all().len(), self.bounds.steps);
+            let background = table.rows().last();
+            let rows = table.rows().take(steps.all().len()).take(self.bounds.steps);
+            stored.steps = rows.chain(background).map(StoredStep::from).collect();
+        }
         stored.apps = self.apps.into_values().collect();
         stored.apps.sort_by_key(rank);
         stored.left_out = self.left_out;
@@ -157,20 +168,35 @@ impl Reader<'_> {
                 unattributed_bytes: unsigned(row, 9)?,
                 inconclusive: row.get(10)?,
                 notes: json(row, 11)?,
+                clock_offset: match row.get(12)? {
+                    Some(offset_ns) => {
+                        let error: Option<i64> = row.get(13)?;
+                        let error_ns = error.and_then(|error| u64::try_from(error).ok());
+                        Some(ClockOffset { offset_ns, error_ns })
+                    }
+                    None => None,
+                },
                 ..StoredRun::default()
             })
         })
     }
 
-    fn steps(&mut self) -> rusqlite::Result<Vec<Step>> {
-        let markers = self.each(MARKERS, |row| Ok((Timestamp(row.get(0)?), row.get::<_, String>(1)?)))?;
-        let ends = markers.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
-        let steps = markers.iter().zip(ends);
-        let mut steps: Vec<_> =
-            steps.map(|((start, label), end)| Step { label: label.clone(), start: *start, end }).collect();
-        self.leave_out("steps", steps.len(), self.bounds.steps);
-        steps.truncate(self.bounds.steps);
-        Ok(steps)
+    fn steps(&self) -> rusqlite::Result<Steps> {
+        let markers = self.each(MARKERS, |row| {
+            let word = |column| row.get::<_, Option<String>>(column);
+            let result = word(4)?.and_then(|word| TestResult::find(&word)).unwrap_or(TestResult::Unknown);
+            let kind = match word(2)?.as_deref() {
+                Some("begin") => MarkerKind::Begin,
+                Some("end") => MarkerKind::End(result),
+                Some("run-started") => MarkerKind::RunStarted,
+                Some("run-finished") => MarkerKind::RunFinished,
+                // As all were in earlier versions.
+                _ => MarkerKind::Point,
+            };
+            let origin = word(3)?.and_then(|word| MarkerOrigin::find(&word)).unwrap_or(MarkerOrigin::Mark);
+            Ok(Marker::new(Timestamp(row.get(0)?), kind, origin, &row.get::<_, String>(1)?))
+        })?;
+        Ok(Steps::new(&markers))
     }
 
     fn apps(&mut self) -> rusqlite::Result<()> {
@@ -209,7 +235,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn findings(&mut self, steps: &[Step]) -> rusqlite::Result<()> {
+    fn findings(&mut self, table: &mut StepTable<'_>) -> rusqlite::Result<()> {
         let findings = self.each(FINDINGS, |row| {
             let finding = StoredFinding {
                 rule: row.get(2)?,
@@ -226,23 +252,42 @@ impl Reader<'_> {
                 suppressed: row.get(13)?,
                 places: Vec::new(),
                 step: None,
+                began: None,
+                steps: Vec::new(),
                 at: None,
             };
             Ok((key(row)?, finding, row.get::<_, i64>(14)?))
         })?;
         self.leave_out("findings", findings.len(), self.bounds.findings);
         let mut places = self.connection.prepare(PLACES)?;
-        for (key, mut finding, id) in findings.into_iter().take(self.bounds.findings) {
+        for (place, (key, mut finding, id)) in findings.into_iter().enumerate() {
             let mut rows = places.query([id])?;
+            let mut numbers = BTreeSet::new();
             while let Some(row) = rows.next()? {
-                if finding.places.len() > self.bounds.places {
-                    break;
+                let start = Timestamp(row.get(2)?);
+                if let Some(position) = table.steps().position(start, Timestamp(row.get(3)?)) {
+                    let name = position.step.map(|step| step.name.clone());
+                    if finding.at.is_none() {
+                        (finding.step, finding.began) = (name.clone(), Some(position.began));
+                    }
+                    if numbers.insert(position.step.map_or(0, |step| step.number)) {
+                        finding.steps.extend(name.filter(|name| !finding.steps.contains(name)));
+                    }
                 }
-                finding.places.push((unsigned(row, 0)?, unsigned(row, 1)?));
-                if finding.at.is_none() {
-                    finding.at = time(row, 2)?;
-                    finding.step = finding.at.and_then(|at| step(steps, at));
+                finding.at = finding.at.or(Some(start));
+                if finding.places.len() <= self.bounds.places {
+                    finding.places.push((unsigned(row, 0)?, unsigned(row, 1)?));
                 }
+            }
+            if finding.suppressed.is_none() {
+                numbers.into_iter().for_each(|number| table.finding(number, finding.severity));
+            }
+            if finding.steps.len() < 2 {
+                finding.steps.clear();
+            }
+            // The rest only counts.
+            if place >= self.bounds.findings {
+                continue;
             }
             let app = self.app(key);
             let findings = if finding.suppressed.is_some() { &mut app.suppressed } else { &mut app.findings };
@@ -298,27 +343,33 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn flows(&mut self, steps: &[Step]) -> rusqlite::Result<()> {
+    fn flows(&mut self, table: &mut StepTable<'_>) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare(FLOWS)?;
         let mut rows = statement.query([self.run])?;
         let mut count = 0_usize;
         while let Some(row) = rows.next()? {
             count = count.saturating_add(1);
+            let (start, end) = (Timestamp(row.get(3)?), Timestamp(row.get(4)?));
+            let position = table.steps().position(start, end);
+            if let Some(position) = &position {
+                table.flow(position);
+            }
             // The rest is only counted.
             if count > self.bounds.flows {
                 continue;
             }
-            let start = Timestamp(row.get(3)?);
             let flow = StoredFlow {
                 flow: unsigned(row, 2)?,
                 start,
-                end: Timestamp(row.get(4)?),
+                end,
                 host: row.get(5)?,
                 port: row.get(6)?,
                 protection: row.get(7)?,
                 layers: list(row, 8)?,
                 bytes: unsigned(row, 9)?,
-                step: step(steps, start),
+                step: position.as_ref().and_then(|position| Some(position.step?.name.clone())),
+                began: position.as_ref().map(|position| position.began),
+                spans: position.map_or(0, |position| position.spans_count),
             };
             let key = key(row)?;
             self.app(key).flows.push(flow);
@@ -352,12 +403,6 @@ fn rank(app: &StoredApp) -> impl Ord + use<> {
         app.name.clone(),
         app.uid,
     )
-}
-
-/// The step that `at` falls into.
-fn step(steps: &[Step], at: Timestamp) -> Option<String> {
-    let next = steps.partition_point(|step| step.start <= at);
-    steps.get(next.checked_sub(1)?).map(|step| step.label.clone())
 }
 
 fn key(row: &Row<'_>) -> rusqlite::Result<Key> {

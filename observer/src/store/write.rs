@@ -76,6 +76,7 @@ pub(super) struct Writer<'a> {
     properties: Insert<'a>,
     unrecognised: Insert<'a>,
     quic: Insert<'a>,
+    markers: Insert<'a>,
     owners: Find<'a>,
     certificates: Find<'a>,
     lists: Find<'a>,
@@ -98,6 +99,7 @@ impl<'a> Writer<'a> {
             logins: Insert::new(connection, "logins_v1", 6)?,
             properties: Insert::new(connection, "properties_v1", 6)?,
             quic: Insert::new(connection, "quic_v1", 11)?,
+            markers: Insert::new(connection, "markers_v1", 6)?,
             unrecognised: Insert::new(connection, "unrecognised_v1", 9)?,
             owners: Find::new(connection, "owners_v1", 11, ("fields", 10))?,
             certificates: Find::new(connection, "certificates_v1", 15, ("hash_sha256", 0))?,
@@ -173,6 +175,7 @@ impl<'a> Writer<'a> {
             Table::Properties => &mut self.properties,
             Table::Unrecognised => &mut self.unrecognised,
             Table::Quic => &mut self.quic,
+            Table::Markers => &mut self.markers,
             Table::Known(known) => {
                 let find = match known {
                     Known::Owner => &mut self.owners,

@@ -16,6 +16,9 @@ use crate::protocol::{Fact, tls};
 impl Merge {
     /// The flow with its owner and name; `None` if it is not among those that the run is about.
     pub(super) fn join(&mut self, mut ended: Ended) -> Option<Flow> {
+        if self.own_endpoints.has(&ended.flow.info.five_tuple) {
+            return None;
+        }
         if let Some(session) = ended.tls.as_mut().filter(|_| ended.flow.info.midstream)
             && session.client_direction == Some(Direction::ToOriginator)
         {

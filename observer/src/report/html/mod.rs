@@ -7,6 +7,7 @@
 mod charts;
 mod map;
 mod prose;
+mod steps;
 mod timeline;
 
 use std::io::{self, Write};
@@ -27,6 +28,7 @@ use crate::rules::Severity;
 use self::charts::Chart;
 use self::map::Map;
 use self::prose::Part;
+use self::steps::StepView;
 use self::timeline::Timeline;
 
 const STYLE: &str = include_str!("../../../templates/report.css");
@@ -67,6 +69,7 @@ struct Page {
     matrix: Matrix,
     timeline: Timeline,
     map: Map,
+    tests: Vec<StepView>,
     charts: Vec<Chart>,
     findings: Vec<FindingView>,
     severities: Vec<&'static str>,
@@ -194,12 +197,14 @@ impl Page {
             matrix: Matrix::new(run),
             timeline: Timeline::new(run),
             map: Map::new(run),
+            tests: run.steps.iter().map(StepView::new).collect(),
             charts: charts::all(run),
             findings,
             severities: severities.into_iter().map(Severity::as_str).collect(),
             apps,
             steps: {
-                let mut steps: Vec<_> = run.steps.iter().map(|step| step.label.clone()).collect();
+                let shown = run.apps.iter().flat_map(|app| &app.findings).filter_map(|one| one.step.clone());
+                let mut steps: Vec<_> = shown.collect();
                 steps.sort();
                 steps.dedup();
                 steps
@@ -368,8 +373,8 @@ fn facts(finding: &StoredFinding) -> Vec<(String, String)> {
     if finding.host.is_some() {
         fact("Address", super::stored::endpoint(&finding.ip, Some(finding.port)));
     }
-    if let Some(step) = &finding.step {
-        fact("Step", step.clone());
+    if let Some(step) = finding.step_in_words() {
+        fact("Step", step);
     }
     if let Some(at) = finding.at {
         fact("Flow began", at.to_string());

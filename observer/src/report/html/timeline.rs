@@ -1,8 +1,10 @@
 //! Flows in time: a lane an app, a bar a flow, the steps of the test beneath.
 
 use super::shortened;
+use crate::report::steps::{Began, Step};
 use crate::report::stored::{StoredFlow, StoredRun, endpoint};
 use crate::report::wording::{count, duration};
+use crate::source::TestResult;
 use crate::time::Timestamp;
 
 /// Apps with a lane.
@@ -13,6 +15,10 @@ const FLOWS: usize = 4_000;
 const ROWS: usize = 8;
 /// Units of a row: a bar of 6 and what parts it from the next.
 const ROW: usize = 8;
+/// Rows for steps at the same time.
+const STEP_ROWS: usize = 4;
+/// Units of a row of steps: a bar of 16 and what parts it from the next.
+const STEP_ROW: usize = 20;
 /// Where time begins and ends, in units of the picture.
 const LEFT: f64 = 210.0;
 const RIGHT: f64 = 985.0;
@@ -52,6 +58,7 @@ pub(super) struct StepBar {
     pub(super) x: f64,
     pub(super) y: usize,
     pub(super) width: f64,
+    pub(super) class: &'static str,
     pub(super) label: String,
     pub(super) short: String,
 }
@@ -96,14 +103,26 @@ impl Timeline {
         picture.left_out = all.saturating_sub(drawn);
         picture.axis = y;
         y = y.saturating_add(22);
-        for step in &run.steps {
+        let steps = run.steps.iter().filter_map(|row| row.step.as_ref());
+        let within =
+            |step: &&Step| step.lasts() && step.start <= last && step.end.is_none_or(|end| end > first);
+        let mut free = Vec::<f64>::new();
+        for step in steps.filter(within) {
             let (from, to) = (scale.x(step.start), scale.x(step.end.unwrap_or(last)));
-            let label = step.label.clone();
             let width = tenth((to - from).max(1.0));
-            let short = shortened_to(&label, width);
-            picture.steps.push(StepBar { x: from, y, width, label, short });
+            let row = fit(&mut free, from, tenth(from + width), STEP_ROWS);
+            let short = shortened_to(&step.name, width);
+            let result = step.result.map(|result| format!(": {result}")).unwrap_or_default();
+            picture.steps.push(StepBar {
+                x: from,
+                y: y.saturating_add(row.saturating_mul(STEP_ROW)),
+                width,
+                class: step.result.map_or("", TestResult::as_str),
+                label: format!("{}{result}", step.name),
+                short,
+            });
         }
-        picture.height = y.saturating_add(if run.steps.is_empty() { 0 } else { 20 });
+        picture.height = y.saturating_add(free.len().saturating_mul(STEP_ROW));
         for tick in 0..=TICKS {
             let share = f64::from(tick) / f64::from(TICKS);
             let x = tenth(LEFT + (RIGHT - LEFT) * share);
@@ -126,18 +145,14 @@ fn bars(flows: &[StoredFlow], most: usize, y: usize, scale: &Scale) -> (Vec<Flow
     for flow in flows.iter().take(most) {
         let from = scale.x(flow.start);
         let width = tenth((scale.x(flow.end) - from).max(4.0));
-        let row = match free.iter().position(|until| *until <= from) {
-            Some(row) => row,
-            None if free.len() < ROWS => free.len(),
-            None => ROWS.saturating_sub(1),
-        };
-        let until = tenth(from + width + 1.0);
-        match free.get_mut(row) {
-            Some(known) => *known = until,
-            None => free.push(until),
-        }
+        let row = fit(&mut free, from, tenth(from + width + 1.0), ROWS);
         let layers = if flow.layers.is_empty() { "no payload".to_owned() } else { flow.layers.join(" > ") };
-        let step = flow.step.as_deref().map(|step| format!(", in step {step}")).unwrap_or_default();
+        let step = match (&flow.step, flow.began) {
+            (Some(step), Some(Began::Grace)) => format!(", just after step {step}"),
+            (Some(step), _) => format!(", in step {step}"),
+            (None, Some(_)) => ", in no step".to_owned(),
+            (None, None) => String::new(),
+        };
         let name = endpoint(&flow.host, flow.port);
         let label = format!("flow {} to {name}: {layers}, {}{step}", flow.flow, flow.protection);
         bars.push(FlowBar {
@@ -149,6 +164,20 @@ fn bars(flows: &[StoredFlow], most: usize, y: usize, scale: &Scale) -> (Vec<Flow
         });
     }
     (bars, free.len())
+}
+
+/// The first row of at most `most` that is free at `from`; it is taken until `until`.
+fn fit(free: &mut Vec<f64>, from: f64, until: f64, most: usize) -> usize {
+    let row = match free.iter().position(|until| *until <= from) {
+        Some(row) => row,
+        None if free.len() < most => free.len(),
+        None => most.saturating_sub(1),
+    };
+    match free.get_mut(row) {
+        Some(known) => *known = until,
+        None => free.push(until),
+    }
+    row
 }
 
 /// As much of `label` as fits into `width`; nothing where too little fits to be read.

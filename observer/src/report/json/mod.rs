@@ -6,6 +6,7 @@
 
 mod flow;
 mod http;
+mod live;
 mod quic;
 mod run;
 mod tls;
@@ -14,18 +15,23 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write};
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
 use self::flow::FlowRecord;
-use self::run::{FindingRecord, ListenerRecord, MarkerRecord, MetaRecord, SummaryRecord, VerdictRecord};
+pub use self::live::LiveLog;
+use self::run::{
+    FindingRecord, ListenerRecord, MarkerRecord, MetaRecord, StepRecord, SummaryRecord, VerdictRecord,
+};
 use super::Run;
 use super::secrets::Secrets;
+use super::step_table::StepTable;
+use super::steps::Position;
 use crate::attribution::Method;
 use crate::observation::{Flow, FlowSink, SinkError};
-use crate::time::Tick;
+use crate::time::Timestamp;
 
 pub(crate) use self::http::{answers, full_url, headers};
 pub(crate) use self::quic::{CloseRecord, ContinuesRecord};
@@ -37,9 +43,11 @@ pub(crate) use self::tls::{
 /// Bytes of the spool that are copied at once.
 const BLOCK: usize = 1 << 18;
 
-/// Keeps each flow's line until the run is over.
+/// Keeps each flow's line until the run is over: only then is known in which step of the test each began.
 pub struct FlowLog {
     spool: BufWriter<File>,
+    /// When each began and ended, in the same order.
+    times: BufWriter<File>,
     secrets: Secrets,
     methods: BTreeSet<Method>,
 }
@@ -50,8 +58,8 @@ impl FlowLog {
     /// # Errors
     /// When there is no room for one, or no folder for temporary files: Android has none unless `TMPDIR` names one.
     pub fn new(secrets: Secrets) -> io::Result<Self> {
-        let spool = BufWriter::with_capacity(BLOCK, temporary_file(&env::temp_dir())?);
-        Ok(Self { spool, secrets, methods: BTreeSet::new() })
+        let file = || temporary_file(&env::temp_dir()).map(|file| BufWriter::with_capacity(BLOCK, file));
+        Ok(Self { spool: file()?, times: file()?, secrets, methods: BTreeSet::new() })
     }
 
     /// Writes the whole run, a record a line.
@@ -61,8 +69,16 @@ impl FlowLog {
     pub fn render_lines(self, run: &Run, out: &mut dyn Write) -> io::Result<()> {
         let mut spool = rewound(self.spool)?;
         line(out, &MetaRecord::new(run, &self.methods))?;
-        io::copy(&mut spool, out)?;
-        conclusions(run, out)
+        let mut table = StepTable::new(&run.steps);
+        if run.steps.is_empty() {
+            io::copy(&mut spool, out)?;
+        } else {
+            placed(spool, self.times, &mut table, &mut |flow| {
+                out.write_all(flow)?;
+                out.write_all(b"\n")
+            })?;
+        }
+        conclusions(run, table, out)
     }
 
     /// Writes the whole run as one object: `meta`, `flows`, `findings`, `suppressed`, `verdicts`, `summary`.
@@ -74,23 +90,30 @@ impl FlowLog {
         out.write_all(b"{\"meta\":")?;
         serde_json::to_writer(&mut *out, &MetaRecord::new(run, &self.methods))?;
         out.write_all(b",\n\"flows\":[")?;
-        for (place, flow) in spool.split(b'\n').enumerate() {
-            out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
-            out.write_all(&flow?)?;
-        }
+        let mut table = StepTable::new(&run.steps);
+        let mut separator: &[u8] = b"\n";
+        placed(spool, self.times, &mut table, &mut |flow| {
+            out.write_all(std::mem::replace(&mut separator, b",\n"))?;
+            out.write_all(flow)
+        })?;
         out.write_all(b"]")?;
         if !run.markers.is_empty() {
             out.write_all(b",\n\"markers\":")?;
             list(out, run.markers.iter().map(MarkerRecord::new))?;
+        }
+        if !run.steps.is_empty() {
+            table.findings(run);
+            out.write_all(b",\n\"steps\":")?;
+            list(out, table.rows().map(StepRecord::new))?;
         }
         if !run.listeners.is_empty() {
             out.write_all(b",\n\"listeners\":")?;
             list(out, run.listeners.iter().map(ListenerRecord::new))?;
         }
         out.write_all(b",\n\"findings\":")?;
-        list(out, run.assessment.findings.iter().map(FindingRecord::new))?;
+        list(out, run.assessment.findings.iter().map(|finding| FindingRecord::new(finding, run)))?;
         out.write_all(b",\n\"suppressed\":")?;
-        list(out, run.assessment.suppressed.iter().map(FindingRecord::suppressed))?;
+        list(out, run.assessment.suppressed.iter().map(|one| FindingRecord::suppressed(one, run)))?;
         out.write_all(b",\n\"verdicts\":")?;
         list(out, run.assessment.verdicts.iter().map(VerdictRecord::new))?;
         out.write_all(b",\n\"summary\":")?;
@@ -102,61 +125,66 @@ impl FlowLog {
 impl FlowSink for FlowLog {
     fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
         self.methods.extend(flow.owner.as_ref().map(|owner| owner.method));
+        let (start, end) = (flow.flow.info.start.0, flow.flow.end.0);
         line(&mut self.spool, &FlowRecord::new(flow, self.secrets))
+            .and_then(|()| self.times.write_all(&start.to_le_bytes()))
+            .and_then(|()| self.times.write_all(&end.to_le_bytes()))
             .map_err(|source| io::Error::new(source.kind(), format!("temporary file: {source}")).into())
     }
 }
 
-/// The records of a running capture, as it goes: `meta` says what is known at the start, flows follow as they end.
-pub struct LiveLog<W> {
-    out: W,
-    secrets: Secrets,
+/// Hands on every line of `spool`, with the step in which the flow began, and counts it in `table`.
+fn placed(
+    spool: BufReader<File>,
+    times: BufWriter<File>,
+    table: &mut StepTable<'_>,
+    out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut times = rewound(times)?;
+    for flow in spool.split(b'\n') {
+        let (mut flow, mut start, mut end) = (flow?, [0; 8], [0; 8]);
+        times.read_exact(&mut start)?;
+        times.read_exact(&mut end)?;
+        let (start, end) = (Timestamp(i64::from_le_bytes(start)), Timestamp(i64::from_le_bytes(end)));
+        if let Some(position) = table.steps().position(start, end) {
+            append(&mut flow, &position)?;
+            table.flow(&position);
+        }
+        out(&flow)?;
+    }
+    Ok(())
 }
 
-impl<W: Write> LiveLog<W> {
-    /// Writes the first record. `run` has the inputs, without their numbers, and `methods` are those that look for owners.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn new(run: &Run, methods: &BTreeSet<Method>, secrets: Secrets, mut out: W) -> io::Result<Self> {
-        line(&mut out, &MetaRecord::new(run, methods))?;
-        out.flush()?;
-        Ok(Self { out, secrets })
+/// Adds the step to a flow's record.
+fn append(flow: &mut Vec<u8>, position: &Position<'_>) -> io::Result<()> {
+    if flow.last() == Some(&b'}') {
+        flow.pop();
+        flow.extend_from_slice(b",\"step\":");
+        serde_json::to_writer(&mut *flow, position)?;
+        flow.push(b'}');
     }
-
-    /// Writes what is known only at the end.
-    ///
-    /// # Errors
-    /// Those of the output.
-    pub fn finish(mut self, run: &Run) -> io::Result<()> {
-        conclusions(run, &mut self.out)?;
-        self.out.flush()
-    }
-}
-
-impl<W: Write> FlowSink for LiveLog<W> {
-    fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
-        line(&mut self.out, &FlowRecord::new(flow, self.secrets)).map_err(Into::into)
-    }
-
-    fn pause(&mut self, _until: Tick) -> Result<(), SinkError> {
-        self.out.flush().map_err(Into::into)
-    }
+    Ok(())
 }
 
 /// The records that follow the flows.
-fn conclusions(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+fn conclusions(run: &Run, mut table: StepTable<'_>, out: &mut dyn Write) -> io::Result<()> {
     for marker in &run.markers {
         line(out, &MarkerRecord::new(marker))?;
+    }
+    if !run.steps.is_empty() {
+        table.findings(run);
+        for row in table.rows() {
+            line(out, &StepRecord::new(row))?;
+        }
     }
     for listener in &run.listeners {
         line(out, &ListenerRecord::new(listener))?;
     }
     for finding in &run.assessment.findings {
-        line(out, &FindingRecord::new(finding))?;
+        line(out, &FindingRecord::new(finding, run))?;
     }
     for suppressed in &run.assessment.suppressed {
-        line(out, &FindingRecord::suppressed(suppressed))?;
+        line(out, &FindingRecord::suppressed(suppressed, run))?;
     }
     for verdict in &run.assessment.verdicts {
         line(out, &VerdictRecord::new(verdict))?;

@@ -10,6 +10,8 @@ use super::shown;
 use crate::assess::{Judgement, Suppressed, Verdict};
 use crate::attribution::{Listener, Method, Owner};
 use crate::report::names;
+use crate::report::step_table::StepRow;
+use crate::report::steps::{Began, Position, Step};
 use crate::report::{Run, SCHEMA, Totals};
 use crate::rules::{Blame, Confidence, Finding, Severity};
 use crate::source::{FrameNumber, InputSummary, Marker};
@@ -58,6 +60,33 @@ impl<'a> MarkerRecord<'a> {
     }
 }
 
+/// A step with what began in it; without a step it is the background.
+#[derive(Serialize)]
+pub(super) struct StepRecord<'a> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    step: Option<&'a Step>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    began: Option<Began>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flows: Option<u64>,
+    findings: Findings,
+}
+
+impl<'a> StepRecord<'a> {
+    /// The record of a row of the table.
+    pub(super) fn new(row: StepRow<'a>) -> Self {
+        let [info, low, medium, high, critical] = row.findings;
+        Self {
+            r#type: "step",
+            step: row.step,
+            began: row.step.is_none().then_some(Began::Background),
+            flows: row.flows,
+            findings: Findings { critical, high, medium, low, info },
+        }
+    }
+}
+
 /// A socket that waited for connections.
 #[derive(Serialize)]
 pub(super) struct ListenerRecord<'a> {
@@ -97,6 +126,12 @@ pub(super) struct FindingRecord<'a> {
     message: &'a str,
     evidence: &'a Map<String, Value>,
     fingerprint: String,
+    /// Where the flow began that it was seen in first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<Position<'a>>,
+    /// Where all of them began, if in several steps.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    steps: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -117,8 +152,9 @@ struct EndpointRecord<'a> {
 }
 
 impl<'a> FindingRecord<'a> {
-    /// The record of `finding`.
-    pub(super) fn new(finding: &'a Finding) -> Self {
+    /// The record of a finding of `run`.
+    pub(super) fn new(finding: &'a Finding, run: &'a Run) -> Self {
+        let steps = run.steps_of(finding);
         Self {
             r#type: "finding",
             rule: RuleRecord {
@@ -139,13 +175,15 @@ impl<'a> FindingRecord<'a> {
             message: &finding.message,
             evidence: &finding.details,
             fingerprint: finding.fingerprint(),
+            step: run.position(finding.evidence.primary.0),
+            steps: if steps.len() > 1 { steps } else { Vec::new() },
             reason: None,
         }
     }
 
     /// The record of a finding that an exception excuses: of a type of its own, so that nobody counts it.
-    pub(super) fn suppressed(suppressed: &'a Suppressed) -> Self {
-        Self { r#type: "suppressed", reason: Some(&suppressed.reason), ..Self::new(&suppressed.finding) }
+    pub(super) fn suppressed(suppressed: &'a Suppressed, run: &'a Run) -> Self {
+        Self { r#type: "suppressed", reason: Some(&suppressed.reason), ..Self::new(&suppressed.finding, run) }
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) fn render(section: &Section<'_>, out: &mut dyn Write) -> io::Result<(
         writeln!(out, "  {} with further endpoints", count(app.other_flows, "flow"))?;
     }
     match section.is_judged() {
-        true => finding::render(findings, out),
+        true => finding::render(section.run, findings, out),
         false => finding::render_briefly(findings, out),
     }
 }

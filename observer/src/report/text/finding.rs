@@ -6,20 +6,20 @@ use super::words::{bold, dim, wrapped};
 use super::{SHOWN, requirements, words};
 use crate::report::names;
 use crate::report::plain::plain;
-use crate::report::stored;
 use crate::report::wording::count;
+use crate::report::{Run, steps, stored};
 use crate::rules::{Finding, RuleInfo, Severity};
 
 /// Columns for the frames of a display filter: it stays in one line, to copy.
 const FRAMES: usize = 38;
 
 /// Writes findings: those of weight one by one, the others by rule.
-pub(super) fn render(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn render(run: &Run, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
     let (weighty, noted): (Vec<&Finding>, Vec<&Finding>) =
         findings.iter().partition(|finding| finding.severity >= Severity::Medium);
     for finding in weighty.iter().take(SHOWN) {
         writeln!(out)?;
-        one(finding, out)?;
+        one(run, finding, out)?;
     }
     let hidden = weighty.len().saturating_sub(SHOWN);
     if hidden > 0 {
@@ -39,7 +39,7 @@ pub(super) fn render(findings: &[&Finding], out: &mut dyn Write) -> io::Result<(
         let theirs: Vec<_> = noted.iter().copied().filter(|finding| finding.rule.id == rule.id).collect();
         writeln!(out)?;
         match theirs.as_slice() {
-            [finding] => one(finding, out)?,
+            [finding] => one(run, finding, out)?,
             _ => many(rule, &theirs, out)?,
         }
     }
@@ -74,7 +74,7 @@ fn place(finding: &Finding) -> String {
     stored::endpoint(&host, Some(endpoint.port))
 }
 
-fn one(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+fn one(run: &Run, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let confidence = names::finding_confidence(finding.confidence);
     title(finding.severity, finding.rule, &format!(" ({confidence})"), out)?;
     for line in wrapped(&plain(&finding.message), 69) {
@@ -84,6 +84,13 @@ fn one(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let place = format!("{}{}", place(finding), at.unwrap_or_default());
     let more = if finding.flows > 1 { format!(", {}", count(finding.flows, "flow")) } else { String::new() };
     writeln!(out, "           {place}, frame {}{more}", finding.evidence.primary.1)?;
+    if let Some(position) = run.position(finding.evidence.primary.0) {
+        let step = position.step.map(|step| step.name.as_str());
+        let words = steps::in_words(step, position.began, run.steps_of(finding).into_iter());
+        for line in wrapped(&format!("step {}", plain(&words)), 69) {
+            writeln!(out, "           {line}")?;
+        }
+    }
     evidence(&[finding], out)?;
     requirements::of_rule(finding.rule, out)
 }

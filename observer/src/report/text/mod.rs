@@ -9,6 +9,7 @@ mod finding;
 mod limits;
 mod live;
 mod requirements;
+mod steps;
 mod words;
 
 use std::cmp::Reverse;
@@ -42,6 +43,7 @@ const ALL: &str = "All traffic";
 
 /// An app with what was concluded of it.
 struct Section<'a> {
+    run: &'a Run,
     /// Its name where there is no owner.
     nameless: &'static str,
     app: &'a App,
@@ -53,6 +55,7 @@ impl<'a> Section<'a> {
     fn new(run: &'a Run, nameless: &'static str, app: &'a App) -> Self {
         let assessment = &run.assessment;
         Self {
+            run,
             nameless,
             app,
             findings: assessment.findings.iter().filter(|finding| app.is(finding.owner.as_deref())).collect(),
@@ -136,6 +139,10 @@ pub fn render(
         writeln!(out)?;
         list_apps(&sections, out)?;
     }
+    if !run.steps.is_empty() {
+        writeln!(out)?;
+        steps::render(run, out)?;
+    }
     for section in &sections {
         writeln!(out)?;
         app::render(section, out)?;
@@ -144,7 +151,7 @@ pub fn render(
     let others: Vec<_> = run.assessment.findings.iter().filter(|finding| !is_shown(finding)).collect();
     if !others.is_empty() {
         writeln!(out, "\n{}", bold("Findings beside the traffic"))?;
-        finding::render(&others, out)?;
+        finding::render(run, &others, out)?;
     }
     errands(overview, out)?;
     listeners(run, out)?;

@@ -6,7 +6,7 @@ CREATE VIEW runs AS SELECT
     strftime('%Y-%m-%dT%H:%M:%S', started / 1000000000, 'unixepoch') || 'Z' AS started,
     strftime('%Y-%m-%dT%H:%M:%S', finished / 1000000000, 'unixepoch') || 'Z' AS finished,
     frames, flows, dropped_kernel, dropped_ring, dropped_limit, unattributed_flows, unattributed_bytes, malformed, skipped, limits, duplicates,
-    inconclusive, notes
+    inconclusive, notes, clock_offset_ns, clock_error_ns
 FROM runs_v1;
 
 CREATE VIEW captures AS SELECT
@@ -35,15 +35,43 @@ CREATE VIEW flows AS SELECT
     tcp_state, tcp_gaps, tcp_retransmissions,
     flow.owner, owner.uid AS owner_uid, owner.package AS owner_package, owner.label AS owner_label,
     owner.pid AS owner_pid, owner.process AS owner_process, owner.method AS owner_method,
-    owner.confidence AS owner_confidence
-FROM flows_v1 AS flow LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner;
+    owner.confidence AS owner_confidence,
+    step.name AS step, change.began AS step_began, step.id AS step_id,
+    (
+        SELECT count(*) FROM steps_v1 AS later
+        WHERE later.run = flow.run AND later.start > flow.event_start AND later.start <= flow.event_end
+            AND (later."end" IS NULL OR later."end" > later.start)
+    ) AS step_spans
+FROM flows_v1 AS flow
+    LEFT JOIN owners_v1 AS owner ON owner.id = flow.owner
+    LEFT JOIN step_changes_v1 AS change ON change.run = flow.run AND change.at = (
+        SELECT max(at) FROM step_changes_v1 AS earlier WHERE earlier.run = flow.run AND earlier.at <= flow.event_start
+    )
+    LEFT JOIN steps_v1 AS step ON step.id = change.step;
+
+-- Tests, and what labels stand for, in order of time. `start` to `end`; an `end` of NULL is that of the capture.
+CREATE VIEW steps AS SELECT
+    id, run, number, name, kind, origin,
+    strftime('%Y-%m-%dT%H:%M:%S', start / 1000000000, 'unixepoch') || printf('.%09dZ', start % 1000000000) AS start,
+    strftime('%Y-%m-%dT%H:%M:%S', "end" / 1000000000, 'unixepoch') || printf('.%09dZ', "end" % 1000000000) AS "end",
+    ("end" - start) / 1e9 AS seconds, result, basis
+FROM steps_v1;
+
+-- The steps in which flows began that a finding names: one row for each finding and step; NULL is background.
+CREATE VIEW finding_steps AS SELECT DISTINCT place.finding, flow.run, flow.step_id AS step, flow.step AS name
+FROM finding_frames_v1 AS place JOIN flows AS flow ON flow.id = place.flow
+WHERE EXISTS (SELECT 1 FROM steps_v1 WHERE steps_v1.run = flow.run);
 
 CREATE VIEW findings AS SELECT
-    finding.id, finding.run, rule, severity, finding.confidence, owner.name AS app, blame, host, ip, port, message,
+    finding.id, finding.run, rule, severity, finding.confidence, owner.name AS app, blame, finding.host, ip, port, message,
     (SELECT frame FROM finding_frames_v1 AS place WHERE place.finding = finding.id AND position = 0) AS frame,
     (SELECT count(*) FROM finding_frames_v1 AS place WHERE place.finding = finding.id) AS places,
-    requirements, evidence, fingerprint, finding.owner
-FROM findings_v1 AS finding LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner
+    requirements, evidence, fingerprint, finding.owner,
+    flow.step, flow.step_began
+FROM findings_v1 AS finding
+    LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner
+    LEFT JOIN finding_frames_v1 AS first ON first.finding = finding.id AND first.position = 0
+    LEFT JOIN flows AS flow ON flow.id = first.flow
 WHERE suppressed IS NULL;
 
 -- Findings that an exception excuses, with its reason.
@@ -63,7 +91,7 @@ FROM verdicts_v1 AS verdict LEFT JOIN owners_v1 AS owner ON owner.id = verdict.o
 CREATE VIEW markers AS SELECT
     run,
     strftime('%Y-%m-%dT%H:%M:%S', at / 1000000000, 'unixepoch') || printf('.%09dZ', at % 1000000000) AS at,
-    label
+    label, coalesce(kind, 'point') AS kind, coalesce(origin, 'mark') AS origin, result
 FROM markers_v1;
 
 CREATE VIEW packages AS SELECT
