@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::judging::{Format, Judging};
@@ -79,6 +81,9 @@ pub(super) struct Arguments {
     /// The unit of the timestamps in the file
     #[arg(long, value_name = "UNIT", default_value = "nano", requires = "write", help_heading = "Recording")]
     time_stamp_precision: Unit,
+    /// Take markers over HTTP, too (`POST /mark`), on this address of the loopback interface, and say which on standard error
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0", value_parser = loopback)]
+    mark_listen: Option<SocketAddrV4>,
     /// Go on as this user once everything is open [default: whoever called sudo]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -161,6 +166,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     let methods: BTreeSet<_> = attribution.allowed.iter().map(|attributor| attributor.method()).collect();
     let interfaces = live.interfaces();
     let begun = Run { inputs: interfaces.iter().map(input).collect(), ..Run::default() };
+    let endpoint = arguments.mark_listen.map(live::Endpoint::bind).transpose()?;
+    options.own_endpoints.extend(endpoint.as_ref().map(live::Endpoint::address));
     let target = Target::choose(arguments.user.as_deref(), |name| std::env::var(name).ok())?;
     let command = match (arguments.command.as_slice(), &target) {
         ([], _) => None,
@@ -180,6 +187,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         apps_watch: Some(Box::new(move || watch.changed())),
         command,
         socket: Some(live::socket_path()),
+        endpoint,
     };
     let is_android = !session.apps.is_empty();
     let mut running = session.start(|| arguments.confine())?;
@@ -190,6 +198,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         .transpose()?;
     if !quiet {
         anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
+        for address in &options.own_endpoints {
+            anstream::eprintln!("observer: markers are taken at http://{address}/mark");
+        }
     }
     options.live = Some(running.owners);
     let source = source::with_key_logs(Box::new(running.source), &judging.keylog)?;
@@ -286,6 +297,16 @@ impl Arguments {
             count: self.count,
         }
     }
+}
+
+/// An address on which markers may be taken; a port alone is one of 127.0.0.1.
+fn loopback(text: &str) -> anyhow::Result<SocketAddrV4> {
+    let address = match text.parse::<u16>() {
+        Ok(port) => SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+        Err(_no_port) => text.parse().context("it is PORT or 127.0.0.1:PORT")?,
+    };
+    anyhow::ensure!(*address.ip() == Ipv4Addr::LOCALHOST, "markers are taken on 127.0.0.1 alone");
+    Ok(address)
 }
 
 /// What there is to say of a recording.

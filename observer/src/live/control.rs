@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixListener as StdListener;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::command::Command;
-use super::socket::{Listener, MAX_LABEL};
-use crate::source::Marker;
+use super::endpoint::Endpoint;
+use super::said::{MAX_SAID, Said};
+use super::socket::Listener;
+use crate::source::MarkerOrigin;
 use crate::source::live::{LiveControl, now};
 
 /// How often is looked whether the capture has ended by itself.
@@ -25,16 +28,22 @@ const TOGETHER: Duration = Duration::from_millis(200);
 /// The exit code of a process that a second signal ends, as a shell tells it: 128 and SIGINT.
 const INTERRUPTED: i32 = 130;
 
+/// Where markers come in.
+pub(super) struct Listeners {
+    pub(super) socket: Option<Listener>,
+    pub(super) endpoint: Option<Endpoint>,
+}
+
 /// Listens until the capture has ended, says then what there is to say, and goes on to hear the signal that ends everything.
 pub(super) fn run(
     control: &LiveControl,
-    listener: Option<Listener>,
+    listeners: Listeners,
     command: Option<Command>,
     said: &Sender<Vec<String>>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(listen(control, listener, command, said)),
+        Ok(runtime) => runtime.block_on(listen(control, listeners, command, said)),
         Err(error) => {
             control.stop();
             let _ = said.send(vec![format!("signals and markers cannot be heard: {error}")]);
@@ -44,7 +53,7 @@ pub(super) fn run(
 
 async fn listen(
     control: &LiveControl,
-    socket: Option<Listener>,
+    Listeners { socket, endpoint }: Listeners,
     command: Option<Command>,
     said: &Sender<Vec<String>>,
 ) {
@@ -66,6 +75,15 @@ async fn listen(
         }
         std::future::pending::<()>().await;
     };
+    let requests = async {
+        if let Some(endpoint) = endpoint {
+            let control = control.clone();
+            if let Err(error) = endpoint.serve(Arc::new(move |marker| control.mark(marker))).await {
+                tracing::warn!("markers cannot be taken over HTTP: {error}");
+            }
+        }
+        std::future::pending::<()>().await;
+    };
     let ended = async {
         while !control.stopped() {
             tokio::time::sleep(LOOK).await;
@@ -84,6 +102,7 @@ async fn listen(
     tokio::select! {
         () = hear(&mut interrupt, &mut terminate) => {}
         () = marks => {}
+        () = requests => {}
         () = ended => {}
         exit = command => notes.extend(outcome(exit)),
     }
@@ -138,12 +157,13 @@ async fn take(mut stream: UnixStream, control: &LiveControl) -> std::io::Result<
     let at = now();
     let mut line = Vec::new();
     let (reader, mut writer) = stream.split();
-    let most = u64::try_from(MAX_LABEL).unwrap_or(u64::MAX).saturating_add(1);
+    let most = u64::try_from(MAX_SAID).unwrap_or(u64::MAX);
     BufReader::new(reader.take(most)).read_until(b'\n', &mut line).await?;
-    let label = String::from_utf8_lossy(line.trim_ascii()).into_owned();
-    if label.is_empty() || line.len() > MAX_LABEL {
-        return writer.write_all(b"refused: a label has 1 to 255 bytes\n").await;
+    match Said::line(&line) {
+        Ok(said) => {
+            control.mark(said.at(at, MarkerOrigin::Mark));
+            writer.write_all(b"ok\n").await
+        }
+        Err(refusal) => writer.write_all(format!("refused: {refusal}\n").as_bytes()).await,
     }
-    control.mark(Marker::point(at, &label));
-    writer.write_all(b"ok\n").await
 }

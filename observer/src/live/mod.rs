@@ -8,10 +8,12 @@ mod attribution;
 mod command;
 pub mod confinement;
 mod control;
+mod endpoint;
 pub mod leftovers;
 pub mod mounts;
 pub mod privileges;
 mod recording;
+mod said;
 mod socket;
 pub mod thread_state;
 
@@ -22,8 +24,11 @@ use std::thread::JoinHandle;
 
 pub use self::attribution::AppsWatch;
 pub use self::command::{Command, CommandError};
+use self::control::Listeners;
+pub use self::endpoint::{Endpoint, EndpointError, SetMarker};
 use self::privileges::{Need, PrivilegesError};
 pub use self::recording::Recording;
+pub use self::said::{Refusal, Said};
 pub use self::socket::{MarkError, mark, socket_path, sockets};
 use crate::attribution::{AppDirectory, Attributor, LiveOwners};
 use crate::source::live::{Live, LiveControl, LiveSource};
@@ -42,6 +47,8 @@ pub struct Session {
     pub command: Option<Command>,
     /// Where markers are taken; `None` takes none.
     pub socket: Option<PathBuf>,
+    /// Where they are taken over HTTP, if anywhere.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// A capture that runs.
@@ -76,10 +83,12 @@ impl Session {
         privileges::shed(&[Need::RemoveCgroup, Need::WriteOutputs])?;
         let (mut source, control) = self.live.start();
         source.before_end(Box::new(move || finish.wait()));
-        let beside = control.clone();
+        let (beside, endpoint) = (control.clone(), self.endpoint);
         let (to_rest, said) = channel();
         // Never joined: to its last moment the process hears the signal that ends it at once.
-        std::thread::spawn(move || control::run(&beside, listener, self.command, &to_rest));
+        std::thread::spawn(move || {
+            control::run(&beside, Listeners { socket: listener, endpoint }, self.command, &to_rest)
+        });
         Ok(Running { source, owners, rest: Rest { control, watcher, said } })
     }
 }

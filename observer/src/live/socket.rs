@@ -7,8 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Bytes of a marker's label at most.
-pub(super) const MAX_LABEL: usize = 255;
+use super::said::Said;
 
 /// How long `observer mark` waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -103,12 +102,12 @@ pub(super) fn listen(path: &Path) -> Result<Listener, MarkError> {
 /// Sets a marker in the capture that listens at `path`.
 ///
 /// # Errors
-/// When nobody listens there, or when the label is refused: empty, or longer than 255 bytes.
-pub fn mark(path: &Path, label: &str) -> Result<(), MarkError> {
+/// When nobody listens there, or when the capture refuses what is said.
+pub fn mark(path: &Path, said: &Said) -> Result<(), MarkError> {
     let failed = |source| MarkError::Io { path: path.display().to_string(), source };
     let mut stream = UnixStream::connect(path).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    let line = label.replace(['\n', '\r'], " ");
+    let line = said.to_line();
     stream.write_all(line.as_bytes()).and_then(|()| stream.write_all(b"\n")).map_err(failed)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).map_err(failed)?;
