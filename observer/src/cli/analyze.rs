@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::judging::{Format, Judging};
 use super::outputs::{Form, Outputs};
 use super::selectors::Selectors;
+use super::witnesses::Witnesses;
 use super::{USAGE, now, words};
 use crate::attribution::Sidecar;
 use crate::pipeline;
@@ -36,6 +37,8 @@ pub(super) struct Arguments {
     judging: Judging,
     #[command(flatten)]
     selectors: Selectors,
+    #[command(flatten)]
+    witnesses: Witnesses,
 }
 
 const EXAMPLES: &str = "\
@@ -43,6 +46,7 @@ Examples:
   observer analyze phone.pcapng
   observer analyze mon.pcap.gz tue.pcap.gz tcp port 443 or udp port 53
   observer analyze phone.pcapng --packages packages.list --db run.db
+  observer analyze phone.pcapng --packages packages.list --logcat logcat.txt
   observer analyze phone.pcapng --format jsonl | jq 'select(.type == \"finding\")'
   ssh phone tcpdump -w - | observer analyze - --fail-on critical";
 
@@ -58,6 +62,14 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         }
         opened => source::with_key_logs(opened?, &judging.keylog)?,
     };
+    let witnesses = &arguments.witnesses;
+    let (near, source) = match witnesses.wants_a_year() {
+        true => source::first_timestamp(source)?,
+        false => (None, source),
+    };
+    let (markers, notes) = witnesses.read(near.unwrap_or_else(now))?;
+    options.markers = markers;
+    options.clock_offset = witnesses.clock_offset();
     let mut sidecar = Sidecar::default();
     for file in &files {
         sidecar.load(file)?;
@@ -76,7 +88,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     let analyzed =
         pipeline::analyze(source, &options, &mut outputs.sinks(), &mut |read, total| bar.show(read, total));
     bar.clear();
-    let run = analyzed?;
+    let mut run = analyzed?;
+    run.assessment.notes.extend(notes);
     let elapsed = now().since(started);
     tracing::info!(frames = run.totals.frames, flows = run.totals.flows, ?elapsed, "analyzed");
     outputs.finish(&run, quiet)

@@ -21,6 +21,7 @@ mod report;
 mod requirements;
 mod rules;
 mod selectors;
+mod witnesses;
 mod words;
 
 use std::error::Error;
