@@ -48,25 +48,49 @@ pub(super) fn finish_line() -> (Finish, Finished) {
     (Finish { finish, done }, Finished { finish: finished, done: to_finish })
 }
 
-/// Asks attributors and keeps what they see.
-pub(super) struct Watcher {
+/// Takes what a [`Watcher`] learns.
+pub(crate) trait Keeper: Send + 'static {
+    /// Sockets were seen; called with none, too, after each asking.
+    fn add(&self, sightings: Vec<Sighting>);
+    /// From now on the system has these apps.
+    fn set_apps(&self, apps: AppDirectory);
+    /// Attributors have lost so many sockets so far.
+    fn set_lost(&self, lost: u64);
+}
+
+impl Keeper for Arc<LiveOwners> {
+    fn add(&self, sightings: Vec<Sighting>) {
+        LiveOwners::add(self, sightings);
+    }
+
+    fn set_apps(&self, apps: AppDirectory) {
+        LiveOwners::set_apps(self, apps);
+    }
+
+    fn set_lost(&self, lost: u64) {
+        LiveOwners::set_lost(self, lost);
+    }
+}
+
+/// Asks attributors and gives on what they see.
+pub(super) struct Watcher<K> {
     attributors: Vec<Box<dyn Attributor>>,
-    owners: Arc<LiveOwners>,
+    keeper: K,
     begun: Receiver<FiveTuple>,
     apps: Option<AppsWatch>,
     finished: Finished,
     notes: Vec<String>,
 }
 
-impl Watcher {
+impl<K: Keeper> Watcher<K> {
     pub(super) fn new(
         attributors: Vec<Box<dyn Attributor>>,
-        owners: Arc<LiveOwners>,
+        keeper: K,
         begun: Receiver<FiveTuple>,
         apps: Option<AppsWatch>,
         finished: Finished,
     ) -> Self {
-        Self { attributors, owners, begun, apps, finished, notes: Vec::new() }
+        Self { attributors, keeper, begun, apps, finished, notes: Vec::new() }
     }
 
     /// Works until the capture has ended; what there is to say of it.
@@ -80,7 +104,7 @@ impl Watcher {
             opened.extend(self.begun.try_iter().take(GATHER));
             self.ask(&opened, None);
             if let Some(apps) = self.apps.as_mut().and_then(|changed| changed()) {
-                self.owners.set_apps(apps);
+                self.keeper.set_apps(apps);
             }
             match self.finished.finish.try_recv() {
                 Err(TryRecvError::Empty) => {}
@@ -120,10 +144,10 @@ impl Watcher {
                 false
             }
         });
-        self.owners.set_lost(self.attributors.iter().map(|attributor| attributor.lost()).sum());
+        self.keeper.set_lost(self.attributors.iter().map(|attributor| attributor.lost()).sum());
         let before = |sighting: &&Sighting| end.is_none_or(|end| sighting.first <= end);
         let seen = sightings.iter().filter(before).count();
-        self.owners.add(sightings);
+        self.keeper.add(sightings);
         seen
     }
 }

@@ -23,6 +23,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
 pub use self::attribution::AppsWatch;
+pub(crate) use self::attribution::Keeper;
 pub use self::command::{Command, CommandError};
 use self::control::Listeners;
 pub use self::endpoint::{Endpoint, EndpointError, SetMarker};
@@ -31,6 +32,7 @@ pub use self::recording::Recording;
 pub use self::said::{Refusal, Said};
 pub use self::socket::{MarkError, mark, socket_path, sockets};
 use crate::attribution::{AppDirectory, Attributor, LiveOwners};
+use crate::decode::FiveTuple;
 use crate::source::live::{Live, LiveControl, LiveSource};
 
 /// What a capture is started with.
@@ -68,14 +70,25 @@ impl Session {
     /// # Errors
     /// When the socket for markers cannot be made, or capabilities not be given up, and those of `confine`.
     pub fn start<E: From<MarkError> + From<PrivilegesError>>(
-        self,
+        mut self,
         confine: impl FnOnce() -> Result<(), E>,
     ) -> Result<Running, E> {
-        let (owners, begun) = LiveOwners::new(self.apps);
+        let (owners, begun) = LiveOwners::new(std::mem::take(&mut self.apps));
         let owners = Arc::new(owners);
+        let (source, rest) = self.start_for(Arc::clone(&owners), begun, confine)?;
+        Ok(Running { source, owners, rest })
+    }
+
+    /// The same for whoever keeps what is learned of owners, and tells of flows through `begun`: it need not be the
+    /// pipeline of this process. [`Session::apps`] is not looked at.
+    pub(crate) fn start_for<E: From<MarkError> + From<PrivilegesError>>(
+        self,
+        keeper: impl Keeper,
+        begun: Receiver<FiveTuple>,
+        confine: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(LiveSource, Rest), E> {
         let (finish, finished) = attribution::finish_line();
-        let shared = Arc::clone(&owners);
-        let watcher = attribution::Watcher::new(self.attributors, shared, begun, self.apps_watch, finished);
+        let watcher = attribution::Watcher::new(self.attributors, keeper, begun, self.apps_watch, finished);
         let watcher = std::thread::spawn(move || watcher.run());
         let listener = self.socket.as_deref().map(socket::listen).transpose()?;
         confine()?;
@@ -89,7 +102,7 @@ impl Session {
         std::thread::spawn(move || {
             control::run(&beside, Listeners { socket: listener, endpoint }, self.command, &to_rest)
         });
-        Ok(Running { source, owners, rest: Rest { control, watcher, said } })
+        Ok((source, Rest { control, watcher, said }))
     }
 }
 

@@ -181,7 +181,7 @@ impl Merge {
         let secrets = read.secrets();
         read.add_to(&mut totals);
         totals.dropped_by_kernel = inputs.iter().filter_map(|input| input.dropped).sum();
-        for (name, count) in limits {
+        for (name, count) in limits.into_iter().chain(source.dropped()) {
             *totals.dropped_by_limit.entry(name).or_default() += count;
         }
         totals.dropped_by_limit.insert("names of addresses".to_owned(), self.names.dropped());

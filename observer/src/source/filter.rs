@@ -101,6 +101,10 @@ impl Source for Filtered {
         self.source.progress()
     }
 
+    fn dropped(&self) -> BTreeMap<String, u64> {
+        self.source.dropped()
+    }
+
     fn filtered(&self) -> u64 {
         self.filtered
     }

@@ -23,6 +23,7 @@ mod secrets;
 mod tests;
 mod timeline;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -257,6 +258,11 @@ pub trait Source: Send {
     /// Whether frames come as they happen: then nothing is read ahead.
     fn is_live(&self) -> bool {
         false
+    }
+
+    /// What a named limit dropped on the way here so far, besides the frames that the kernel lost.
+    fn dropped(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
     }
 
     /// Frames that a filter expression kept back so far. They count in [`Self::inputs`], and they have numbers.

@@ -4,6 +4,7 @@
 //! them serve, too; only block headers are looked at. From a pipe, and from compressed files, secrets come when they
 //! come. What the lines mean is not known here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -147,6 +148,10 @@ impl Source for WithSecrets {
 
     fn is_live(&self) -> bool {
         self.source.is_live()
+    }
+
+    fn dropped(&self) -> BTreeMap<String, u64> {
+        self.source.dropped()
     }
 
     fn filtered(&self) -> u64 {
