@@ -51,6 +51,8 @@ pub mod android;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod live;
 
+pub mod android;
+
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod android;
 

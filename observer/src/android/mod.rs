@@ -5,6 +5,7 @@
 //! [markers](crate::source::Marker) out, from a file or as they arrive.
 
 pub mod adb;
+pub mod agent;
 pub mod instrument;
 pub mod junit;
 mod lines;

@@ -94,7 +94,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Method {
+pub(super) enum Method {
     /// Kernel programs and netlink's tables together, or what of them is allowed
     Auto,
     /// Kernel programs: every flow, from its first packet
@@ -115,6 +115,13 @@ enum Unit {
     Nano,
     /// What PCAPdroid takes all timestamps for
     Micro,
+}
+
+impl Method {
+    /// The word for it on the command line.
+    pub(super) fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
 }
 
 impl From<Method> for Choice {

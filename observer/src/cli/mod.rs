@@ -2,6 +2,8 @@
 //!
 //! Data goes to standard output, all else to standard error. A reader who has seen enough (a closed pipe) is no error.
 
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod agent;
 mod analyze;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod capture;
@@ -85,6 +87,8 @@ enum Color {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    Agent(agent::Arguments),
     Analyze(analyze::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Capture(capture::Arguments),
@@ -109,6 +113,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.output.apply();
     let result = match arguments.command {
+        #[cfg(all(feature = "live", target_os = "linux"))]
+        Command::Agent(command) => agent::run(&command),
         Command::Analyze(command) => analyze::run(&command, arguments.output.quiet),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Capture(command) => capture::run(&command, arguments.output.quiet),
