@@ -159,13 +159,13 @@ fn who_is_not_root_is_told_so() {
 }
 
 /// Queueing disciplines and filters of the interface.
-fn traffic_control(network: &Network) -> String {
+pub(crate) fn traffic_control(network: &Network) -> String {
     let show = |words: &[&str]| network.ask(&[&["tc"], words, &["dev", INTERFACE]].concat());
     show(&["qdisc", "show"]) + &show(&["filter", "show", "ingress"]) + &show(&["filter", "show", "egress"])
 }
 
 /// The kernel programs that a process holds, by their numbers.
-fn held_programs(pid: u32) -> BTreeSet<u32> {
+pub(crate) fn held_programs(pid: u32) -> BTreeSet<u32> {
     let folder = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("the process runs");
     let texts = folder.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
     texts
@@ -174,7 +174,7 @@ fn held_programs(pid: u32) -> BTreeSet<u32> {
 }
 
 /// Which of `programs` the kernel still has, after a while: it takes them away when nobody looks.
-fn remaining(programs: &BTreeSet<u32>) -> BTreeSet<u32> {
+pub(crate) fn remaining(programs: &BTreeSet<u32>) -> BTreeSet<u32> {
     let mut left = BTreeSet::new();
     for _ in 0..100 {
         let loaded = aya::programs::loaded_programs().filter_map(Result::ok).map(|program| program.id());

@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "the harness is a test")]
 #![expect(clippy::disallowed_methods, reason = "a test that waits for programs does not wait for ever")]
 
+mod agent;
 mod attribution;
 mod capture;
 mod lifecycle;
