@@ -438,6 +438,15 @@ pub trait FlowSink {
         Ok(())
     }
 
+    /// Takes what a rule says of the flow that was taken last, if nothing equal was said before or this is graver. It
+    /// is provisional: whom it is held against, what excuses it and what comparison adds, the end of the run settles.
+    ///
+    /// # Errors
+    /// As [`Self::flow`].
+    fn found(&mut self, _flow: &Flow, _found: &Found) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// No more flows are at hand before `_until`: in a running capture, time for those who watch.
     ///
     /// # Errors
@@ -454,6 +463,33 @@ pub struct Mark {
     pub severity: &'static str,
     /// The rule's id.
     pub rule: &'static str,
+}
+
+/// A finding before the run is over, in the words of the outputs: a sink knows no rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its number among the findings of the run, from 0. A graver one takes the number of what it replaces.
+    pub number: u64,
+    /// The rule's id.
+    pub rule: &'static str,
+    /// How bad it is: `critical`, `high`, …
+    pub severity: &'static str,
+    /// How sure it is: `certain`, `firm` or `tentative`.
+    pub confidence: &'static str,
+    /// The requirements that it breaks.
+    pub requirements: &'static [&'static str],
+    /// The far end's name.
+    pub host: Option<String>,
+    /// The far end's address and port.
+    pub far_end: Endpoint,
+    /// One sentence with what was seen.
+    pub message: String,
+    /// The values that it rests on.
+    pub details: serde_json::Map<String, serde_json::Value>,
+    /// As in the findings at the end, unless the owner becomes better known.
+    pub fingerprint: String,
+    /// The frames that show it, the one to look at first in front.
+    pub frames: Vec<FrameNumber>,
 }
 
 #[cfg(test)]

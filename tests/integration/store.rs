@@ -54,7 +54,7 @@ fn a_run_can_be_read_back() {
         "SELECT count(*) FROM http WHERE url_full LIKE '%access_token=%' AND url_full NOT LIKE '%sha256:%'";
     assert_eq!(number(&connection, leaks), 0);
     assert_eq!(number(&connection, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
-    assert_eq!(number(&connection, "PRAGMA user_version"), 11);
+    assert_eq!(number(&connection, "PRAGMA user_version"), 12);
     connection
         .query_row("PRAGMA integrity_check", (), |row| {
             let verdict: String = row.get(0)?;
@@ -97,6 +97,32 @@ fn a_run_cut_short_says_so_and_keeps_what_it_had() {
     assert_eq!((status.as_str(), finished), ("unfinished", None));
     assert_eq!(number(&connection, "SELECT count(*) FROM flows"), run.totals.flows.cast_signed());
     assert_eq!(number(&connection, "SELECT flows FROM runs"), run.totals.flows.cast_signed());
+}
+
+#[test]
+fn findings_are_provisional_until_the_run_ends() {
+    let directory = TempDir::new().expect("a directory");
+    let db = directory.path().join("run.db");
+    write(&db, "demo.pcapng", false);
+    let connection = Connection::open(&db).expect("the database");
+    let provisional = number(&connection, "SELECT count(*) FROM provisional_findings");
+    assert!(provisional > 0);
+    assert_eq!(number(&connection, "SELECT count(*) FROM findings"), 0);
+    let places = "SELECT count(*) FROM provisional_findings AS finding JOIN flows ON flows.id = finding.flow
+        WHERE flows.run = finding.run AND finding.frame BETWEEN flows.frames_first AND flows.frames_last
+            AND finding.app IS flows.app";
+    assert_eq!(number(&connection, places), provisional, "evidence points into the run");
+    let own = i64::from(std::process::id());
+    assert_eq!(number(&connection, "SELECT pid FROM runs_v1"), own);
+
+    let run = write(&db, "demo.pcapng", true);
+    // Those of the run that was cut short stay; those of the finished one are replaced, and found again at its end.
+    assert_eq!(number(&connection, "SELECT count(*) FROM provisional_findings WHERE run = 1"), provisional);
+    assert_eq!(number(&connection, "SELECT count(*) FROM provisional_findings WHERE run = 2"), 0);
+    let kept = "SELECT count(*) FROM provisional_findings AS early WHERE EXISTS
+        (SELECT 1 FROM findings_v1 AS final WHERE final.fingerprint = early.fingerprint AND final.run = 2)";
+    assert_eq!(number(&connection, kept), provisional);
+    assert!(run.assessment.findings.len() >= usize::try_from(provisional).expect("few"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use super::{AppKey, Limits, app_key, host_key};
@@ -13,14 +14,30 @@ type Key = (&'static str, AppKey, (Option<String>, Option<IpAddr>), u16, String)
 /// Findings by what makes them equal.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// Each with the flow that it was last seen in.
-    merged: BTreeMap<Key, (Finding, u64)>,
+    merged: BTreeMap<Key, Merged>,
     dropped: u64,
 }
 
+/// A finding that stands for all equal ones.
+struct Merged {
+    finding: Finding,
+    /// The flow that it was last seen in.
+    last: u64,
+    /// Its place in the order of arrival, from 0.
+    number: u64,
+}
+
+/// What became of a finding that was added.
+pub(super) struct Added<'a> {
+    /// Whether any place of it is kept.
+    pub(super) keeps_place: bool,
+    /// The finding with its number, if it is new or graver than before.
+    pub(super) news: Option<(u64, &'a Finding)>,
+}
+
 impl Findings {
-    /// Adds a finding, or a place to an equal one. Whether any place of it is kept.
-    pub(super) fn add(&mut self, finding: Finding, limits: &Limits) -> bool {
+    /// Adds a finding, or a place to an equal one.
+    pub(super) fn add(&mut self, finding: Finding, limits: &Limits) -> Added<'_> {
         let key = (
             finding.rule.id,
             app_key(finding.owner.as_deref()),
@@ -28,38 +45,41 @@ impl Findings {
             finding.endpoint.port,
             finding.kind.clone(),
         );
-        let full = self.merged.len() >= limits.findings;
-        match self.merged.get_mut(&key) {
-            Some((known, last)) => {
-                let flow = finding.evidence.primary.0;
+        let flow = finding.evidence.primary.0;
+        let len = self.merged.len();
+        match self.merged.entry(key) {
+            Entry::Occupied(entry) => {
+                let Merged { finding: known, last, number } = entry.into_mut();
                 if flow != *last {
                     known.flows = known.flows.saturating_add(finding.flows);
                     *last = flow;
                 }
-                if finding.severity > known.severity {
+                let is_graver = finding.severity > known.severity;
+                if is_graver {
                     known.severity = finding.severity;
                     known.message = finding.message;
                 }
                 known.confidence = known.confidence.max(finding.confidence);
-                add_places(&mut known.evidence, finding.evidence, limits)
+                let keeps_place = add_places(&mut known.evidence, finding.evidence, limits);
+                Added { keeps_place, news: is_graver.then_some((*number, &*known)) }
             }
-            None if full => {
+            Entry::Vacant(_) if len >= limits.findings => {
                 self.dropped = self.dropped.saturating_add(1);
-                false
+                Added { keeps_place: false, news: None }
             }
-            None => {
-                let flow = finding.evidence.primary.0;
+            Entry::Vacant(entry) => {
+                let number = u64::try_from(len).unwrap_or(u64::MAX);
                 let mut finding = finding;
                 finding.evidence.related.truncate(limits.places_per_finding);
-                self.merged.insert(key, (finding, flow));
-                true
+                let merged = entry.insert(Merged { finding, last: flow, number });
+                Added { keeps_place: true, news: Some((number, &merged.finding)) }
             }
         }
     }
 
     /// Hands over all findings, in a fixed order, and forgets them.
     pub(super) fn take(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.merged).into_values().map(|(finding, _)| finding).collect()
+        std::mem::take(&mut self.merged).into_values().map(|merged| merged.finding).collect()
     }
 
     /// Adds what was dropped to the counts.

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 
-use crate::observation::{Flow, Mark};
+use crate::decode::Endpoint;
+use crate::observation::{Flow, Found, Mark};
 use crate::policy::{KnownKeys, Policy, Severity, TlsPolicy};
 use crate::protocol::tls::Certificate;
 use crate::rules::{Blame, Device, EndpointName, Finding, RULES, RuleContext, facts};
@@ -155,8 +156,10 @@ impl Assessor {
         }
     }
 
-    /// Takes a flow, in output order; the worst that a rule says of it by itself.
-    pub fn flow(&mut self, flow: &Flow) -> Option<Mark> {
+    /// Takes a flow, in output order, and adds to `found` what is said for the first time, or graver than before: as
+    /// many as [`Limits::findings`], each no more than once a severity. Returns the worst that a rule says of the flow by
+    /// itself.
+    pub fn flow(&mut self, flow: &Flow, found: &mut Vec<Found>) -> Option<Mark> {
         self.last = self.last.max(flow.flow.end);
         // Judged by what goes through it.
         if flow.flow.is_carrier() {
@@ -177,9 +180,11 @@ impl Assessor {
                 if worst.is_none_or(|(severity, _)| severity < finding.severity) {
                     worst = Some((finding.severity, finding.rule.id));
                 }
-                if self.findings.add(finding, &self.limits) {
+                let added = self.findings.add(finding, &self.limits);
+                if added.keeps_place {
                     self.flow_times.insert(flow.id, (flow.flow.info.start, flow.flow.end));
                 }
+                found.extend(added.news.map(said));
             });
         }
         self.memory.remember(flow, &cx, &self.limits);
@@ -299,6 +304,24 @@ impl Assessor {
         let status = self.trust.check(certificates, host, chain.at, self.tls).map(Arc::new);
         self.chains.insert(key, status.clone());
         status
+    }
+}
+
+/// A finding in the words of the outputs, for those who do not wait for the end.
+fn said((number, finding): (u64, &Finding)) -> Found {
+    let endpoint = &finding.endpoint;
+    Found {
+        number,
+        rule: finding.rule.id,
+        severity: finding.severity.as_str(),
+        confidence: finding.confidence.as_str(),
+        requirements: finding.rule.requirements,
+        host: endpoint.host.clone(),
+        far_end: Endpoint { ip: endpoint.ip, port: endpoint.port },
+        message: finding.message.clone(),
+        details: finding.details.clone(),
+        fingerprint: finding.fingerprint(),
+        frames: finding.evidence.places().map(|(_flow, frame)| frame).collect(),
     }
 }
 

@@ -274,9 +274,13 @@ impl Merge {
                 Item::Issued(learned) => self.connections.learn(*learned),
                 Item::Ended(ended) => {
                     let Some(flow) = self.join(*ended) else { continue };
-                    let worst = self.assessor.flow(&flow);
+                    let mut found = Vec::new();
+                    let worst = self.assessor.flow(&flow, &mut found);
                     for sink in &mut *sinks {
                         sink.judged(&flow, worst).map_err(PipelineError::Sink)?;
+                        for found in &found {
+                            sink.found(&flow, found).map_err(PipelineError::Sink)?;
+                        }
                     }
                 }
             }

@@ -20,6 +20,18 @@ pub enum Confidence {
     Certain,
 }
 
+impl Confidence {
+    /// The word in outputs: `tentative`, `firm`, `certain`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tentative => "tentative",
+            Self::Firm => "firm",
+            Self::Certain => "certain",
+        }
+    }
+}
+
 /// Where something was seen: flow and frame.
 pub type Place = (u64, FrameNumber);
 

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use super::rows::{Cell, Known, Rows, Table};
 use crate::attribution::{Method, Owner};
 use crate::decode::Transport;
-use crate::observation::{Flow, Tunnel};
+use crate::observation::{Flow, Found, Tunnel};
 use crate::protocol::tls::{Certificate, ClientCertificateBasis, ClientHello, Role, Seen, Session};
 use crate::protocol::{Fact, quic};
 use crate::report::community_id::CommunityId;
@@ -98,6 +98,29 @@ impl Encoder {
         if flow.flow.owners.len() > 1 || !flow.contradicting.is_empty() {
             owner_rows(rows, flow);
         }
+        Ok(())
+    }
+
+    /// The row of a finding that is provisional, made by `flow`, whose rows were written before.
+    pub(super) fn found(&mut self, rows: &mut Rows, flow: &Flow, found: &Found) -> serde_json::Result<()> {
+        let owner = flow.owner.as_ref().map(|owner| self.owner(rows, owner)).transpose()?;
+        rows.null()
+            .signed(self.run)
+            .int(found.number)
+            .word(found.rule)
+            .word(found.severity)
+            .word(found.confidence)
+            .json(Some(found.requirements))?
+            .cell(owner.map_or(Cell::Null, |number| Cell::Known(Known::Owner, number)))
+            .text(found.host.as_deref())
+            .address(found.far_end.ip)
+            .int(u64::from(found.far_end.port))
+            .text(found.message.as_str())
+            .json(Some(&found.details))?
+            .text(found.fingerprint.as_str())
+            .cell(Cell::Flow(flow.id))
+            .json(Some(&found.frames))?
+            .end(Table::ProvisionalFindings);
         Ok(())
     }
 

@@ -41,6 +41,7 @@ impl End<'_, '_> {
         for input in &run.inputs {
             self.capture(input)?;
         }
+        connection.execute("DELETE FROM provisional_findings_v1 WHERE run = ?", [self.writer.ids().run()])?;
         for finding in &run.assessment.findings {
             self.finding(finding, None)?;
         }

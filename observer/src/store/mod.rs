@@ -32,7 +32,7 @@ use self::queue::Queue;
 use self::rows::Rows;
 use self::write::{Ids, Writer};
 use crate::attribution::AppDirectory;
-use crate::observation::{Flow, FlowSink, SinkError};
+use crate::observation::{Flow, FlowSink, Found, SinkError};
 use crate::policy::KnownKeys;
 use crate::report::secrets::Secrets;
 use crate::report::{Run, SCHEMA};
@@ -123,6 +123,10 @@ impl FlowSink for Store {
             Ok(())
         })
     }
+
+    fn found(&mut self, flow: &Flow, found: &Found) -> Result<(), SinkError> {
+        self.add(|encoder, rows| encoder.found(rows, flow, found))
+    }
 }
 
 /// A value that has no JSON form.
@@ -192,8 +196,8 @@ pub fn known_keys(path: &Path) -> Result<KnownKeys, StoreError> {
 
 fn begin_run(connection: &Connection, started: Timestamp) -> rusqlite::Result<i64> {
     connection.execute(
-        "INSERT INTO runs_v1 (tool_version, schema, started) VALUES (?, ?, ?)",
-        (env!("CARGO_PKG_VERSION"), SCHEMA, started.0),
+        "INSERT INTO runs_v1 (tool_version, schema, started, pid) VALUES (?, ?, ?, ?)",
+        (env!("CARGO_PKG_VERSION"), SCHEMA, started.0, std::process::id()),
     )?;
     Ok(connection.last_insert_rowid())
 }

@@ -27,6 +27,7 @@ pub(super) enum Table {
     Unrecognised,
     Quic,
     Markers,
+    ProvisionalFindings,
     Known(Known),
 }
 

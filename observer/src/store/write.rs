@@ -77,6 +77,7 @@ pub(super) struct Writer<'a> {
     unrecognised: Insert<'a>,
     quic: Insert<'a>,
     markers: Insert<'a>,
+    provisional_findings: Insert<'a>,
     owners: Find<'a>,
     certificates: Find<'a>,
     lists: Find<'a>,
@@ -101,6 +102,7 @@ impl<'a> Writer<'a> {
             quic: Insert::new(connection, "quic_v1", 11)?,
             markers: Insert::new(connection, "markers_v1", 6)?,
             unrecognised: Insert::new(connection, "unrecognised_v1", 9)?,
+            provisional_findings: Insert::replacing(connection, "provisional_findings_v1", 16)?,
             owners: Find::new(connection, "owners_v1", 11, ("fields", 10))?,
             certificates: Find::new(connection, "certificates_v1", 15, ("hash_sha256", 0))?,
             lists: Find::new(connection, "lists_v1", 1, ("text", 0))?,
@@ -176,6 +178,7 @@ impl<'a> Writer<'a> {
             Table::Unrecognised => &mut self.unrecognised,
             Table::Quic => &mut self.quic,
             Table::Markers => &mut self.markers,
+            Table::ProvisionalFindings => &mut self.provisional_findings,
             Table::Known(known) => {
                 let find = match known {
                     Known::Owner => &mut self.owners,
@@ -199,8 +202,22 @@ struct Insert<'a> {
 
 impl<'a> Insert<'a> {
     fn new(connection: &'a Connection, table: &str, columns: usize) -> rusqlite::Result<Self> {
+        Self::prepare(connection, "INSERT", table, columns)
+    }
+
+    /// One that takes the place of a row which has the same key.
+    fn replacing(connection: &'a Connection, table: &str, columns: usize) -> rusqlite::Result<Self> {
+        Self::prepare(connection, "REPLACE", table, columns)
+    }
+
+    fn prepare(
+        connection: &'a Connection,
+        verb: &str,
+        table: &str,
+        columns: usize,
+    ) -> rusqlite::Result<Self> {
         let places = vec!["?"; columns].join(", ");
-        let statement = connection.prepare(&format!("INSERT INTO {table} VALUES ({places})"))?;
+        let statement = connection.prepare(&format!("{verb} INTO {table} VALUES ({places})"))?;
         Ok(Self { statement, bound: vec![None; columns] })
     }
 
