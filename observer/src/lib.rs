@@ -59,5 +59,8 @@ pub mod android;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod doctor;
 
+#[cfg(all(feature = "cli", unix))]
+pub mod watch;
+
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -18,3 +18,5 @@ mod refusal;
 mod report;
 mod rules;
 mod store;
+#[cfg(unix)]
+mod watch;

@@ -82,6 +82,13 @@ pub(crate) const BROWSER: Need = Need {
     packages: ["chromium", "chromium", "chromium", "chromium", "chromium", ""],
 };
 
+/// tmux: the terminal in which the view of a run is tried.
+pub(crate) const TMUX: Need = Need {
+    name: "tmux",
+    present: || find_program("tmux").is_some(),
+    packages: ["tmux", "tmux", "tmux", "tmux", "tmux", "tmux"],
+};
+
 /// What makes network namespaces and runs programs in them.
 pub(crate) const NAMESPACES: Need = Need {
     name: "ip and nsenter",

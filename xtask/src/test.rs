@@ -48,7 +48,7 @@ fn test(mut words: &[String]) -> anyhow::Result<()> {
         fuzz(fuzz_seconds)?;
     }
     if cfg!(target_os = "linux") && system::is_root() {
-        system::install(&[&system::LAB, &system::BROWSER, &system::PIP])?;
+        system::install(&[&system::LAB, &system::BROWSER, &system::PIP, &system::TMUX])?;
     }
     let axe = axe().inspect_err(|error| eprintln!("xtask: no axe-core: {error:#}")).ok();
     let skipped = target_dir().join("skipped-tests");

@@ -23,6 +23,8 @@ mod report;
 mod requirements;
 mod rules;
 mod selectors;
+#[cfg(unix)]
+mod watch;
 mod witnesses;
 mod words;
 
@@ -105,6 +107,8 @@ enum Command {
     Report(report::Arguments),
     Requirements(requirements::Arguments),
     Rules(rules::Arguments),
+    #[cfg(unix)]
+    Watch(watch::Arguments),
 }
 
 /// Parses the arguments, runs the command and says how it ended.
@@ -131,6 +135,8 @@ pub fn main() -> ExitCode {
         Command::Report(command) => report::run(&command),
         Command::Requirements(command) => requirements::run(&command),
         Command::Rules(command) => rules::run(&command),
+        #[cfg(unix)]
+        Command::Watch(command) => watch::run(&command),
     };
     match result {
         Ok(code) => code,

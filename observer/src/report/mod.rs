@@ -17,7 +17,7 @@ pub mod step_table;
 pub mod steps;
 pub mod stored;
 pub mod text;
-mod wording;
+pub(crate) mod wording;
 
 use std::collections::BTreeMap;
 

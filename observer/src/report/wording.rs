@@ -28,7 +28,7 @@ pub(super) const JUDGEMENTS: [Judgement; 5] = [
 ];
 
 /// A number with commas between thousands.
-pub(super) fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -41,12 +41,12 @@ pub(super) fn number(value: u64) -> String {
 }
 
 /// `1 flow`, `2 flows`.
-pub(super) fn count(value: u64, noun: &str) -> String {
+pub(crate) fn count(value: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(value), if value == 1 { "" } else { "s" })
 }
 
 /// Bytes in the unit that keeps them short: `918 B`, `1.2 MB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let mut unit = 1_u64;
     for name in ["B", "kB", "MB", "GB", "TB"] {
         let next = unit.saturating_mul(1000);

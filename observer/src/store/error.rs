@@ -119,6 +119,12 @@ impl StoreError {
         }
     }
 
+    /// Whether a question was ended from another thread.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted))
+    }
+
     /// Whether the file or its directory refuses to be written.
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self, Self::ReadOnly { .. })

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, Statement};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, Statement};
 
 use super::{StoreError, open};
 
@@ -82,6 +82,22 @@ impl Database {
         connection.pragma_update(None, "query_only", true).map_err(refuse)?;
         connection.authorizer(Some(|context: AuthContext<'_>| authorize(&context.action))).map_err(refuse)?;
         Ok(Self { path: path.to_owned(), connection })
+    }
+
+    /// Opens the database at `path` as [`Self::open`] does, if it has the tables that this version writes.
+    ///
+    /// # Errors
+    /// When there is none, or it is not one of this program's, or of an earlier version.
+    pub fn open_current(path: &Path) -> Result<Self, StoreError> {
+        let database = Self::open(path)?;
+        open::demand_current(&database.connection, path)?;
+        Ok(database)
+    }
+
+    /// What ends, from another thread, a question that takes too long.
+    #[must_use]
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.connection.get_interrupt_handle()
     }
 
     /// Makes the question `sql` ready to be answered. With `optional`, parameters without a value are NULL.

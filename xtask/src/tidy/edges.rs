@@ -27,6 +27,7 @@ const ORDER: &[&str] = &[
     "live",
     "android",
     "doctor",
+    "watch",
     "cli",
 ];
 
