@@ -46,14 +46,9 @@ pub mod store;
 
 pub mod pipeline;
 
-pub mod android;
-
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod live;
 
-pub mod android;
-
-#[cfg(all(feature = "live", target_os = "linux"))]
 pub mod android;
 
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -230,7 +230,7 @@ fn a_link_that_breaks_loses_nothing() {
     agent.kill_relay();
     sender.join().expect("python");
     wait("the second reconnection", || analysis.control.counts().reconnections == 2);
-    analysis.control.mark(observer::time::Timestamp::new(1, 0), "a step".to_owned());
+    analysis.control.mark(observer::source::Marker::point(observer::time::Timestamp::new(1, 0), "a step"));
 
     let (run, records, control) = analysis.stop();
     assert_whole(&truths, &run, &records, &control);
@@ -238,7 +238,10 @@ fn a_link_that_breaks_loses_nothing() {
     assert_eq!(packages, [(10101, "com.example.tcp4".to_owned()), (10102, "com.example.tcp6".to_owned())]);
     assert_eq!(run.markers.len(), 1);
     let offset = control.clock().expect("pings were answered");
-    assert!(offset.offset_ns.abs() <= offset.error_ns, "one machine has one clock: {offset:?}");
+    assert!(
+        offset.offset_ns.unsigned_abs() <= offset.error_ns.unwrap(),
+        "one machine has one clock: {offset:?}"
+    );
     let away = control.notes().iter().filter(|note| note.contains("was back after")).count();
     assert_eq!(away, 2, "{:?}", control.notes());
     agent.assert_gone(&programs, &before);

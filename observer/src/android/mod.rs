@@ -4,6 +4,7 @@
 //! bounds, and never trusted to be well-formed. [`logcat`], [`instrument`] and [`junit`] are parsers alone: bytes in,
 //! [markers](crate::source::Marker) out, from a file or as they arrive.
 
+#[cfg(all(feature = "live", target_os = "linux"))]
 pub mod adb;
 pub mod agent;
 pub mod instrument;

@@ -14,7 +14,7 @@ use super::wire::{
 };
 use crate::attribution::{AppDirectory, LiveOwners};
 use crate::decode::FiveTuple;
-use crate::source::InterfaceInfo;
+use crate::source::{InterfaceInfo, Marker};
 use crate::time::Timestamp;
 
 /// Bytes that are asked of a link at once.
@@ -405,8 +405,10 @@ impl LinkKeeper {
             DeviceMessage::Until(until) => {
                 self.shared.change(|state| state.push(sequence, Item::Until(Timestamp(until))))
             }
-            DeviceMessage::Marker { at, label } => {
-                self.shared.change(|state| state.push(sequence, Item::Marker(Timestamp(at), label)))
+            DeviceMessage::Marker { at, comment } => {
+                let marker = Marker::from_comment(comment.as_bytes(), Timestamp(at))
+                    .unwrap_or_else(|| Marker::point(Timestamp(at), &comment));
+                self.shared.change(|state| state.push(sequence, Item::Marker(marker)))
             }
             DeviceMessage::Sightings(sightings) => {
                 too_many("sockets", sightings.len())?;

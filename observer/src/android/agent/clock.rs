@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::source::ClockOffset;
 use crate::time::Timestamp;
 
 /// A clock that was set by more than this is spoken of, in nanoseconds.
@@ -18,15 +19,6 @@ pub struct DeviceTime {
     pub monotonic: i64,
     /// `CLOCK_BOOTTIME`: since the start.
     pub boottime: i64,
-}
-
-/// How far the device's clock is ahead of the host's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockOffset {
-    /// Nanoseconds to take from a time of the device's to have the host's; negative where the device is behind.
-    pub offset_ns: i64,
-    /// How far off that is at most: half the round trip, in nanoseconds.
-    pub error_ns: i64,
 }
 
 /// What the answers to pings say.
@@ -64,7 +56,7 @@ impl Clocks {
         }
         let half = round_trip / 2;
         let offset_ns = device.realtime.saturating_sub(sent.0.saturating_add(half));
-        let measured = ClockOffset { offset_ns, error_ns: half };
+        let measured = ClockOffset { offset_ns, error_ns: u64::try_from(half).ok() };
         if self.best.is_none_or(|best| measured.error_ns < best.error_ns) {
             self.best = Some(measured);
         }
@@ -136,7 +128,7 @@ mod tests {
             let notes = clocks.answer(Timestamp(sent), Timestamp(sent + round_trip), time);
             assert_eq!(notes, [] as [String; 0]);
         }
-        assert_eq!(clocks.offset(), Some(ClockOffset { offset_ns: 5 * SECOND, error_ns: 5_000_000 }));
+        assert_eq!(clocks.offset(), Some(ClockOffset { offset_ns: 5 * SECOND, error_ns: Some(5_000_000) }));
     }
 
     #[test]
@@ -150,7 +142,7 @@ mod tests {
             device(-3 * SECOND, 2 * SECOND, 2 * SECOND),
         );
         assert_eq!(notes, ["the device's clock was set back by 5.000 s"]);
-        assert_eq!(clocks.offset(), Some(ClockOffset { offset_ns: -4 * SECOND - 2, error_ns: 2 }));
+        assert_eq!(clocks.offset(), Some(ClockOffset { offset_ns: -4 * SECOND - 2, error_ns: Some(2) }));
         let asleep = device(7 * SECOND, 3 * SECOND, 12 * SECOND);
         assert_eq!(
             clocks.answer(Timestamp(0), Timestamp(0), asleep),

@@ -105,6 +105,7 @@ pub fn serve(options: &AgentOptions, ready: impl FnOnce()) -> Result<Ending, Age
         apps_watch: Some(Box::new(move || watch.changed())),
         command: None,
         socket: Some(taken.place().marks()),
+        endpoint: None,
     };
     let (opened, begun) = sync_channel(OPENED);
     let confined = || confined(options);

@@ -39,7 +39,7 @@ mod server;
 mod spool;
 
 pub use self::client::{Client, ClientError, ClientOptions, Link};
-pub use self::clock::{ClockOffset, DeviceTime};
+pub use self::clock::DeviceTime;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub use self::daemon::{AgentOptions, Ending, serve};
 #[cfg(all(feature = "live", target_os = "linux"))]

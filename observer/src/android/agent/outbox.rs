@@ -120,8 +120,9 @@ impl Outbox {
                 state.frames(batch, run);
             }
             for (_, metadata) in &batch.metadata {
-                if let crate::source::Metadata::Marker { at, label, .. } = metadata {
-                    state.word(&DeviceMessage::Marker { at: at.0, label: cut(label.clone()) });
+                if let crate::source::Metadata::Marker(marker) = metadata {
+                    let comment = cut(marker.to_comment());
+                    state.word(&DeviceMessage::Marker { at: marker.at.0, comment });
                 }
             }
             if let Some(until) = batch.until {

@@ -155,6 +155,7 @@ pub struct SightingRecord {
     listening: bool,
     first: i64,
     last: i64,
+    socket: Option<u64>,
     uid: Option<u32>,
     user: Option<String>,
     pid: Option<u32>,
@@ -167,7 +168,7 @@ pub struct SightingRecord {
 
 impl From<Sighting> for SightingRecord {
     fn from(sighting: Sighting) -> Self {
-        let Sighting { transport, local, remote, listening, first, last, owner } = sighting;
+        let Sighting { transport, local, remote, listening, first, last, socket, owner } = sighting;
         let SocketOwner { uid, user, pid, process, unit, cgroup, method, confidence } = owner;
         Self {
             transport: transport.into(),
@@ -176,6 +177,7 @@ impl From<Sighting> for SightingRecord {
             listening,
             first: first.0,
             last: last.0,
+            socket,
             uid,
             user: user.map(super::wire::cut),
             pid,
@@ -190,7 +192,7 @@ impl From<Sighting> for SightingRecord {
 
 impl From<SightingRecord> for Sighting {
     fn from(record: SightingRecord) -> Self {
-        let SightingRecord { transport, local, remote, listening, first, last, .. } = record;
+        let SightingRecord { transport, local, remote, listening, first, last, socket, .. } = record;
         Self {
             transport: transport.into(),
             local: endpoint(local),
@@ -199,6 +201,7 @@ impl From<SightingRecord> for Sighting {
             first: Timestamp(first),
             // A device may say anything; what relies on the order is on this side.
             last: Timestamp(last.max(first)),
+            socket,
             owner: SocketOwner {
                 uid: record.uid,
                 user: record.user,

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::clock::{ClockOffset, Clocks, instant};
+use super::clock::{Clocks, instant};
 use super::record::FlowRecord;
 use super::wire::{Counts, FramesHeader, WINDOW, WireError, WireFrame, cut};
 use crate::attribution::AppDirectory;
+use crate::source::{ClockOffset, Marker};
 use crate::time::Timestamp;
 
 /// Messages that wait for the pipeline at most: what an agent that heeds the window sends is far less.
@@ -60,7 +61,7 @@ pub struct AgentCounts {
 pub(super) enum Item {
     Frames(FramesHeader, Vec<u8>),
     Until(Timestamp),
-    Marker(Timestamp, String),
+    Marker(Marker),
 }
 
 impl Item {
@@ -69,7 +70,7 @@ impl Item {
             Self::Frames(header, body) => {
                 body.len().saturating_add(header.frames.len().saturating_mul(size_of::<WireFrame>()))
             }
-            Self::Marker(_, label) => label.len(),
+            Self::Marker(marker) => marker.label.len(),
             Self::Until(_) => 0,
         }
     }
@@ -86,7 +87,7 @@ pub(super) struct State {
     pub(super) stop: bool,
     /// Nobody takes frames any more.
     pub(super) closed: bool,
-    pub(super) marks: VecDeque<(Timestamp, String)>,
+    pub(super) marks: VecDeque<Marker>,
     pub(super) clocks: Clocks,
     /// When the ping was sent that has no answer yet.
     pub(super) pinged: Option<Timestamp>,
@@ -238,14 +239,18 @@ impl AgentControl {
         self.shared.change(|state| state.stop = true);
     }
 
-    /// Puts a marker into the capture; `at` is a time of the device's clock, as the frames have it.
+    /// Puts a marker into the capture, whose clock is the device's: one that this machine stamped is corrected by what is known
+    /// of the difference.
     ///
     /// After the end it is lost.
-    pub fn mark(&self, at: Timestamp, label: String) {
-        self.shared.change(|state| state.marks.push_back((at, label)));
+    pub fn mark(&self, marker: Marker) {
+        self.shared.change(|state| {
+            let marker = marker.corrected(state.clocks.offset());
+            state.marks.push_back(marker);
+        });
     }
 
-    /// How far the device's clock is ahead of the host's; `None` before the first answer to a ping.
+    /// What to add to this machine's time to have the device's; `None` before the first answer to a ping.
     #[must_use]
     pub fn clock(&self) -> Option<ClockOffset> {
         self.shared.lock().clocks.offset()

@@ -62,9 +62,7 @@ impl AgentSource {
         match item {
             Item::Frames(header, body) => self.frames(batch, &header, body),
             Item::Until(until) => batch.until = batch.until.max(Some(until)),
-            Item::Marker(at, label) => {
-                batch.metadata.push((batch.frames.len(), Metadata::Marker { at, label }));
-            }
+            Item::Marker(marker) => batch.metadata.push((batch.frames.len(), Metadata::Marker(marker))),
         }
     }
 
@@ -117,7 +115,7 @@ impl Source for AgentSource {
             self.take(&mut batch, item);
         }
         let place = batch.frames.len();
-        let marks = state.marks.drain(..).map(|(at, label)| (place, Metadata::Marker { at, label }));
+        let marks = state.marks.drain(..).map(|marker| (place, Metadata::Marker(marker)));
         batch.metadata.extend(marks);
         let over = state.is_over() && !state.has_items();
         drop(state);

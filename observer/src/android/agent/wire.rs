@@ -281,10 +281,10 @@ pub enum DeviceMessage {
     Counts(Counts),
     /// Somebody on the device says what happens.
     Marker {
-        /// When, by the device's clock.
+        /// When it arrived there, in nanoseconds since the Unix epoch, by the device's clock.
         at: i64,
-        /// In whose words.
-        label: String,
+        /// What a recording keeps of it: see [`Marker::to_comment`](crate::source::Marker::to_comment).
+        comment: String,
     },
     /// Something that the run's report says.
     Note(String),

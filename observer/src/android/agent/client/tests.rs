@@ -157,7 +157,7 @@ fn a_capture_comes_whole_over_two_links() {
                     [
                         message(2, &frames(0, &[1]), b"x"),
                         message(3, &DeviceMessage::Until(99), &[]),
-                        message(4, &DeviceMessage::Marker { at: 8, label: "step".to_owned() }, &[]),
+                        message(4, &DeviceMessage::Marker { at: 8, comment: "step=step".to_owned() }, &[]),
                         message(5, &DeviceMessage::Counts(counts), &[]),
                         message(6, &DeviceMessage::End { frames: 5 }, &[]),
                     ]
