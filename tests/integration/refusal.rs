@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use observer::observation::{Flow, FlowSink, SinkError};
 use observer::pipeline::{self, Options};
 use observer::protocol::tls::{Certainty, ClientCertificate, Session};
+use observer::rules::Digest;
 use observer::source;
 
 /// The captures of this folder, and the server in each.
@@ -123,4 +124,35 @@ fn nobody_else_is_said_to_be_turned_away() {
         .map(|capture| capture.name)
         .collect();
     assert_eq!(found, expected);
+}
+
+/// First frames of flows, and whether their handshakes failed, and by a client that only hung up.
+#[derive(Default)]
+struct Failures(Vec<(u64, bool, bool)>);
+
+impl FlowSink for Failures {
+    fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
+        let digest = Digest::of(flow);
+        self.0.extend(digest.tls.map(|tls| (digest.first_frame, tls.failed, tls.hung_up)));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_says_less_than_an_alert() {
+    let failures = |name: &str| {
+        let source = source::open(&[observer_captures::path(name)]).unwrap();
+        let mut failures = Failures::default();
+        let options = Options::default();
+        pipeline::analyze(source, &options, &mut [&mut failures], &mut |_, _| {}).unwrap();
+        failures.0
+    };
+    // Of ten stacks that refuse a server or not, one says nothing (frame 96).
+    let said = failures("interception/untrusted-tls12.pcap");
+    let failed: Vec<_> = said.iter().filter(|(_, failed, _)| *failed).map(|(at, ..)| *at).collect();
+    let hung_up: Vec<_> = said.iter().filter(|(.., hung_up)| *hung_up).map(|(at, ..)| *at).collect();
+    assert_eq!((failed, hung_up), (vec![5, 38, 51, 81, 96, 110, 139], vec![96]));
+    // A connection that was made in advance, and not used.
+    let called_off = failures("client_flight/chromium.pcap");
+    assert_eq!(called_off.iter().filter(|(.., hung_up)| *hung_up).count(), 1);
 }

@@ -110,6 +110,8 @@ pub struct TlsDigest {
     pub established: bool,
     /// Whether the handshake ended without that: by an alert, FIN or RST.
     pub failed: bool,
+    /// Whether the client ended it so, without a word why: it may have been called off, or opened in advance.
+    pub hung_up: bool,
     /// Whether nothing came back after the ClientHello, and nobody ended the connection.
     pub unanswered: bool,
     /// What is wrong with the suites on offer; nothing where the flow has no owner.
@@ -210,13 +212,20 @@ impl TlsDigest {
         let offered = hello.value.offered_versions();
         let established = session.established();
         let fatal = session.alerts.iter().any(|alert| alert.value.level != Some(1));
+        let failed = !established && (fatal || super::facts::has_ended(flow));
+        let by_client = session.client_direction.is_none_or(|client| {
+            flow.flow.tcp.and_then(|summary| summary.ended_by).is_none_or(|by| by == client)
+        });
+        let refused =
+            flow.rejection().is_some_and(|rejection| rejection.certainty != tls::Certainty::Tentative);
         Some(Self {
             hello: hello.frame,
             offered: offered.into_iter().filter(|version| version.protocol() != "dtls").max(),
             chosen: session.version(),
             fallback_scsv: hello.value.fallback_scsv,
             established,
-            failed: !established && (fatal || super::facts::has_ended(flow)),
+            failed,
+            hung_up: failed && !fatal && by_client && !refused,
             unanswered: super::facts::is_unanswered(flow),
             weak: flow.owner.as_ref().map_or_else(Weaknesses::default, |_| weaknesses(&hello.value)),
         })

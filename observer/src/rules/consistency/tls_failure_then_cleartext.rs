@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::rules::{App, Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, TlsDigest, declare_rule};
+use crate::rules::{
+    App, Confidence, Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, TlsDigest, declare_rule,
+};
 
 declare_rule! {
     /// ## What it observes
@@ -10,7 +12,8 @@ declare_rule! {
     /// them has no name.
     /// ## Fails when
     /// A readable flow begins within the policy's `fallback_seconds` (30 by default) of the failure: whoever
-    /// disturbs the handshake gets the data in the clear.
+    /// disturbs the handshake gets the data in the clear. It is tentative where the failure is no more than a
+    /// client that hung up.
     /// ## Blind spots
     /// Coincidence: the flow may have begun without regard to the failure, hence an inference. Fallback after
     /// a longer time, or to another name: many share an address.
@@ -42,14 +45,17 @@ impl Rule for TlsFailureThenCleartext {
         }
         for endpoint in &app.endpoints {
             for clear in endpoint.flows.iter().filter(|digest| digest.is_cleartext()) {
-                let cause = failures.iter().find(|(at, failed, _)| {
+                let causes = failures.iter().filter(|(at, failed, _)| {
                     let same = match (&at.host, &endpoint.host) {
                         (Some(at), Some(host)) => at == host,
                         _ => failed.ip == clear.ip,
                     };
                     same && clear.start >= failed.start && clear.start.since(failed.end) <= window
                 });
-                let Some((_, failed, session)) = cause else { continue };
+                // A failure that was stated goes before one that is guessed.
+                let Some((_, failed, session)) = causes.min_by_key(|(.., session)| session.hung_up) else {
+                    continue;
+                };
                 let after = clear.start.since(failed.end).as_millis();
                 let message = format!(
                     "cleartext to {} on port {}, {after} ms after TLS failed on port {}",
@@ -57,12 +63,11 @@ impl Rule for TlsFailureThenCleartext {
                     clear.port,
                     failed.port
                 );
-                report(
-                    endpoint
-                        .finding(self.info(), clear, clear.cleartext_place(), message)
-                        .also((failed.flow, session.hello))
-                        .inferred("time and host"),
-                );
+                let finding = endpoint
+                    .finding(self.info(), clear, clear.cleartext_place(), message)
+                    .also((failed.flow, session.hello))
+                    .inferred("time and host");
+                report(if session.hung_up { finding.confidence(Confidence::Tentative) } else { finding });
             }
         }
     }

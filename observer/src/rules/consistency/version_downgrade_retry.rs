@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::protocol::tls::TlsVersion;
 use crate::rules::{
-    Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, Severity, TlsDigest, declare_rule,
+    Confidence, Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, Severity, TlsDigest, declare_rule,
 };
 
 declare_rule! {
@@ -14,7 +14,8 @@ declare_rule! {
     /// ## Fails when
     /// A handshake fails and the next one within the policy's `fallback_seconds` (30 by default) offers less,
     /// or says with `TLS_FALLBACK_SCSV` that it is such a retry: whoever disturbs handshakes chooses the
-    /// version. It is high where the retry succeeds with a version older than TLS 1.2.
+    /// version. It is high where the retry succeeds with a version older than TLS 1.2, and tentative where the
+    /// failure is no more than a client that hung up and the retry does not say what it is.
     /// ## Blind spots
     /// A second stack of the app that speaks to the same host; retries after a longer time.
     /// ## References
@@ -62,14 +63,14 @@ impl Rule for VersionDowngradeRetry {
                 );
                 let broken = session.established
                     && session.chosen.is_some_and(|version| cx.tls.discourages_version(version));
-                report(
-                    endpoint
-                        .finding(self.info(), digest, (digest.flow, session.hello), message)
-                        .severity(if broken { Severity::High } else { self.info().severity })
-                        .also((failed.flow, before.hello))
-                        .detail("fallback_scsv", session.fallback_scsv)
-                        .inferred("time and host"),
-                );
+                let finding = endpoint
+                    .finding(self.info(), digest, (digest.flow, session.hello), message)
+                    .severity(if broken { Severity::High } else { self.info().severity })
+                    .also((failed.flow, before.hello))
+                    .detail("fallback_scsv", session.fallback_scsv)
+                    .inferred("time and host");
+                let guessed = before.hung_up && !session.fallback_scsv;
+                report(if guessed { finding.confidence(Confidence::Tentative) } else { finding });
             }
             failure = session.failed.then_some((digest, session));
         }

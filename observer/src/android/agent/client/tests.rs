@@ -212,6 +212,7 @@ fn owners_and_apps_are_known_and_flows_are_told() {
         listening: false,
         first: Timestamp(1),
         last: Timestamp(2),
+        socket: None,
         owner: SocketOwner { uid: Some(10_123), ..SocketOwner::new(Method::SockDiag, Confidence::Polled) },
     };
     let asked = Arc::new(AtomicBool::new(false));

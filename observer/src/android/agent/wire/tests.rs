@@ -145,6 +145,7 @@ prop_compose! {
             listening,
             first: Timestamp(times.0.min(times.1)),
             last: Timestamp(times.0.max(times.1)),
+            socket: ids.2,
             owner: SocketOwner {
                 uid: ids.0,
                 user: texts.0,
