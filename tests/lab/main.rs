@@ -10,6 +10,7 @@
 mod agent;
 mod attribution;
 mod capture;
+mod device;
 mod lifecycle;
 mod network;
 mod programs;

@@ -1,5 +1,8 @@
 //! What the integration tests share: runs of the pipeline, and a short way to write down what came out.
 
+#[cfg(target_os = "linux")]
+pub mod adbd;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;

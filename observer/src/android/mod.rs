@@ -1,12 +1,14 @@
 //! A device beside this machine: reached through adb, asked what it is and what it can do; and what its tools say of tests.
 //!
-//! [`adb`] speaks to the device and knows nothing of what is asked. What a device answers is a stranger's word: it is read in
-//! bounds, and never trusted to be well-formed. [`logcat`], [`instrument`] and [`junit`] are parsers alone: bytes in,
-//! [markers](crate::source::Marker) out, from a file or as they arrive.
+//! [`adb`] speaks to the device and knows nothing of what is asked; [`device`] asks, and judges the answers. What a device
+//! answers is a stranger's word: it is read in bounds, and never trusted to be well-formed. [`logcat`], [`instrument`] and
+//! [`junit`] are parsers alone: bytes in, [markers](crate::source::Marker) out, from a file or as they arrive.
 
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod adb;
 pub mod agent;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod device;
 pub mod instrument;
 pub mod junit;
 mod lines;

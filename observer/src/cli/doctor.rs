@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// The terminal's width, but no more than reads well.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let columns = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
     let terminal = if io::stdout().is_terminal() { columns().filter(|columns| *columns > 0) } else { None };
     terminal.unwrap_or(WIDTH).clamp(VALUE.saturating_add(20), WIDTH)
@@ -157,7 +157,13 @@ fn write_capability(capability: &Capability, width: usize, out: &mut dyn Write) 
 /// Writes `head` and `text`, whose lines begin at the column `indent` and end before `width`.
 ///
 /// The head is as wide as the indent, or wider: then the text begins after a blank.
-fn write_wrapped(head: &str, text: &str, indent: usize, width: usize, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_wrapped(
+    head: &str,
+    text: &str,
+    indent: usize,
+    width: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let shown = anstream::adapter::strip_str(head).to_string();
     let mut line = head.to_owned();
     let mut column = shown.chars().count();

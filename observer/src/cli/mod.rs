@@ -10,6 +10,8 @@ mod capture;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod cleanup;
 mod completions;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod devices;
 mod diff;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod doctor;
@@ -97,6 +99,8 @@ enum Command {
     #[cfg(all(feature = "live", target_os = "linux"))]
     Cleanup(cleanup::Arguments),
     Completions(completions::Arguments),
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    Devices(devices::Arguments),
     Diff(diff::Arguments),
     #[cfg(all(feature = "live", target_os = "linux"))]
     Doctor(doctor::Arguments),
@@ -125,6 +129,8 @@ pub fn main() -> ExitCode {
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Cleanup(command) => cleanup::run(&command),
         Command::Completions(command) => completions::run(&command),
+        #[cfg(all(feature = "live", target_os = "linux"))]
+        Command::Devices(command) => devices::run(&command),
         Command::Diff(command) => diff::run(&command),
         #[cfg(all(feature = "live", target_os = "linux"))]
         Command::Doctor(command) => doctor::run(&command),

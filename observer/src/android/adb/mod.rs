@@ -6,6 +6,7 @@
 mod complaint;
 mod error;
 mod list;
+mod mark;
 mod program;
 mod run;
 mod spawned;

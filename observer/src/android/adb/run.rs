@@ -11,9 +11,6 @@ use super::AdbError;
 /// Bytes that are taken of one output; a list of packages has some 100 KB.
 pub(super) const MAX_OUTPUT: usize = 16 << 20;
 
-/// adb's own exit code where the connection broke before the command's came.
-pub(super) const LOST: i32 = 255;
-
 /// How long a run is left alone between two looks at it.
 const LOOK: Duration = Duration::from_millis(20);
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::complaint::complaint;
 use super::list::parse;
-use super::run::{Finished, LOST, run, start};
+use super::mark::{marked, take_mark};
+use super::run::{Finished, run, start};
 use super::{Adb, AdbError, Listed, Output, RootAnswer, Stream};
 
 /// What the server itself answers; its start takes some seconds.
@@ -19,9 +20,6 @@ const ASK: Duration = Duration::from_secs(30);
 const ROOT: Duration = Duration::from_secs(45);
 /// A file of some 20 MB, over Wi-Fi.
 const COPY: Duration = Duration::from_secs(600);
-
-/// What stands before the exit code where the output carries it.
-const STATUS: &str = "observer-exit-code:";
 
 /// Android's client, found by [`super::find_adb`].
 ///
@@ -70,12 +68,16 @@ impl SpawnedAdb {
         look: &mut dyn FnMut(&Child),
     ) -> Result<String, AdbError> {
         let finished = run(self.command(serial).args(words), doing, limit, look)?;
-        let stdout = String::from_utf8_lossy(&finished.stdout);
         if finished.status.success() {
-            return Ok(stdout.into_owned());
+            return Ok(String::from_utf8_lossy(&finished.stdout).into_owned());
         }
-        let stderr = String::from_utf8_lossy(&finished.stderr);
-        let serial = serial.unwrap_or_default();
+        Err(self.reason(serial.unwrap_or_default(), doing, &finished))
+    }
+
+    /// Why adb itself failed.
+    fn reason(&self, serial: &str, doing: &str, finished: &Finished) -> AdbError {
+        let [stdout, stderr] =
+            [&finished.stdout, &finished.stderr].map(|bytes| String::from_utf8_lossy(bytes));
         // Some releases complain on standard output.
         let known = complaint(serial, doing, &stderr).or_else(|| complaint(serial, doing, &stdout));
         let error = known.unwrap_or_else(|| {
@@ -83,7 +85,7 @@ impl SpawnedAdb {
             let detail = last.map_or_else(|| finished.status.to_string(), str::to_owned);
             AdbError::Failed { doing: doing.to_owned(), detail }
         });
-        Err(self.with_state(serial, error))
+        self.with_state(serial, error)
     }
 
     /// An error with what the list of devices adds to it.
@@ -99,13 +101,6 @@ impl SpawnedAdb {
         }
     }
 
-    /// The command went without an exit code, or with adb's own for that: whether the device is still there.
-    fn gone(&self, serial: &str, doing: &str) -> Option<AdbError> {
-        let there =
-            self.devices().ok()?.iter().any(|device| device.serial == serial && device.ready().is_ok());
-        (!there).then(|| AdbError::Gone { serial: serial.to_owned(), doing: doing.to_owned() })
-    }
-
     fn shell_v2(
         &self,
         serial: &str,
@@ -114,29 +109,15 @@ impl SpawnedAdb {
         limit: Duration,
     ) -> Result<Output, AdbError> {
         let mut adb = self.command(Some(serial));
-        let Finished { status, stdout, stderr } =
-            run(adb.args(["shell", "-T", "-n", command]), doing, limit, &mut |_| {})?;
-        let gone = || AdbError::Gone { serial: serial.to_owned(), doing: doing.to_owned() };
-        match status.code() {
-            None => return Err(gone()),
-            Some(LOST) => {
-                if let Some(gone) = self.gone(serial, doing) {
-                    return Err(gone);
-                }
-            }
-            Some(1) if stdout.is_empty() => {
-                // What the command itself complains of is an answer.
-                let said = complaint(serial, doing, &String::from_utf8_lossy(&stderr));
-                if let Some(error) = said.filter(|error| !matches!(error, AdbError::Failed { .. })) {
-                    return Err(self.with_state(serial, error));
-                }
-            }
-            Some(_) => {}
-        }
-        Ok(Output { code: status.code().unwrap_or(LOST), stdout, stderr })
+        let mut finished =
+            run(adb.args(["shell", "-T", "-n", &marked(command, ">&2")]), doing, limit, &mut |_| {})?;
+        let Some(code) = take_mark(&mut finished.stderr) else {
+            return Err(self.lost(serial, doing, &finished));
+        };
+        Ok(Output { code, stdout: finished.stdout, stderr: finished.stderr })
     }
 
-    /// Devices before Android 7: one output for all, without an exit code; so the shell itself writes it at the end.
+    /// Devices before Android 7 have one output for all.
     fn shell_v1(
         &self,
         serial: &str,
@@ -144,33 +125,35 @@ impl SpawnedAdb {
         doing: &str,
         limit: Duration,
     ) -> Result<Output, AdbError> {
-        let wrapped =
-            format!("{{ {command}\n}} 2>&1 </dev/null; observer_code=$?; echo; echo {STATUS}$observer_code");
         let mut adb = self.command(Some(serial));
-        let Finished { status, mut stdout, stderr } =
-            run(adb.args(["exec-out", &wrapped]), doing, limit, &mut |_| {})?;
-        if let Some((code, length)) = status_at_end(&stdout) {
-            stdout.truncate(length);
-            return Ok(Output { code, stdout, stderr: Vec::new() });
-        }
-        let words = String::from_utf8_lossy(&stderr);
-        let known = complaint(serial, doing, &words).map(|error| self.with_state(serial, error));
-        Err(known.or_else(|| self.gone(serial, doing)).unwrap_or_else(|| AdbError::Failed {
-            doing: doing.to_owned(),
-            detail: format!("no exit code came ({status})"),
-        }))
+        let wrapped = marked(&format!("exec 2>&1 </dev/null\n{command}"), "");
+        let mut finished = run(adb.args(["exec-out", &wrapped]), doing, limit, &mut |_| {})?;
+        let Some(code) = take_mark(&mut finished.stdout) else {
+            return Err(self.lost(serial, doing, &finished));
+        };
+        Ok(Output { code, stdout: finished.stdout, stderr: Vec::new() })
     }
-}
 
-/// The exit code at the end of an output, and how long the output is without it.
-fn status_at_end(stdout: &[u8]) -> Option<(i32, usize)> {
-    let start = stdout.windows(STATUS.len()).rposition(|window| window == STATUS.as_bytes())?;
-    let code = stdout.get(start.checked_add(STATUS.len())?..)?;
-    let code = std::str::from_utf8(code).ok()?.trim().parse().ok()?;
-    // The line break before it is the marker's, too; old devices write two bytes for one.
-    let before = stdout.get(..start)?;
-    let before = before.strip_suffix(b"\n").unwrap_or(before);
-    Some((code, before.strip_suffix(b"\r").unwrap_or(before).len()))
+    /// Why a command did not come to its end.
+    fn lost(&self, serial: &str, doing: &str, finished: &Finished) -> AdbError {
+        let said = complaint(serial, doing, &String::from_utf8_lossy(&finished.stderr));
+        let known = said.filter(|error| !matches!(error, AdbError::Failed { .. }));
+        if let Some(error) = known {
+            return self.with_state(serial, error);
+        }
+        let gone = AdbError::Gone { serial: serial.to_owned(), doing: doing.to_owned() };
+        match self.devices() {
+            // It may be back already: its command is gone all the same.
+            Ok(_) if finished.stderr.is_empty() => gone,
+            Ok(devices)
+                if !devices.iter().any(|device| device.serial == serial && device.ready().is_ok()) =>
+            {
+                gone
+            }
+            Ok(_) => self.reason(serial, doing, finished),
+            Err(error) => error,
+        }
+    }
 }
 
 /// What is being done, for errors: the beginning of the command.
@@ -214,7 +197,7 @@ impl Adb for SpawnedAdb {
         }
         let mut adb = self.command(Some(serial));
         // Not exec-out, which passes no input on, nor exec-in, which passes no output back.
-        adb.args(["shell", "-T", command]).stdin(Stdio::piped());
+        adb.args(["shell", "-T", &marked(command, ">&2")]).stdin(Stdio::piped());
         Ok(Stream::new(start(&mut adb)?, serial, &running(command)))
     }
 
@@ -247,12 +230,18 @@ impl Adb for SpawnedAdb {
     }
 
     fn root(&self, serial: &str) -> Result<RootAnswer, AdbError> {
-        let words = self.ask(Some(serial), &["root"], "asking for root", ROOT, &mut |_| {})?;
+        let doing = "asking for root";
+        let finished = run(self.command(Some(serial)).arg("root"), doing, ROOT, &mut |_| {})?;
+        let words = String::from_utf8_lossy(&finished.stdout);
         let words = words.trim();
         if words.contains("already running as root") {
             return Ok(RootAnswer::Already);
         }
+        // adb waits for it to come back, too, but gives up after 6 s; over TCP it tries again after 10 s only.
         if !words.contains("restarting") {
+            if !finished.status.success() {
+                return Err(self.reason(serial, doing, &finished));
+            }
             return Ok(RootAnswer::Refused(words.lines().last().unwrap_or_default().trim().to_owned()));
         }
         self.wait(serial, ROOT)?;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::AdbError;
 use super::complaint::complaint;
-use super::run::{Deadline, LOST, wait};
+use super::mark::take_mark;
+use super::run::{Deadline, wait};
 
 /// Bytes that are kept of the errors of a stream: its last ones.
 const MAX_ERRORS: usize = 64 << 10;
@@ -25,6 +26,8 @@ pub struct Stream {
     child: Child,
     serial: String,
     doing: String,
+    /// Its errors end with a mark, unless the connection broke.
+    marked: bool,
     errors: Arc<Mutex<Vec<u8>>>,
     collector: Option<JoinHandle<()>>,
 }
@@ -39,9 +42,16 @@ pub struct Ended {
 }
 
 impl Stream {
-    /// The stream of a program that was started with input, output and errors in pipes: `adb`, or in tests the command itself.
+    /// The stream of a program of this machine, started with input, output and errors in pipes: an agent without a device.
     #[must_use]
-    pub fn new(mut child: Child, serial: &str, doing: &str) -> Self {
+    pub fn local(child: Child, doing: &str) -> Self {
+        let mut stream = Self::new(child, "this machine", doing);
+        stream.marked = false;
+        stream
+    }
+
+    /// The stream of adb's client, whose command ends with a mark.
+    pub(super) fn new(mut child: Child, serial: &str, doing: &str) -> Self {
         let errors = Arc::new(Mutex::new(Vec::new()));
         let collector = child.stderr.take().map(|mut pipe| {
             let errors = Arc::clone(&errors);
@@ -55,7 +65,7 @@ impl Stream {
                 }
             })
         });
-        Self { child, serial: serial.to_owned(), doing: doing.to_owned(), errors, collector }
+        Self { child, serial: serial.to_owned(), doing: doing.to_owned(), marked: true, errors, collector }
     }
 
     /// The command's input, once. Dropping it tells the command that there is no more.
@@ -84,8 +94,7 @@ impl Stream {
     /// Closes the input, if it was not taken, and waits for the command's end, for `limit` at most.
     ///
     /// # Errors
-    /// When the device cannot be reached, went away before the command ended, or does not end it within `limit`. An exit
-    /// code of 255 is taken for the connection's loss, for which adb has no other sign.
+    /// When the device cannot be reached, went away before the command ended, or does not end it within `limit`.
     pub fn finish(mut self, limit: Duration) -> Result<Ended, AdbError> {
         drop(self.child.stdin.take());
         let deadline = Deadline::after(limit);
@@ -96,16 +105,15 @@ impl Stream {
         {
             thread::sleep(Duration::from_millis(5));
         }
-        let errors = self.errors();
-        let gone = || AdbError::Gone { serial: self.serial.clone(), doing: self.doing.clone() };
-        match status.code() {
-            Some(LOST) | None => Err(gone()),
-            Some(1) => match complaint(&self.serial, &self.doing, &errors) {
-                Some(error) if !matches!(error, AdbError::Failed { .. }) => Err(error),
-                _ => Ok(Ended { code: 1, errors }),
-            },
-            Some(code) => Ok(Ended { code, errors }),
+        let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        let code = if self.marked { take_mark(&mut errors) } else { status.code() };
+        let errors = String::from_utf8_lossy(&errors).into_owned();
+        if let Some(code) = code {
+            return Ok(Ended { code, errors });
         }
+        let gone = || AdbError::Gone { serial: self.serial.clone(), doing: self.doing.clone() };
+        let said = complaint(&self.serial, &self.doing, &errors);
+        Err(said.filter(|error| !matches!(error, AdbError::Failed { .. })).unwrap_or_else(gone))
     }
 }
 
