@@ -119,8 +119,9 @@ impl StoreError {
         }
     }
 
-    /// Whether a question was ended from another thread.
-    pub(crate) fn is_interrupted(&self) -> bool {
+    /// Whether a question was ended from another thread, by its [interrupt handle](super::Database::interrupt_handle).
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::Sqlite { source, .. }
             if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted))
     }
