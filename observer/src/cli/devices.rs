@@ -42,7 +42,7 @@ Exit codes:
 
 Examples:
   observer devices
-  observer devices --format json | jq -r '.devices[] | select(.extent == \"full\").serial'";
+  observer devices --format json | jq -r '.devices[].serial'";
 
 /// A device of the list, with what it said, or why it said nothing.
 struct Entry {
@@ -135,7 +135,8 @@ fn write_text(entries: &[Entry], width: usize, out: &mut dyn Write) -> io::Resul
                     write_wrapped(&head, &plain(&verdict.text), TEXT, width, out)?;
                 }
             }
-            Err(error) => write_wrapped(&head, &plain(&error.to_string()), indent, width, out)?,
+            // The sentence names the device.
+            Err(error) => write_wrapped("", &plain(&error.to_string()), 0, width, out)?,
         }
     }
     Ok(())

@@ -33,7 +33,8 @@ pub(super) struct Guest {
 /// The namespaces, which end with their first process.
 #[derive(Debug)]
 struct Running {
-    /// `unshare`: when it is killed, the kernel kills the first process, and with it all others.
+    /// `unshare`: when it is killed, the kernel kills the first process, and with it all others. That one ends by itself, too,
+    /// when its input does: with this process.
     holder: Child,
     /// The first process, as this machine counts.
     init: u32,
@@ -136,7 +137,7 @@ impl Guest {
         };
         command.args(["--mount", "--pid", "--uts", "--fork", "--kill-child", "--", "sh"]);
         command.arg(&boot).arg(self.root()).arg(workspace());
-        let mut holder = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         if let Some(output) = holder.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
