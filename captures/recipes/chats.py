@@ -116,7 +116,7 @@ def irc_refused_left(lab):
     "irssi changes to TLS; later somebody on the way takes it out of the capabilities, and irssi registers with a password.",
     IRC_TOOLS,
     how="made",
-    fires=["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+    fires=["cleartext-credentials", "cleartext-protocol", "mixed-protection-host", "starttls-stripped"],
     expect=['irc.request.command == "STARTTLS"', 'irc.request.command == "PASS"'],
 )
 def irc_stripped(lab):

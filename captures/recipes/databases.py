@@ -216,7 +216,7 @@ def postgresql_unasked(lab):
     "psql changes to TLS; later somebody on the way answers `N` in the server's place, and psql logs in.",
     POSTGRESQL_TOOLS,
     how="made",
-    fires=["cleartext-credentials", "starttls-stripped"],
+    fires=["cleartext-credentials", "mixed-protection-host", "starttls-stripped"],
     expect=[*CERTIFICATE, 'tcp.payload contains "SCRAM-SHA-256"'],
 )
 def postgresql_stripped(lab):
@@ -308,7 +308,7 @@ def mysql_not_offered(lab):
     "mariadb --ssl changes to TLS; later somebody on the way takes the offer out of the server's greeting, and it logs in.",
     MARIADB_TOOLS,
     how="made",
-    fires=["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+    fires=["cleartext-credentials", "cleartext-protocol", "mixed-protection-host", "starttls-stripped"],
     expect=[*CERTIFICATE, "mysql.user"],
 )
 def mysql_stripped(lab):

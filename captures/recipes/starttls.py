@@ -187,7 +187,7 @@ for each in ("upgraded", "ignored", "refused", "unasked"):
     "starttls/smtp-offer-missing.pcap",
     shows="smtplib changes to TLS, and later logs in without, where the same server offers it no longer.",
     tools=["smtplib", "aiosmtpd", "dnsmasq"],
-    fires=["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+    fires=["cleartext-credentials", "cleartext-protocol", "mixed-protection-host", "starttls-stripped"],
     silent=["starttls-not-used"],
     expect=["tls.handshake.type == 2", 'smtp.req.command == "AUTH"'],
 )
@@ -235,20 +235,20 @@ def stripped(protocol, old, new, how, fires):
 
 # What Cisco's firewalls did to hide a capability that they do not know.
 OVERWRITTEN = "writes XXXXXXXA over STARTTLS"
-stripped("smtp", b"STARTTLS", b"XXXXXXXA", OVERWRITTEN, ["cleartext-credentials", "starttls-stripped"])
+stripped("smtp", b"STARTTLS", b"XXXXXXXA", OVERWRITTEN, ["cleartext-credentials", "mixed-protection-host", "starttls-stripped"])
 stripped(
     "imap",
     b" STARTTLS",
     b"",
     "takes STARTTLS out of the capabilities",
-    ["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+    ["cleartext-credentials", "cleartext-protocol", "mixed-protection-host", "starttls-stripped"],
 )
 stripped(
     "pop3",
     b"STLS\r\n",
     b"",
     "takes STLS out of the capabilities",
-    ["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+    ["cleartext-credentials", "cleartext-protocol", "mixed-protection-host", "starttls-stripped"],
 )
 
 

@@ -298,7 +298,7 @@ def managesieve_not_offered(lab):
     "sieve-connect changes to TLS; later somebody on the way takes the offer out, and with --clearchan it logs in.",
     SIEVE_TOOLS,
     how="made",
-    fires=["cleartext-credentials", "cleartext-protocol", "starttls-stripped"],
+    fires=["cleartext-credentials", "cleartext-protocol", "mixed-protection-host", "starttls-stripped"],
     expect=["tcp.srcport == 4190 && tcp.payload[0:3] == 16:03:03", 'tcp.payload contains "AUTHENTICATE"'],
 )
 def managesieve_stripped(lab):

@@ -199,10 +199,11 @@ impl Digest {
         self.requests > 0 && redirects == Ok(self.requests)
     }
 
-    /// Whether a TLS session was set up in it.
+    /// Whether a TLS session was set up in it, at once or by an upgrade (STARTTLS).
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.protection == Protection::Encrypted && self.tls.is_none_or(|session| session.established)
+        matches!(self.protection, Protection::Encrypted | Protection::Opportunistic)
+            && self.tls.is_none_or(|session| session.established)
     }
 }
 
@@ -305,6 +306,16 @@ pub struct App {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_upgraded_carries_tls() {
+        let carries = |protection| {
+            let made = Flow::made(([10, 0, 0, 1], 50000), ([198, 51, 100, 1], 587));
+            Digest::of(&Flow { protection, ..made }).is_tls()
+        };
+        assert!(carries(Protection::Encrypted) && carries(Protection::Opportunistic));
+        assert!(!carries(Protection::Cleartext) && !carries(Protection::Opaque));
+    }
 
     #[test]
     fn locations_are_taken_apart() {
