@@ -64,11 +64,11 @@ pub(crate) const LAB: Need = Need {
     name: "programs of the lab",
     present: || LAB_PROGRAMS.iter().all(|program| find_program(program).is_some()),
     packages: [
-        "adb bind9-dnsutils curl default-jdk-headless dnsmasq-base iproute2 nginx-light nodejs openssl python3 util-linux",
-        "android-tools bind-utils curl dnsmasq iproute java-latest-openjdk-devel nginx nodejs openssl python3 util-linux",
-        "android-tools bind-tools curl dnsmasq iproute2 nginx nodejs openjdk21-jdk openssl python3 util-linux",
-        "android-tools bind curl dnsmasq iproute2 jdk-openjdk nginx nodejs openssl python util-linux",
-        "android-tools bind-utils curl dnsmasq iproute2 java-21-openjdk-devel nginx nodejs openssl python3 util-linux",
+        "adb bind9-dnsutils curl default-jdk-headless dnsmasq-base gnutls-bin iproute2 nginx-light nodejs openssl python3 util-linux",
+        "android-tools bind-utils curl dnsmasq gnutls-utils iproute java-latest-openjdk-devel nginx nodejs openssl python3 util-linux",
+        "android-tools bind-tools curl dnsmasq gnutls-utils iproute2 nginx nodejs openjdk21-jdk openssl python3 util-linux",
+        "android-tools bind curl dnsmasq gnutls iproute2 jdk-openjdk nginx nodejs openssl python util-linux",
+        "android-tools bind-utils curl dnsmasq gnutls iproute2 java-21-openjdk-devel nginx nodejs openssl python3 util-linux",
         "",
     ],
 };
@@ -118,9 +118,23 @@ pub(crate) const DUMPCAP: Need = Need {
 };
 
 /// The programs that [`LAB`] brings.
-const LAB_PROGRAMS: [&str; 13] = [
-    "adb", "curl", "dig", "dnsmasq", "ip", "java", "nginx", "node", "nsenter", "openssl", "python3",
-    "setpriv", "tc",
+const LAB_PROGRAMS: [&str; 16] = [
+    "adb",
+    "curl",
+    "dig",
+    "dnsmasq",
+    "gnutls-cli",
+    "gnutls-serv",
+    "ip",
+    "java",
+    "nginx",
+    "node",
+    "nsenter",
+    "openssl",
+    "python3",
+    "setpriv",
+    "tc",
+    "unshare",
 ];
 
 /// readelf: shows what a loader sees of a program.

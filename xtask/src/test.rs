@@ -19,7 +19,7 @@ pub(crate) const TASK: Task = Task {
 Usage: cargo xtask test [--fuzz-seconds N]
 
 Installs what the tests lack (a C and a C++ compiler, libpcap, cargo-fuzz; as root on Linux the clients and
-servers of the lab and Chromium, too; axe-core from PyPI), then runs the check of the captures, each fuzz target for a bounded time, and last all
+servers of the lab and Chromium, too; axe-core and the lab's modules of Python from PyPI), then runs the check of the captures, each fuzz target for a bounded time, and last all
 unit, integration and documentation tests. What was skipped, because it needs root or a program, is listed at the
 end.
 
@@ -47,8 +47,11 @@ fn test(mut words: &[String]) -> anyhow::Result<()> {
     if fuzz_seconds > 0 && root().join(FUZZ).is_dir() {
         fuzz(fuzz_seconds)?;
     }
+    let mut modules = None;
     if cfg!(target_os = "linux") && system::is_root() {
         system::install(&[&system::LAB, &system::BROWSER, &system::PIP, &system::TMUX])?;
+        modules =
+            lab_modules().inspect_err(|error| eprintln!("xtask: no modules for the lab: {error:#}")).ok();
     }
     let axe = axe().inspect_err(|error| eprintln!("xtask: no axe-core: {error:#}")).ok();
     let skipped = target_dir().join("skipped-tests");
@@ -57,6 +60,7 @@ fn test(mut words: &[String]) -> anyhow::Result<()> {
     let mut tests = cargo();
     tests.args(["test", "--locked", "--workspace"]).env("SKIPPED_TESTS", &skipped);
     tests.envs(axe.map(|path| ("AXE_JS", path)));
+    tests.envs(modules.map(|path| ("LAB_PYTHON", path)));
     let tested = run(&mut tests);
     let lines = fs::read_to_string(&skipped).unwrap_or_default();
     eprint!("{}", tell_skipped(&lines));
@@ -71,12 +75,34 @@ fn axe() -> anyhow::Result<PathBuf> {
     let folder = target_dir().join("axe");
     let script = folder.join("axe_playwright_python/axe.min.js");
     if !script.is_file() {
-        let place = folder.display().to_string();
-        let words = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", &place, AXE];
-        run(&mut program("python3", &words))?;
+        fetch(&[], &folder, &["--no-deps", AXE])?;
     }
     anyhow::ensure!(script.is_file(), "{AXE} has no {}", script.display());
     Ok(script)
+}
+
+/// What apps of the lab's scenario speak HTTP/3, WebSocket and MQTT with: packages of PyPI.
+const LAB_MODULES: [&str; 3] = ["aioquic==1.7.2", "paho-mqtt==2.2.0", "websockets==17.4"];
+
+/// The Python that every user may run, where there is one beside root's own.
+const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
+/// Where these lie, for the system's Python: the apps' users run it. Fetched once.
+fn lab_modules() -> anyhow::Result<PathBuf> {
+    let folder = target_dir().join("lab-python");
+    let complete = folder.join("complete");
+    if !complete.is_file() {
+        let python = Path::new(SYSTEM_PYTHON).is_file().then_some(["--python", SYSTEM_PYTHON]);
+        fetch(python.as_ref().map_or(&[], |words| words), &folder, &LAB_MODULES)?;
+        fs::write(&complete, "").with_context(|| format!("writing {}", complete.display()))?;
+    }
+    Ok(folder)
+}
+
+/// Fetches packages of PyPI into a folder, with words for pip before and behind `install`.
+fn fetch(before: &[&str], folder: &Path, words: &[&str]) -> anyhow::Result<()> {
+    let mut pip = program("python3", &["-m", "pip"]);
+    run(pip.args(before).args(["install", "--quiet", "--target"]).arg(folder).args(words))
 }
 
 /// How many tests were skipped, and which.
