@@ -15,5 +15,6 @@ mod lifecycle;
 mod network;
 mod programs;
 mod recording;
+mod scenario;
 mod selection;
 mod truth;
