@@ -144,7 +144,7 @@ with socket.create_connection((sys.argv[1], 5009)) as stream:
     for _ in range(int(sys.argv[2])): stream.sendall(bytes(1 << 20))
     stream.shutdown(socket.SHUT_WR)
     stream.recv(1)";
-        let mut command = self.network.app("python3");
+        let mut command = self.network.app_as(10101, "/usr/bin/python3");
         command.args(["-c", script, PEERS[0], &megabytes.to_string()]);
         let begun = Instant::now();
         assert!(command.status().expect("python").success());
@@ -333,20 +333,30 @@ fn a_signal_ends_an_agent_with_everything_said() {
 
 #[test]
 fn what_is_sent_fast_arrives_or_is_counted() {
+    /// Datagrams that are sent.
+    const DATAGRAMS: u64 = 200_000;
     let Some(network) = Network::or_skip("what_is_sent_fast_arrives_or_is_counted") else { return };
     let _servers = network.servers();
-    let words = ["-i", INTERFACE, "--attribution", "ebpf", "tcp", "port", "5009"];
+    let words = ["-i", INTERFACE, "--attribution", "ebpf", "port", "5009", "or", "udp", "port", "5011"];
     let agent = Agent::new(network, "fast", &words);
     let analysis = Analysis::begin(agent.connect(PATIENCE).expect("an agent"));
-    let took = agent.send(200);
+    let large = agent.send(200);
+    let script = "import socket, sys
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.connect((sys.argv[1], 5011))
+for _ in range(int(sys.argv[2])): sender.send(bytes(100))";
+    let mut command = agent.network.app_as(10102, "/usr/bin/python3");
+    let begun = Instant::now();
+    command.args(["-c", script, PEERS[0], &DATAGRAMS.to_string()]);
+    assert!(command.status().expect("python").success());
+    let small = begun.elapsed();
     let (run, _, control) = analysis.stop();
     let counts = control.counts();
-    let rate = Duration::from_secs(u64::from(u32::try_from(counts.frames).unwrap_or(u32::MAX)))
-        .div_duration_f64(took);
-    let line = format!("{counts:?} in {took:?}: {rate:.0} frames/s\n");
+    let line = format!("{counts:?}; 200 MiB in {large:?}, {DATAGRAMS} datagrams in {small:?}\n");
     assert!(io::Write::write_all(&mut io::stderr(), line.as_bytes()).is_ok());
     assert_eq!(run.inputs[0].damages, 0, "{:?}", run.inputs[0].damage);
     assert!(counts.bytes > 100 << 20, "{counts:?}");
+    assert!(counts.frames + counts.dropped_by_kernel + counts.dropped_by_spool >= DATAGRAMS, "{counts:?}");
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use super::clock::{instant, now};
-use super::shared::{AgentControl, Item, LinkState, Shared, State};
+use super::shared::{AgentControl, Item, LinkState, Shared};
 use super::source::AgentSource;
+use super::talker::Talker;
 use super::wire::{
     DeviceHello, DeviceMessage, HostMessage, MAX_ITEMS, Message, VERSION, WireError, read_message,
     read_preamble, write_message,
@@ -21,21 +23,9 @@ use crate::time::Timestamp;
 const BUFFER: usize = 256 << 10;
 /// Interfaces that a device may have.
 const MAX_INTERFACES: usize = 256;
-/// Pings at the start of a link, and how far they are apart: the best of them counts.
-const FIRST_PINGS: u32 = 4;
-const FIRST_PINGS_APART: Duration = Duration::from_millis(150);
-/// How often the clocks are compared afterwards.
-const PING_EVERY: Duration = Duration::from_secs(60);
-/// How long nothing may come before it is asked whether the agent is there, and before the link counts as broken. An agent
-/// that has nothing to say says four times a second that time goes on.
-const QUIET: Duration = Duration::from_secs(10);
-const SILENT: Duration = Duration::from_secs(30);
 /// The first pause between attempts to make a link anew, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often a link's writer looks around if nothing wakes it.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// A stream to and from an agent's relay.
 pub struct Link {
     /// What the relay writes.
@@ -318,19 +308,13 @@ impl LinkKeeper {
             state.heard = instant();
             state.pinged = None;
         });
-        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let talker = Talker {
-            shared: self.shared.clone(),
-            writer,
-            end: Arc::clone(&end),
-            over: Arc::clone(&over),
-            acknowledged: self.shared.lock().taken(),
-            stopped: false,
-            pings: 0,
-        };
+        let over = Arc::new(AtomicBool::new(false));
+        let acknowledged = self.shared.lock().taken();
+        let talker =
+            Talker::new(self.shared.clone(), writer, Arc::clone(&end), Arc::clone(&over), acknowledged);
         let talker = std::thread::spawn(move || talker.run());
         let read = self.read(&mut reader);
-        over.store(true, std::sync::atomic::Ordering::Release);
+        over.store(true, Ordering::Release);
         // A writer that waits for a full pipe is not joined before that is closed.
         end();
         self.shared.change(|_| ());
@@ -459,101 +443,6 @@ impl LinkKeeper {
         if let Some(list) = list {
             self.owners.set_apps(list);
         }
-    }
-}
-
-/// The thread that writes to the link.
-struct Talker {
-    shared: Shared,
-    writer: Box<dyn Write + Send>,
-    end: Arc<dyn Fn() + Send + Sync>,
-    over: Arc<std::sync::atomic::AtomicBool>,
-    acknowledged: u64,
-    stopped: bool,
-    pings: u32,
-}
-
-/// What is to be written.
-#[derive(Default)]
-struct ToWrite {
-    messages: Vec<HostMessage>,
-    /// The agent is to be there no more, as far as one can hear.
-    silent: bool,
-    closed: bool,
-}
-
-impl Talker {
-    /// Writes until the link is over.
-    fn run(mut self) {
-        let shared = self.shared.clone();
-        let mut pinged = instant();
-        loop {
-            let apart = if self.pings < FIRST_PINGS { FIRST_PINGS_APART } else { PING_EVERY };
-            let due = apart.saturating_sub(pinged.elapsed());
-            let (acknowledged, stopped, over) = (self.acknowledged, self.stopped, Arc::clone(&self.over));
-            let is_over = move || over.load(std::sync::atomic::Ordering::Acquire);
-            let nothing = |state: &mut State| {
-                let stop = state.stop && !stopped;
-                !is_over()
-                    && !stop
-                    && !state.closed
-                    && state.opened.is_empty()
-                    && state.taken() <= acknowledged
-            };
-            let mut state = shared.wait_while(due.min(LOOK), nothing);
-            if self.over.load(std::sync::atomic::Ordering::Acquire) {
-                return;
-            }
-            let quiet = state.heard.elapsed();
-            let ping =
-                due.is_zero() || quiet >= QUIET && pinged.elapsed() >= QUIET || state.stop && !self.stopped;
-            if ping {
-                pinged = instant();
-                self.pings = self.pings.saturating_add(1);
-            }
-            let write = self.due(&mut state, ping, quiet >= SILENT);
-            drop(state);
-            let written = write.messages.iter().try_for_each(|message| self.write(message));
-            if written.and_then(|()| self.writer.flush()).is_err() || write.silent || write.closed {
-                (self.end)();
-                return;
-            }
-        }
-    }
-
-    fn write(&mut self, message: &HostMessage) -> io::Result<()> {
-        match message {
-            // The time at which it is written is the one that counts.
-            HostMessage::Ping { .. } => {
-                let sent = now();
-                self.shared.lock().pinged = Some(sent);
-                write_message(&mut self.writer, &HostMessage::Ping { host_time: sent.0 })?;
-                self.writer.flush()
-            }
-            message => write_message(&mut self.writer, message),
-        }
-    }
-
-    /// What is due, in the order in which it is said.
-    fn due(&mut self, state: &mut State, ping: bool, silent: bool) -> ToWrite {
-        let mut write = ToWrite { silent, closed: state.closed, ..ToWrite::default() };
-        let taken = state.taken();
-        if taken > self.acknowledged {
-            self.acknowledged = taken;
-            write.messages.push(HostMessage::Ack { sequence: taken });
-        }
-        let mut opened = std::mem::take(&mut state.opened).into_iter().peekable();
-        while opened.peek().is_some() {
-            write.messages.push(HostMessage::Opened(opened.by_ref().take(MAX_ITEMS).collect()));
-        }
-        if ping {
-            write.messages.push(HostMessage::Ping { host_time: 0 });
-        }
-        if state.stop && !self.stopped {
-            self.stopped = true;
-            write.messages.push(HostMessage::Stop);
-        }
-        write
     }
 }
 

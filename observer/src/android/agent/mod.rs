@@ -13,7 +13,7 @@
 //! | `wire` | framing and messages |
 //! | `record` | sockets and flows as messages have them |
 //! | `clock` | the clocks of device and host |
-//! | `client`, `shared`, `source` | the host's side |
+//! | `client`, `talker`, `shared`, `source` | the host's side |
 //! | `relay` | the process between stream and daemon |
 //! | `daemon`, `server`, `outbox`, `spool` | the process that captures |
 //! | `folder` | what it has on the device's disk |
@@ -23,6 +23,7 @@ mod clock;
 mod record;
 mod shared;
 mod source;
+mod talker;
 mod wire;
 
 #[cfg(all(feature = "live", target_os = "linux"))]
