@@ -10,6 +10,7 @@ use crate::protocol::UNKNOWN_LAYER;
 use crate::protocol::ftp;
 use crate::protocol::http1;
 use crate::protocol::login;
+use crate::protocol::rtp;
 use crate::protocol::tls;
 use crate::protocol::unrecognised::{self, Likeness};
 
@@ -74,6 +75,12 @@ pub(crate) fn ftp_data(flow: &Flow) -> Option<Basis> {
     let (seen, _) =
         properties.find(|(_, fact)| fact.protocol == ftp::DATA_LAYER && fact.name == "control")?;
     Some(seen.basis)
+}
+
+/// Whether the port was agreed upon in the traffic, and is another one each time: data of FTP, media.
+pub(crate) fn has_agreed_port(flow: &Flow) -> bool {
+    let is_media = |layer: &&str| [rtp::LAYER, rtp::CONTROL_LAYER].contains(layer);
+    flow.layers.iter().any(is_media) || ftp_data(flow).is_some()
 }
 
 /// The readable HTTP requests that crossed the network in the clear, but for `CONNECT`.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{RuleInfo, Severity};
+use super::{RuleInfo, Severity, facts};
 use crate::attribution::Owner;
 use crate::observation::Flow;
 use crate::source::FrameNumber;
@@ -98,6 +98,15 @@ pub enum Blame {
     Unattributed,
 }
 
+/// What of a far end is another in each run, though the same is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Varying {
+    /// The address: the device's own, or one of many that were tried.
+    pub address: bool,
+    /// The port: agreed upon in the traffic, or one of many that were tried.
+    pub port: bool,
+}
+
 /// A rule's opinion on something that was seen.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -113,6 +122,8 @@ pub struct Finding {
     pub blame: Blame,
     /// With whom.
     pub endpoint: EndpointName,
+    /// What of that says nothing in another run.
+    pub varying: Varying,
     /// What sort of it, e.g. the suite's name: findings that differ in it are not merged.
     pub kind: String,
     /// One sentence with what was seen.
@@ -129,7 +140,9 @@ impl Finding {
     /// What `rule` says of `flow`, seen in `frame`: as severe as the rule is, certain, observed.
     #[must_use]
     pub fn new(rule: &'static RuleInfo, flow: &Flow, frame: FrameNumber, message: impl Into<String>) -> Self {
+        let port = facts::has_agreed_port(flow);
         Self::at(rule, flow.owner.clone(), EndpointName::of(flow), (flow.id, frame), message)
+            .varying(Varying { address: false, port })
     }
 
     /// What `rule` says of an endpoint, seen at `place` first.
@@ -148,6 +161,7 @@ impl Finding {
             owner,
             blame: Blame::default(),
             endpoint,
+            varying: Varying::default(),
             kind: String::new(),
             message: message.into(),
             evidence: Evidence { primary: place, related: Vec::new() },
@@ -177,6 +191,13 @@ impl Finding {
         self
     }
 
+    /// Shows at another far end in each run.
+    #[must_use]
+    pub fn varying(mut self, varying: Varying) -> Self {
+        self.varying = varying;
+        self
+    }
+
     /// Rests on this value.
     #[must_use]
     pub fn detail(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
@@ -200,17 +221,64 @@ impl Finding {
         self
     }
 
-    /// Names this finding in any run: 32 hex digits over rule, owner, far end and sort; no frame, no time.
+    /// Names this finding in any run: 32 hex digits over rule, owner, far end and sort; no frame, no time, no severity.
+    ///
+    /// The far end is a name and a port. It is an address where no name is known; neither where they are
+    /// [others each time](Varying).
     #[must_use]
     pub fn fingerprint(&self) -> String {
         use sha2::Digest as _;
         let mut hash = sha2::Sha256::new();
         let owner = self.owner.as_ref().map(|owner| owner.name()).unwrap_or_default();
-        let port = self.endpoint.port.to_string();
-        for part in [self.rule.id, &owner, &self.endpoint.host_or_address(), &port, &self.kind] {
+        let host = match (&self.endpoint.host, self.varying.address) {
+            (None, true) => String::new(),
+            _ => self.endpoint.host_or_address(),
+        };
+        let port = if self.varying.port { String::new() } else { self.endpoint.port.to_string() };
+        for part in [self.rule.id, &owner, &host, &port, &self.kind] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
         hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::RULES;
+
+    fn finding(host: Option<&str>, ip: [u8; 4], port: u16) -> Finding {
+        let endpoint = EndpointName { host: host.map(str::to_owned), ip: IpAddr::from(ip), port };
+        Finding::at(RULES[0].info(), None, endpoint, (1, 2), "seen")
+    }
+
+    #[test]
+    fn a_fingerprint_outlives_addresses_frames_and_severities() {
+        let named = finding(Some("a.test"), [192, 0, 2, 1], 443);
+        let mut elsewhere = finding(Some("a.test"), [192, 0, 2, 9], 443).severity(Severity::Low);
+        elsewhere.evidence.primary = (7, 70);
+        assert_eq!(named.fingerprint(), elsewhere.fingerprint());
+        for other in [
+            finding(Some("b.test"), [192, 0, 2, 1], 443),
+            finding(Some("a.test"), [192, 0, 2, 1], 80),
+            finding(None, [192, 0, 2, 1], 443),
+            named.clone().kind("x"),
+        ] {
+            assert_ne!(named.fingerprint(), other.fingerprint());
+        }
+    }
+
+    #[test]
+    fn what_is_another_each_time_is_left_out() {
+        let at = |ip, port, varying| finding(None, ip, port).varying(varying).fingerprint();
+        let (address, port) =
+            (Varying { address: true, port: false }, Varying { address: false, port: true });
+        assert_eq!(at([10, 0, 0, 2], 80, address), at([10, 0, 0, 3], 80, address));
+        assert_ne!(at([10, 0, 0, 2], 80, address), at([10, 0, 0, 2], 81, address));
+        assert_eq!(at([10, 0, 0, 2], 80, port), at([10, 0, 0, 2], 81, port));
+        assert_ne!(at([10, 0, 0, 2], 80, port), at([10, 0, 0, 3], 80, port));
+        let named = |ip| finding(Some("a.test"), ip, 80).varying(address).fingerprint();
+        assert_ne!(named([10, 0, 0, 2]), at([10, 0, 0, 2], 80, address), "a name stays");
     }
 }

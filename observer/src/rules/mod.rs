@@ -30,7 +30,7 @@ use crate::policy::{Exception, KnownKeys, Policy, TlsPolicy};
 use crate::trust::ChainStatus;
 
 pub use self::device::{Device, Offer};
-pub use self::finding::{Blame, Confidence, EndpointName, Evidence, Finding, Place};
+pub use self::finding::{Blame, Confidence, EndpointName, Evidence, Finding, Place, Varying};
 pub use self::history::{App, Attempt, Digest, Endpoint, Redirect, TlsDigest};
 pub use self::hsts::{Hsts, Protected};
 pub use self::platform::errand;

@@ -1,7 +1,7 @@
 //! Rule `listening-port`.
 
 use crate::observation::Protection;
-use crate::rules::{App, Attempt, Confidence, Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{App, Attempt, Confidence, Finding, Rule, RuleContext, RuleInfo, Varying, declare_rule};
 
 declare_rule! {
     /// ## What it observes
@@ -50,6 +50,8 @@ impl Rule for ListeningPort {
                     endpoint
                         .finding(self.info(), digest, (digest.flow, digest.first_frame), message)
                         .confidence(Confidence::Firm)
+                        // The device's own, which each network gives it anew.
+                        .varying(Varying { address: true, port: false })
                         .detail("peer", digest.source.to_string())
                         .detail("port", digest.port),
                 );

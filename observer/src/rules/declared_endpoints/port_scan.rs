@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::rules::{
-    App, Attempt, Confidence, Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, declare_rule,
+    App, Attempt, Confidence, Digest, Endpoint, Finding, Rule, RuleContext, RuleInfo, Varying, declare_rule,
 };
 use crate::time::Timestamp;
 
@@ -60,7 +60,12 @@ impl Rule for PortScan {
             if let Some(found) = Search::of(tried, cx) {
                 let message =
                     format!("tries {} ports of {ip} in vain within {} s", found.targets, found.seconds);
-                report(found.finding(self.info(), message).kind("ports"));
+                report(
+                    found
+                        .finding(self.info(), message)
+                        .kind("ports")
+                        .varying(Varying { address: false, port: true }),
+                );
             }
         }
         for ((_, port), tried) in hosts {
@@ -69,7 +74,12 @@ impl Rule for PortScan {
                     "tries port {port} of {} addresses in vain within {} s",
                     found.targets, found.seconds
                 );
-                report(found.finding(self.info(), message).kind("hosts"));
+                report(
+                    found
+                        .finding(self.info(), message)
+                        .kind("hosts")
+                        .varying(Varying { address: true, port: false }),
+                );
             }
         }
     }

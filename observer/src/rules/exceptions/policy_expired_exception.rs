@@ -10,8 +10,8 @@ declare_rule! {
     /// An exception fits a finding and its last day lies before that time. The finding counts, and the
     /// exception is reported beside it: it is to be renewed with a reason, or removed.
     /// ## Blind spots
-    /// Exceptions that fit no finding are not reported: the capture does not show whether they are still
-    /// needed.
+    /// Exceptions that fit no finding are noted, not reported: the capture does not show whether they are
+    /// still needed.
     /// ## References
     /// NIST SP 800-53 CA-5 (plans of action with dates)
     PolicyExpiredException {
