@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
+use crate::assess::baseline::Baseline;
 use crate::assess::originals::Originals;
 use crate::attribution::{AppDirectory, LiveOwners, Selection, Sidecar};
 use crate::flow::FlowLimits;
@@ -68,6 +69,8 @@ pub struct Options {
     pub own_endpoints: Vec<SocketAddr>,
     /// Full handshakes of earlier runs, which sessions of this one may resume.
     pub originals: Originals,
+    /// The earlier run to hold the findings against.
+    pub baseline: Option<Arc<Baseline>>,
 }
 
 /// Things that a named limit dropped.
@@ -90,6 +93,7 @@ impl Default for Options {
             markers: Vec::new(),
             clock_offset: None,
             own_endpoints: Vec::new(),
+            baseline: None,
         }
     }
 }

@@ -73,6 +73,12 @@ impl TrustStore {
         Ok(())
     }
 
+    /// Whether the tester named an authority of their own.
+    #[must_use]
+    pub fn has_test_authority(&self) -> bool {
+        !self.test.is_empty()
+    }
+
     /// Knows the certificates of a PEM file as the tester's own: see [`ChainStatus::under_test_ca`].
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod client_flight;
 mod diff;
 #[cfg(target_os = "linux")]
 mod doctor;
+mod gate;
 mod guides;
 mod help;
 mod page;

@@ -79,6 +79,18 @@ fn sarif_is_valid_and_its_references_lead_somewhere() {
         let document: Value = serde_json::from_str(&report(&database, "sarif")).unwrap();
         let problems: Vec<_> = validator.iter_errors(&document).map(|error| error.to_string()).collect();
         assert_eq!(problems, Vec::<String>::new(), "{capture}");
+        // Beside the run before: new results, and absent ones. The first run has none before it.
+        let (_, beside, _) = observer(&["report", &database, "--format", "sarif", "--baseline", &database]);
+        if capture == "demo.pcapng" {
+            assert_eq!(beside, "");
+        } else {
+            let beside: Value = serde_json::from_str(&beside).unwrap();
+            let problems: Vec<_> = validator.iter_errors(&beside).map(|error| error.to_string()).collect();
+            assert_eq!(problems, Vec::<String>::new(), "{capture} beside the run before");
+            let results = beside["runs"][0]["results"].as_array().unwrap();
+            assert!(results.iter().any(|result| result["baselineState"] == "absent"), "{capture}");
+            assert!(results.iter().all(|result| result["baselineState"].is_string()), "{capture}");
+        }
         let run = &document["runs"][0];
         let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
         let taxonomies = run["taxonomies"].as_array().unwrap();

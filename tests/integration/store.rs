@@ -54,7 +54,7 @@ fn a_run_can_be_read_back() {
         "SELECT count(*) FROM http WHERE url_full LIKE '%access_token=%' AND url_full NOT LIKE '%sha256:%'";
     assert_eq!(number(&connection, leaks), 0);
     assert_eq!(number(&connection, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
-    assert_eq!(number(&connection, "PRAGMA user_version"), 13);
+    assert_eq!(number(&connection, "PRAGMA user_version"), 14);
     connection
         .query_row("PRAGMA integrity_check", (), |row| {
             let verdict: String = row.get(0)?;

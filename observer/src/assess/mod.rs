@@ -6,6 +6,7 @@
 //!
 //! Everything that grows is bounded by [`Limits`], and what they drop is counted in [`Assessment::dropped_by_limit`].
 
+pub mod baseline;
 mod blame;
 pub mod differential;
 mod findings;
@@ -22,10 +23,11 @@ use crate::decode::Endpoint;
 use crate::observation::{Flow, Found, Mark};
 use crate::policy::{KnownKeys, Policy, Severity, TlsPolicy};
 use crate::protocol::tls::Certificate;
-use crate::rules::{Blame, Device, EndpointName, Finding, RULES, RuleContext, facts};
+use crate::rules::{self, Blame, Device, EndpointName, Finding, RULES, RuleContext, facts};
 use crate::time::Timestamp;
 use crate::trust::{ChainStatus, TrustStore};
 
+use self::baseline::{Baseline, Compared, Comparison, JudgedBy, Seen, Standing, Weight};
 use self::findings::Findings;
 use self::memory::Memory;
 
@@ -101,12 +103,55 @@ pub struct Assessment {
     pub dropped_by_limit: BTreeMap<String, u64>,
     /// When the flows began and ended that the findings name.
     pub flow_times: FlowTimes,
+    /// What the run was judged by.
+    pub judged_by: JudgedBy,
+    /// What the findings are beside those of an earlier run, where there is one to hold them against.
+    pub baseline: Option<Comparison>,
 }
 
 /// Flows by number, with the times of their first and last packets.
 pub type FlowTimes = BTreeMap<u64, (Timestamp, Timestamp)>;
 
 impl Assessment {
+    /// Holds the findings against those of an earlier run.
+    pub fn compare(&mut self, baseline: &Baseline) {
+        let counting = self.findings.iter().map(|finding| (finding, Weight::of(finding.blame)));
+        let excused = self.suppressed.iter().map(|suppressed| (&suppressed.finding, Weight::Excused));
+        let findings: Vec<_> = counting
+            .chain(excused)
+            .map(|(finding, weight)| Seen {
+                fingerprint: finding.fingerprint(),
+                severity: finding.severity,
+                weight,
+            })
+            .collect();
+        let apps = self.verdicts.iter().filter_map(|verdict| Some(verdict.owner.as_ref()?.name())).collect();
+        let run = Compared { apps, judged_by: Some(self.judged_by.clone()) };
+        self.baseline = Some(baseline.compare(&findings, &run));
+    }
+
+    /// What a finding that counts is beside the baseline; `None` without one.
+    #[must_use]
+    pub fn standing(&self, finding: &Finding) -> Option<Standing> {
+        self.baseline.as_ref()?.standing(&finding.fingerprint(), false)
+    }
+
+    /// The same for a finding that is excused.
+    #[must_use]
+    pub fn excused_standing(&self, finding: &Finding) -> Option<Standing> {
+        self.baseline.as_ref()?.standing(&finding.fingerprint(), true)
+    }
+
+    /// The findings of [`Self::held_against_apps`] that the baseline does not know; all without one.
+    pub fn weighing(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
+        self.held_against_apps(severity).filter(|finding| self.standing(finding) != Some(Standing::Known))
+    }
+
+    /// What the tester ought to know, of the comparison with the baseline, too.
+    pub fn all_notes(&self) -> impl Iterator<Item = &String> {
+        self.notes.iter().chain(self.baseline.iter().flat_map(|compared| &compared.notes))
+    }
+
     /// The findings that count against an app in scope, or the capture as a whole, at `severity` or above.
     pub fn held_against_apps(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| {
@@ -125,6 +170,8 @@ pub struct Assessor {
     memory: Memory,
     chains: BTreeMap<[u8; 32], Option<Arc<ChainStatus>>>,
     known_keys: Arc<KnownKeys>,
+    /// The policy's exceptions, by place, that excused a finding or were over when they might have.
+    used: BTreeSet<usize>,
     /// What is known of the device before the run is over.
     unknown: Device,
     last: Timestamp,
@@ -150,6 +197,7 @@ impl Assessor {
             memory: Memory::default(),
             chains: BTreeMap::new(),
             known_keys,
+            used: BTreeSet::new(),
             unknown: Device::default(),
             last: Timestamp(i64::MIN),
             flow_times: FlowTimes::new(),
@@ -234,6 +282,12 @@ impl Assessor {
         findings::sort(&mut assessment.findings);
         assessment.suppressed.sort_by(|a, b| findings::order(&a.finding, &b.finding));
         verdict::conclude(&self.policy, &self.memory, &judge, losses, &mut assessment);
+        assessment.notes.extend(self.idle_exceptions());
+        assessment.judged_by = JudgedBy {
+            policy: self.policy.digest.clone(),
+            tls_policy: format!("{} {}", self.tls.name, self.tls.version),
+            test_ca: self.trust.has_test_authority(),
+        };
         if !std::ptr::eq(self.tls, TlsPolicy::recommended()) {
             let TlsPolicy { title, version, date, .. } = self.tls;
             assessment.notes.push(format!("TLS is judged by {title}, version {version}, {date}"));
@@ -262,6 +316,10 @@ impl Assessor {
         }
         let host = finding.endpoint.host_or_address();
         let excuse = self.policy.exception(finding.rule.id, finding.owner.as_deref(), &host, self.last);
+        if let Some(exception) = excuse {
+            let place = self.policy.exceptions.iter().position(|known| std::ptr::eq(known, exception));
+            self.used.extend(place);
+        }
         match excuse {
             Some(exception) if !exception.has_expired(self.last) => {
                 let reason = format!("{} (until {})", exception.reason, exception.until);
@@ -277,6 +335,23 @@ impl Assessor {
             }
             None => assessment.findings.push(finding),
         }
+    }
+
+    /// The policy's exceptions that no finding of this run needs.
+    fn idle_exceptions(&self) -> Vec<String> {
+        let idle = self.policy.exceptions.iter().enumerate().filter(|(place, exception)| {
+            !self.used.contains(place) && rules::find(&exception.rule).is_some()
+        });
+        idle.map(|(_, exception)| {
+            let at = exception.host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default();
+            let of = exception.app.as_ref().map(|app| format!(" of {app}")).unwrap_or_default();
+            let end = if exception.has_expired(self.last) { "ended on" } else { "ends on" };
+            format!(
+                "the exception for {}{at}{of}, which {end} {}, excuses nothing in this capture",
+                exception.rule, exception.until
+            )
+        })
+        .collect()
     }
 
     /// What is known of the flow's server chain; validated once for each chain, name and day.

@@ -68,8 +68,14 @@ pub(super) fn conclude(
             .iter()
             .filter(|finding| finding.blame == blame && app_key(finding.owner.as_deref()) == *key)
             .collect();
+        let excused: Vec<&Finding> = assessment
+            .suppressed
+            .iter()
+            .map(|suppressed| &suppressed.finding)
+            .filter(|finding| finding.blame == blame && app_key(finding.owner.as_deref()) == *key)
+            .collect();
         for requirement in requirements::all() {
-            verdicts.push(verdict(policy, app, requirement, &findings, doubt.as_deref()));
+            verdicts.push(verdict(policy, app, requirement, &findings, &excused, doubt.as_deref()));
         }
     }
     assessment.verdicts = verdicts;
@@ -95,7 +101,8 @@ fn doubt(policy: &Policy, memory: &Memory, judge: &Judge, losses: Losses) -> Opt
         ));
     }
     let share = percent(memory.unattributed_bytes, memory.bytes);
-    if judge.has_owners() && share > u64::from(thresholds.unattributed_percent) {
+    let is_held = judge.has_owners() || thresholds.demands_owners;
+    if is_held && share > u64::from(thresholds.unattributed_percent) {
         reasons.push(format!("{share} % of the bytes ({} flows) have no owner", memory.unattributed_flows));
     }
     if reasons.is_empty() { None } else { Some(reasons.join("; ")) }
@@ -111,6 +118,7 @@ fn verdict(
     app: &AppMemory,
     requirement: &'static Requirement,
     findings: &[&Finding],
+    excused: &[&Finding],
     doubt: Option<&str>,
 ) -> Verdict {
     let covered = app.covered(requirement.exercise);
@@ -141,7 +149,8 @@ fn verdict(
     } else if gaps > u64::from(policy.thresholds.gap_percent) {
         (Judgement::Inconclusive, format!("nothing was found, but {gaps} % of the payload is missing"))
     } else {
-        (Judgement::NoViolationObserved, observed(app, requirement, noted))
+        let excused = excused.iter().filter(|finding| finding.rule.requirements.contains(&requirement.id));
+        (Judgement::NoViolationObserved, observed(app, requirement, noted, excused.count()))
     };
     Verdict {
         owner: app.owner.clone(),
@@ -193,7 +202,7 @@ fn unexercised(policy: &Policy, exercise: Exercise) -> &'static str {
 }
 
 /// What was exercised without a violation, and what stays in the dark.
-fn observed(app: &AppMemory, requirement: &Requirement, noted: usize) -> String {
+fn observed(app: &AppMemory, requirement: &Requirement, noted: usize, excused: usize) -> String {
     let covered = app.covered(requirement.exercise);
     let (one, many) = match requirement.exercise {
         Exercise::Payload => ("flow with payload", "flows with payload"),
@@ -208,6 +217,11 @@ fn observed(app: &AppMemory, requirement: &Requirement, noted: usize) -> String 
     };
     let endpoints = plural(covered.endpoints, "endpoint", "endpoints");
     let mut reason = format!("{} to {endpoints} broke nothing", plural(covered.flows, one, many));
+    if excused > 0 {
+        let excused = u64::try_from(excused).unwrap_or(u64::MAX);
+        let findings = plural(excused, "finding that is excused", "findings that are excused");
+        reason.push_str(&format!(", but for {findings}"));
+    }
     if noted > 0 {
         let noted = u64::try_from(noted).unwrap_or(u64::MAX);
         reason.push_str(&format!("; {} of less weight", plural(noted, "finding", "findings")));

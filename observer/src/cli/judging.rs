@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use super::run_name::RunName;
 use crate::pipeline::Options;
 use crate::policy::{Policy, TlsPolicy};
 use crate::report::secrets::Secrets;
@@ -23,6 +24,13 @@ pub(super) struct Judging {
     /// Exit with 1 when there are findings of this severity or above
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
     fail_on: FailOn,
+    /// Only what is new beside this run fails: a database of an earlier run, the last that ended unless a number is named
+    #[arg(long, value_name = "DATABASE[:RUN]")]
+    baseline: Option<RunName>,
+    /// Inconclusive when more percent of the bytes lack an owner, or when no flow has one [default: the policy's, or 5 of
+    /// captures that know owners]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    max_unattributed: Option<u8>,
     /// The device's /data/system/packages.list, or a run's database that has it: names the apps behind uids
     #[arg(long, value_name = "FILE")]
     pub(super) packages: Option<PathBuf>,
@@ -89,13 +97,17 @@ fn recommendations() -> clap::builder::PossibleValuesParser {
 impl Judging {
     /// What a run does, as far as the arguments say.
     pub(super) fn options(&self) -> anyhow::Result<Options> {
-        let policy = self.policy.as_deref().map(Policy::load).transpose()?.unwrap_or_default();
+        let mut policy = self.policy.as_deref().map(Policy::load).transpose()?.unwrap_or_default();
         let mut trust = TrustStore::default();
         for path in &self.ca {
             trust.add_file(path)?;
         }
         for path in &self.test_ca {
             trust.add_test_file(path)?;
+        }
+        if let Some(percent) = self.max_unattributed {
+            policy.thresholds.unattributed_percent = percent;
+            policy.thresholds.demands_owners = true;
         }
         let mut options = Options { policy, trust: Arc::new(trust), ..Options::default() };
         options.tls = TlsPolicy::find(&self.tls_policy).unwrap_or_else(TlsPolicy::recommended);
@@ -112,6 +124,9 @@ impl Judging {
         }
         if let Some(database) = &self.db {
             options.originals = store::originals(database)?;
+        }
+        if let Some(RunName { path, run }) = &self.baseline {
+            options.baseline = Some(Arc::new(store::baseline(path, *run, None)?));
         }
         if let Some(threads) = self.threads {
             options.threads = threads;

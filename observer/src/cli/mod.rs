@@ -24,6 +24,7 @@ mod query;
 mod report;
 mod requirements;
 mod rules;
+mod run_name;
 mod selectors;
 #[cfg(unix)]
 mod watch;
@@ -66,7 +67,7 @@ Exit codes:
   1  findings at or above --fail-on
   2  wrong usage, or wrong SQL
   3  the run failed: unreadable input, no permission, disk full
-  4  inconclusive: drops, damage or no traffic";
+  4  inconclusive: drops, damage, no traffic, or too much without an owner";
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Global options")]

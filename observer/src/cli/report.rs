@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use super::USAGE;
 use super::judging::FailOn;
 use super::outputs::exit_code;
+use super::run_name::RunName;
 use crate::policy::Severity;
 use crate::report::stored::{Bounds, StoredRun};
 use crate::report::{html, junit, markdown, sarif};
@@ -37,6 +39,10 @@ pub(super) struct Arguments {
     /// From which severity on a finding weighs: fails a case of JUnit, and the command with --exit-code
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
     fail_on: FailOn,
+    /// Only what is new beside this run weighs: a database of an earlier run, the last that ended unless a number is named.
+    /// Without it, the baseline that the run itself was given
+    #[arg(long, value_name = "DATABASE[:RUN]")]
+    baseline: Option<RunName>,
     /// Exit as the run did: 1 with findings that weigh, 4 when it is inconclusive
     #[arg(long)]
     exit_code: bool,
@@ -47,11 +53,13 @@ Examples:
   observer report run.db --format html -o report.html
   observer report run.db --format sarif > observer.sarif
   observer report run.db --all out/ --exit-code
+  observer report new.db --baseline old.db --format junit -o report.xml --exit-code
   observer report runs.db --run 3 --format markdown | gh pr comment --body-file -
 
 Exit codes:
   0  the report is written
-  1  with --exit-code: findings at or above --fail-on
+  1  with --exit-code: findings at or above --fail-on, new ones if there is a baseline
+  2  wrong usage: a run as its own baseline
   3  no database, no such run, or the report cannot be written
   4  with --exit-code: inconclusive";
 
@@ -88,7 +96,17 @@ impl Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let run = store::stored_run(&arguments.database, arguments.run, &Bounds::default())?;
+    let mut run = store::stored_run(&arguments.database, arguments.run, &Bounds::default())?;
+    if let Some(name) = &arguments.baseline {
+        let before = name.is_in(&arguments.database).then_some(run.run);
+        if before.is_some() && name.run == before {
+            super::complain(&anyhow::anyhow!("run {} cannot be its own baseline", run.run));
+            return Ok(ExitCode::from(USAGE));
+        }
+        // Of the same database, the last run before this one: what came later is no baseline unless it is named.
+        let before = before.filter(|_| name.run.is_none());
+        run.compare(&store::baseline(&name.path, name.run, before)?);
+    }
     let fail_on = arguments.fail_on.severity();
     if let Some(folder) = &arguments.all {
         write_all(&run, fail_on, folder)?;

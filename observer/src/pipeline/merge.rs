@@ -16,6 +16,7 @@ use super::markers::{Markers, OwnEndpoints};
 use super::reader::ReaderCounts;
 use super::transfers::Transfers;
 use super::{Dropped, Options, PipelineError};
+use crate::assess::baseline::Baseline;
 use crate::assess::originals::Originals;
 use crate::assess::{Assessor, Losses};
 use crate::attribution::{AppDirectory, LiveOwners, Selection, Sidecar};
@@ -79,6 +80,7 @@ pub(super) struct Merge {
     names: dns::NameMemory,
     connections: Connections,
     originals: Originals,
+    baseline: Option<Arc<Baseline>>,
     transfers: Transfers,
     /// See [`crate::flow::FlowLimits`].
     observations_per_flow: usize,
@@ -110,6 +112,7 @@ impl Merge {
             names: dns::NameMemory::default(),
             connections: Connections::default(),
             originals: options.originals.clone(),
+            baseline: options.baseline.clone(),
             transfers: Transfers::default(),
             observations_per_flow: options.limits.observations_per_flow,
             contradicted: 0,
@@ -215,6 +218,9 @@ impl Merge {
             lost_sockets: totals.dropped_by_ring.unwrap_or(0),
         };
         let mut assessment = self.assessor.finish(losses);
+        if let Some(baseline) = &self.baseline {
+            assessment.compare(baseline);
+        }
         for (name, count) in &assessment.dropped_by_limit {
             *totals.dropped_by_limit.entry(name.clone()).or_default() += count;
         }

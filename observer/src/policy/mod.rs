@@ -9,10 +9,12 @@ mod known_keys;
 mod severity;
 mod tls;
 
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer};
+use sha2::{Digest as _, Sha256};
 
 use crate::attribution::Owner;
 use crate::time::Timestamp;
@@ -94,6 +96,10 @@ pub struct Policy {
     pub exceptions: Vec<Exception>,
     /// Where opinions begin to count.
     pub thresholds: Thresholds,
+    /// What two policies that judge alike have in common: 64 hex digits over all that is declared but the exceptions,
+    /// whatever its layout. `None` where nothing is.
+    #[serde(skip)]
+    pub digest: Option<String>,
 }
 
 /// Whose traffic is judged.
@@ -175,6 +181,9 @@ pub struct Thresholds {
     pub violates: Severity,
     /// Percent of the bytes that may lack an owner, in captures that know owners at all.
     pub unattributed_percent: u8,
+    /// Whether a capture that knows no owners is held to it, too: all its bytes lack one.
+    #[serde(skip)]
+    pub demands_owners: bool,
     /// Frames that the capturing system may lose.
     pub dropped_frames: u64,
     /// Percent of an app's payload that may be missing.
@@ -192,6 +201,7 @@ impl Default for Thresholds {
         Self {
             violates: Severity::Medium,
             unattributed_percent: 5,
+            demands_owners: false,
             dropped_frames: 0,
             gap_percent: 5,
             fallback_seconds: 30,
@@ -214,6 +224,12 @@ impl HostPattern {
             Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
             None => host == self.0,
         }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -248,7 +264,9 @@ impl Policy {
     /// # Errors
     /// When it says something that a policy does not know; the error names line and column.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+        let mut policy: Self = toml::from_str(text)?;
+        policy.digest = digest_of(toml::from_str(text)?);
+        Ok(policy)
     }
 
     /// Whether the tester asked about this app; without a scope, all are asked about.
@@ -307,6 +325,15 @@ impl Policy {
         fitting.sort_by_key(|exception| exception.has_expired(now));
         fitting.first().copied()
     }
+}
+
+/// What tells a policy from another that judges otherwise.
+fn digest_of(mut declared: toml::Table) -> Option<String> {
+    declared.remove("exception");
+    if declared.is_empty() {
+        return None;
+    }
+    Some(HEXLOWER.encode(&Sha256::digest(declared.to_string())))
 }
 
 /// Whether `app`, as a policy writes it, means `owner`.
@@ -395,6 +422,17 @@ mod tests {
 
     const HEX: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
     const BASE64: &str = "LCa0a2j/xo/5m0U8HTBBNBNCLXBkg7+g+YpeiGJm564=";
+
+    #[test]
+    fn policies_that_judge_alike_have_one_digest() {
+        let digest = |text: &str| Policy::parse(text).unwrap().digest;
+        let scope = digest("[scope]\napps = ['a']\n[thresholds]\ngap_percent = 1\n");
+        assert_eq!(scope, digest("# moved\n[thresholds]\ngap_percent=1\n[scope]\napps=[\"a\"]\n"));
+        assert_ne!(scope, digest("[scope]\napps = ['b']\n[thresholds]\ngap_percent = 1\n"));
+        let excuse = "[[exception]]\nrule = 'cleartext-http'\nreason = 'old'\nuntil = 2027-01-01\n";
+        assert_eq!((digest(""), digest(excuse)), (None, None));
+        assert!(scope.is_some_and(|digest| digest.len() == 64));
+    }
 
     #[test]
     fn what_is_wrong_is_said_in_one_line() {

@@ -1,6 +1,6 @@
 //! JUnit's XML as CI servers read it: a suite an app, a case a requirement of CL MSS and endpoint.
 //!
-//! A case fails where a finding of weight is held against the app; it is skipped where nothing can be concluded, with the
+//! A case fails where a finding of weight that no baseline knows is held against the app; it is skipped where nothing can be concluded, with the
 //! reason. Where what was put to the test is not one endpoint, the case is the requirement alone.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use super::remedy::remedy;
 use super::stored::{StoredApp, StoredEndpoint, StoredFinding, StoredRun, StoredVerdict};
 use super::wording::{cl_mss, title};
 use crate::assess::Judgement;
+use crate::assess::baseline::Standing;
 use crate::requirements::{self, Exercise};
 use crate::rules::Severity;
 
@@ -60,8 +61,14 @@ fn suite(run: &StoredRun, app: &StoredApp, fail_on: Option<Severity>) -> TestSui
 fn cases(app: &StoredApp, verdict: &StoredVerdict, number: &str, fail_on: Option<Severity>) -> Vec<TestCase> {
     let whole = format!("{number} {}", title(number));
     let mut endpoints: BTreeMap<String, Vec<&StoredFinding>> = BTreeMap::new();
-    for finding in app.held().filter(|finding| finding.requirements.contains(&verdict.requirement)) {
+    let bearing = |finding: &&StoredFinding| finding.requirements.contains(&verdict.requirement);
+    for finding in app.held().filter(bearing) {
         endpoints.entry(finding.endpoint()).or_default().push(finding);
+    }
+    let mut excused: BTreeMap<String, Vec<&StoredFinding>> = BTreeMap::new();
+    for finding in app.suppressed.iter().filter(bearing) {
+        endpoints.entry(finding.endpoint()).or_default();
+        excused.entry(finding.endpoint()).or_default().push(finding);
     }
     let exercise = requirements::find(&verdict.requirement).map_or(Exercise::None, |row| row.exercise);
     let exercises = |endpoint: &&StoredEndpoint| match exercise {
@@ -85,18 +92,31 @@ fn cases(app: &StoredApp, verdict: &StoredVerdict, number: &str, fail_on: Option
         let weighty: Vec<&StoredFinding> = findings
             .iter()
             .copied()
-            .filter(|finding| fail_on.is_some_and(|least| finding.severity >= least))
+            .filter(|finding| fail_on.is_some_and(|least| finding.severity >= least) && !finding.is_known())
             .collect();
-        let mut case = TestCase::new(
-            format!("{whole}: {endpoint}"),
-            if weighty.is_empty() { clean() } else { failure(&weighty) },
-        );
-        if weighty.is_empty() && !findings.is_empty() {
-            case.set_system_out(described(&findings));
+        let excused = excused.get(&endpoint).map(Vec::as_slice).unwrap_or_default();
+        let status = match excused.first() {
+            _ if !weighty.is_empty() => failure(&weighty),
+            Some(first) if findings.is_empty() => skipped(&excuse(first)),
+            _ => clean(),
+        };
+        let mut case = TestCase::new(format!("{whole}: {endpoint}"), status);
+        let mut beside = String::new();
+        if weighty.is_empty() {
+            beside.push_str(&described(&findings));
+        }
+        beside.extend(excused.iter().map(|finding| format!("{}\n{}\n\n", excuse(finding), finding.message)));
+        if !beside.is_empty() {
+            case.set_system_out(beside);
         }
         case
     };
     endpoints.into_iter().map(case).collect()
+}
+
+/// Why a finding does not count.
+fn excuse(finding: &StoredFinding) -> String {
+    format!("excused: {}: {}", finding.rule, finding.suppressed.as_deref().unwrap_or_default())
 }
 
 fn skipped(reason: &str) -> TestCaseStatus {
@@ -123,6 +143,12 @@ fn described(findings: &[&StoredFinding]) -> String {
             "{severity} {} ({})\n{}\n",
             finding.rule, finding.confidence, finding.message
         ));
+        match finding.baseline {
+            Some(Standing::Known) => text.push_str("Known: the baseline has it, so that it does not fail.\n"),
+            Some(Standing::Worse) => text.push_str("Worse: the baseline has it with a lower severity.\n"),
+            Some(Standing::New) => text.push_str("New: the baseline has it not.\n"),
+            None => {}
+        }
         text.push_str(&format!("Wireshark: {}\n", finding.filter()));
         if let Some(step) = finding.step_in_words() {
             text.push_str(&format!("Step: {step}\n"));

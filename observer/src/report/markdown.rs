@@ -2,14 +2,12 @@
 
 use std::io::{self, Write};
 
+use super::LONGEST;
 use super::remedy::remedy;
 use super::stored::{StoredApp, StoredFinding, StoredRun};
 use super::wording::{cl_mss, count, judgement, title};
 use crate::assess::Judgement;
 use crate::rules::Severity;
-
-/// Bytes that a comment may have on the usual servers (65,536 characters), with room for what is around it.
-const LONGEST: usize = 60_000;
 
 /// Findings of an app that are shown one by one.
 const SHOWN: usize = 20;
@@ -31,7 +29,7 @@ pub fn render(run: &StoredRun, fail_on: Option<Severity>, out: &mut dyn Write) -
         text.push_str(&format!("; {} without an owner", count(run.unattributed_flows, "flow")));
     }
     text.push_str(".\n");
-    for note in &run.notes {
+    for note in run.all_notes() {
         text.push_str(&format!("\nNote: {}.\n", escaped(note)));
     }
     let mut left_out = 0_u64;
@@ -61,8 +59,10 @@ fn section(run: &StoredRun, app: &StoredApp) -> String {
         let (title, ground) = (title(number), escaped(&verdict.reason));
         text.push_str(&format!("| {number} | {title} | {word} | {ground} |\n"));
     }
-    let (weighty, noted): (Vec<&StoredFinding>, Vec<&StoredFinding>) =
+    let (mut weighty, noted): (Vec<&StoredFinding>, Vec<&StoredFinding>) =
         app.held().partition(|finding| finding.severity >= Severity::Medium);
+    // What the baseline knows goes last, and is what a bound leaves out.
+    weighty.sort_by_key(|finding| finding.is_known());
     for finding in weighty.iter().take(SHOWN) {
         text.push_str(&one(finding));
     }
@@ -74,13 +74,32 @@ fn section(run: &StoredRun, app: &StoredApp) -> String {
         let many = u64::try_from(noted.len()).unwrap_or(u64::MAX);
         text.push_str(&format!("\nBeside these, {} of low or no weight.\n", count(many, "finding")));
     }
+    text.push_str(&excused(app));
+    text
+}
+
+/// What an exception excuses, with its reason and its last day.
+fn excused(app: &StoredApp) -> String {
+    if app.suppressed.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nExcused:\n\n".to_owned();
+    for finding in app.suppressed.iter().take(SHOWN) {
+        let reason = escaped(finding.suppressed.as_deref().unwrap_or_default());
+        text.push_str(&format!("- {} at {}: {reason}\n", finding.rule, escaped(&finding.endpoint())));
+    }
+    let more = app.suppressed.len().saturating_sub(SHOWN);
+    if more > 0 {
+        text.push_str(&format!("- and {more} more\n"));
+    }
     text
 }
 
 fn one(finding: &StoredFinding) -> String {
     let severity = finding.severity.as_str().to_uppercase();
+    let standing = finding.baseline.map(|standing| format!(" ({})", standing.as_str())).unwrap_or_default();
     let mut text = format!(
-        "\n<details><summary><b>{severity}</b> <code>{}</code> at <code>{}</code>: {}</summary>\n\n",
+        "\n<details><summary><b>{severity}</b>{standing} <code>{}</code> at <code>{}</code>: {}</summary>\n\n",
         finding.rule,
         html(&finding.endpoint()),
         html(&finding.message),
@@ -97,7 +116,7 @@ fn one(finding: &StoredFinding) -> String {
 }
 
 /// `text` in one line in which no character means anything to Markdown or HTML (CommonMark 0.31 §2.4).
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in super::plain::plain(text).chars() {
         match c {

@@ -31,6 +31,9 @@ use self::steps::{Position, Steps};
 /// The name and number of the machine-readable outputs' schema.
 pub const SCHEMA: &str = "observer/1";
 
+/// Bytes that a comment may have on the usual servers (65,536 characters), with room for what is around it.
+const LONGEST: usize = 60_000;
+
 /// Frames, flows and what was lost on the way: the numbers of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {

@@ -31,10 +31,10 @@ impl Run {
     /// What the run comes to when findings weigh from `fail_on` on; with `None`, none does.
     ///
     /// A finding is certain whatever else was lost, so it goes before every doubt. Findings that are held against
-    /// nobody in scope (the platform's, for one) do not weigh.
+    /// nobody in scope (the platform's, for one) do not weigh, nor do those that the baseline knows.
     #[must_use]
     pub fn outcome(&self, fail_on: Option<Severity>) -> Outcome {
-        let count = fail_on.map_or(0, |least| self.assessment.held_against_apps(least).count());
+        let count = fail_on.map_or(0, |least| self.assessment.weighing(least).count());
         if count > 0 {
             return Outcome::Findings(u64::try_from(count).unwrap_or(u64::MAX));
         }

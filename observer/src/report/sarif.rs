@@ -3,6 +3,10 @@
 //! A result lies in a capture file; its region's `startLine` is the number of a frame, because readers demand a line and a
 //! capture has none. `logicalLocations` name the app and the far end. Every requirement is a taxon of its standard.
 //! `partialFingerprints` make a result the same one in the next run.
+//!
+//! With a baseline every result has a `baselineState` (§3.27.24): `new`, `unchanged`, or `updated` where it got worse. What
+//! the baseline has and this run has not is `absent`, of kind `open` and without a level (§3.27.9, §3.27.10): that it was not
+//! seen does not say that it is gone, and readers that know no baseline raise no alarm over it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,7 +14,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::remedy::remedy;
-use super::stored::{StoredApp, StoredFinding, StoredRun};
+use super::stored::{StoredApp, StoredFinding, StoredRun, endpoint};
+use crate::assess::baseline::{KnownFinding, Standing};
 use crate::requirements::{self, Requirement};
 use crate::rules::{RULES, RuleInfo, Severity};
 
@@ -30,6 +35,8 @@ pub fn render(run: &StoredRun, out: &mut dyn Write) -> io::Result<()> {
             results.push(result(run, app, finding, &taxonomies));
         }
     }
+    let absent = run.baseline.iter().flat_map(|compared| &compared.absent);
+    results.extend(absent.map(|finding| absent_result(run, finding)));
     let document = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -40,11 +47,27 @@ pub fn render(run: &StoredRun, out: &mut dyn Write) -> io::Result<()> {
             "columnKind": "unicodeCodePoints",
             "taxonomies": taxonomies.to_json(),
             "results": results,
-            "properties": { "observer/run": run.run, "observer/frames": run.frames, "observer/flows": run.flows },
+            "properties": run_properties(run),
         }],
     });
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)
+}
+
+fn run_properties(run: &StoredRun) -> Value {
+    let mut properties = Map::new();
+    properties.insert("observer/run".to_owned(), run.run.into());
+    properties.insert("observer/frames".to_owned(), run.frames.into());
+    properties.insert("observer/flows".to_owned(), run.flows.into());
+    if let Some(compared) = &run.baseline {
+        let baseline = json!({
+            "path": compared.origin.path,
+            "run": compared.origin.run,
+            "notSeen": compared.not_seen,
+        });
+        properties.insert("observer/baseline".to_owned(), baseline);
+    }
+    Value::Object(properties)
 }
 
 fn driver(run: &StoredRun, taxonomies: &Taxonomies) -> Value {
@@ -99,7 +122,7 @@ fn invocation(run: &StoredRun) -> Value {
             "message": { "text": format!("inconclusive: {reason}") },
         }));
     }
-    told.extend(run.notes.iter().map(|note| json!({ "level": "note", "message": { "text": note } })));
+    told.extend(run.all_notes().map(|note| json!({ "level": "note", "message": { "text": note } })));
     told.extend(run.lost.iter().map(|(what, count)| {
         json!({ "level": "warning", "message": { "text": format!("lost: {what}: {count}") } })
     }));
@@ -142,12 +165,57 @@ fn result(run: &StoredRun, app: &StoredApp, finding: &StoredFinding, taxonomies:
         if let Some(index) = index {
             object.insert("ruleIndex".to_owned(), index.into());
         }
+        if let Some(standing) = finding.baseline {
+            object.insert("baselineState".to_owned(), baseline_state(standing).into());
+        }
         if let Some(reason) = &finding.suppressed {
             let suppression = json!({ "kind": "external", "status": "accepted", "justification": reason });
             object.insert("suppressions".to_owned(), vec![suppression].into());
         }
     }
     result
+}
+
+/// A finding that the baseline has and this run has not.
+fn absent_result(run: &StoredRun, finding: &KnownFinding) -> Value {
+    let name = finding.app.as_deref().unwrap_or("unattributed traffic");
+    let far_end = endpoint(&finding.host, Some(finding.port));
+    let mut location = json!({
+        "logicalLocations": [{
+            "name": far_end,
+            "fullyQualifiedName": format!("{name} to {far_end}"),
+            "kind": "resource",
+        }],
+        "message": { "text": "not seen in this capture" },
+    });
+    if let (Value::Object(object), Some(input)) = (&mut location, run.inputs.first()) {
+        let physical = json!({ "artifactLocation": { "uri": uri(&input.path) } });
+        object.insert("physicalLocation".to_owned(), physical);
+    }
+    let mut result = json!({
+        "ruleId": finding.rule,
+        "level": "none",
+        "kind": "open",
+        "baselineState": "absent",
+        "message": { "text": format!("{name}: not seen again: {}", finding.message) },
+        "locations": [location],
+        "partialFingerprints": { "observerFinding/v1": finding.fingerprint },
+        "properties": { "baselineSeverity": finding.severity.as_str() },
+    });
+    let index = RULES.iter().position(|rule| rule.info().id == finding.rule);
+    if let (Value::Object(object), Some(index)) = (&mut result, index) {
+        object.insert("ruleIndex".to_owned(), index.into());
+    }
+    result
+}
+
+/// SARIF's word for what a result is beside the baseline.
+fn baseline_state(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Known => "unchanged",
+        Standing::Worse => "updated",
+        Standing::New => "new",
+    }
 }
 
 /// One location for each place, the first the one that it was seen in first.

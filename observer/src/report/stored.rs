@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::outcome::Outcome;
 use super::steps::{self, Began, Step};
-use super::wording::{cl_mss, count, list};
+use super::wording::{self, cl_mss, count, list};
 use crate::assess::Judgement;
+use crate::assess::baseline::{Baseline, Compared, Comparison, JudgedBy, Seen, Standing, Weight};
 use crate::rules::{self, RuleInfo, Severity};
 use crate::source::ClockOffset;
 use crate::time::Timestamp;
@@ -69,6 +70,12 @@ pub struct StoredRun {
     /// What the tester ought to know of the policy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What it was judged by; `None` where an earlier version did not note it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged_by: Option<JudgedBy>,
+    /// What its findings are beside those of an earlier run, where there is one to hold them against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Comparison>,
     /// The apps, those with the gravest findings first.
     pub apps: Vec<StoredApp>,
     /// The steps of the test, in order of time, and last what began in none of them.
@@ -218,6 +225,9 @@ pub struct StoredFinding {
     /// When that flow began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// What it is beside the baseline, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Standing>,
     /// Why it is not held against anybody, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<String>,
@@ -228,6 +238,12 @@ impl StoredFinding {
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.suppressed.is_none() && matches!(self.blame.as_str(), "app" | "capture")
+    }
+
+    /// Whether the baseline has it: then it does not weigh.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.baseline == Some(Standing::Known)
     }
 
     /// The rule, where this version has it.
@@ -365,12 +381,49 @@ pub struct StoredStep {
 }
 
 impl StoredRun {
-    /// The findings that weigh: held against an app or the capture, at `least` or above.
+    /// Holds the findings against those of an earlier run, instead of those that the run itself was held against.
+    pub fn compare(&mut self, baseline: &Baseline) {
+        let seen = |finding: &StoredFinding| Seen {
+            fingerprint: finding.fingerprint.clone(),
+            severity: finding.severity,
+            weight: match (&finding.suppressed, finding.is_held()) {
+                (Some(_), _) => Weight::Excused,
+                (None, true) => Weight::Held,
+                (None, false) => Weight::Noted,
+            },
+        };
+        let findings: Vec<_> =
+            self.apps.iter().flat_map(|app| app.findings.iter().chain(&app.suppressed)).map(seen).collect();
+        let apps = self.apps.iter().filter(|app| app.is_judged()).filter_map(|app| app.name.clone());
+        let run = Compared { apps: apps.collect(), judged_by: self.judged_by.clone() };
+        let compared = baseline.compare(&findings, &run);
+        for app in &mut self.apps {
+            for finding in app.findings.iter_mut().chain(&mut app.suppressed) {
+                finding.baseline = compared.standing(&finding.fingerprint, finding.suppressed.is_some());
+            }
+        }
+        self.baseline = Some(compared);
+    }
+
+    /// What the tester ought to know, of the comparison with the baseline, too.
+    pub fn all_notes(&self) -> impl Iterator<Item = &String> {
+        self.notes.iter().chain(self.baseline.iter().flat_map(|compared| &compared.notes))
+    }
+
+    /// `2 new high findings; 5 known`, and what they are held against; `None` without a baseline.
+    #[must_use]
+    pub fn beside_baseline(&self) -> Option<String> {
+        let held = self.apps.iter().flat_map(StoredApp::held);
+        let findings = held.map(|finding| (finding.severity, finding.is_known()));
+        Some(wording::beside_baseline(findings, self.baseline.as_ref()?))
+    }
+
+    /// The findings that weigh: held against an app or the capture, unknown to the baseline, at `least` or above.
     pub fn weighing(&self, least: Severity) -> impl Iterator<Item = (&StoredApp, &StoredFinding)> {
         self.apps
             .iter()
             .flat_map(|app| app.held().map(move |finding| (app, finding)))
-            .filter(move |(_, finding)| finding.severity >= least)
+            .filter(move |(_, finding)| finding.severity >= least && !finding.is_known())
     }
 
     /// What the run comes to when findings weigh from `fail_on` on; with `None`, none does.
@@ -410,11 +463,15 @@ impl StoredRun {
         if more > 0 {
             clauses.push(format!("and {more} more apps"));
         }
-        match (self.outcome(fail_on), clauses.is_empty()) {
+        let outcome = match (self.outcome(fail_on), clauses.is_empty()) {
             (_, false) => clauses.join("; "),
             (Outcome::Inconclusive(reason), true) => format!("inconclusive: {reason}"),
             (Outcome::Findings(many), true) => count(many, "finding"),
             (Outcome::Clean, true) => "no violation observed".to_owned(),
+        };
+        match self.beside_baseline() {
+            Some(beside) => format!("{outcome}. {beside}"),
+            None => outcome,
         }
     }
 
@@ -467,6 +524,7 @@ pub(super) mod tests {
             began: Some(Began::Grace),
             steps: vec![text(), text()],
             at: Some(Timestamp(5)),
+            baseline: None,
             suppressed: None,
         };
         let excused = StoredFinding { suppressed: Some(text()), ..finding.clone() };

@@ -1,6 +1,11 @@
 //! Numbers, lists and requirements in words, as all reports for people write them.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use crate::assess::Judgement;
+use crate::assess::baseline::Comparison;
+use crate::rules::Severity;
 
 /// The prefix of the requirements that are shown one by one.
 const STANDARD: &str = "cl-mss:";
@@ -87,6 +92,35 @@ pub(super) fn list(parts: &[String]) -> String {
     }
 }
 
+/// `2 new high findings and 1 new low finding; 5 known; 3 of the baseline not seen (baseline old.db, run 3)`: findings by
+/// severity and whether the baseline knows them.
+pub(super) fn beside_baseline(
+    findings: impl Iterator<Item = (Severity, bool)>,
+    compared: &Comparison,
+) -> String {
+    let mut new: BTreeMap<Reverse<Severity>, u64> = BTreeMap::new();
+    let mut known = 0_u64;
+    for (severity, is_known) in findings {
+        let count = if is_known { &mut known } else { new.entry(Reverse(severity)).or_default() };
+        *count = count.saturating_add(1);
+    }
+    let last = new.values().last().copied().unwrap_or(0);
+    let parts: Vec<_> = new
+        .iter()
+        .map(|(Reverse(severity), many)| format!("{} new {}", number(*many), severity.as_str()))
+        .collect();
+    let noun = if last == 1 && parts.len() == 1 { "finding" } else { "findings" };
+    let mut text = match parts.is_empty() {
+        true => "no new findings".to_owned(),
+        false => format!("{} {noun}", list(&parts)),
+    };
+    text.push_str(&format!("; {} known", number(known)));
+    if compared.not_seen > 0 {
+        text.push_str(&format!("; {} of the baseline not seen", number(compared.not_seen)));
+    }
+    format!("{text} (baseline {}, run {})", compared.origin.path, compared.origin.run)
+}
+
 /// The number of a requirement of CL MSS.
 pub(super) fn cl_mss(requirement: &str) -> Option<&str> {
     requirement.strip_prefix(STANDARD)
@@ -124,6 +158,24 @@ mod tests {
         assert_eq!(size(u64::MAX), "18446744 TB");
         assert_eq!(duration(200.4), "3 min 20 s");
         assert_eq!(duration(7_500.0), "2 h 5 min");
+    }
+
+    #[test]
+    fn what_is_new_goes_first() {
+        use Severity::{High, Low};
+        fn say(findings: &[(Severity, bool)], compared: &Comparison) -> String {
+            beside_baseline(findings.iter().copied(), compared)
+        }
+        let mut compared = Comparison::default();
+        compared.origin.path = "old.db".to_owned();
+        assert_eq!(say(&[], &compared), "no new findings; 0 known (baseline old.db, run 0)");
+        assert!(say(&[(High, false)], &compared).starts_with("1 new high finding; 0 known"));
+        let several = [(Low, false), (High, true), (High, false), (High, false)];
+        compared.not_seen = 3;
+        assert_eq!(
+            say(&several, &compared),
+            "2 new high and 1 new low findings; 1 known; 3 of the baseline not seen (baseline old.db, run 0)"
+        );
     }
 
     #[test]

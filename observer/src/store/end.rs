@@ -10,6 +10,7 @@ use super::encode::Encoder;
 use super::rows::{Known, Rows};
 use super::unwritable;
 use super::write::Writer;
+use crate::assess::baseline::Standing;
 use crate::attribution::Owner;
 use crate::report::steps::Steps;
 use crate::report::{Run, names};
@@ -43,10 +44,11 @@ impl End<'_, '_> {
         }
         connection.execute("DELETE FROM provisional_findings_v1 WHERE run = ?", [self.writer.ids().run()])?;
         for finding in &run.assessment.findings {
-            self.finding(finding, None)?;
+            self.finding(finding, None, run.assessment.standing(finding))?;
         }
         for suppressed in &run.assessment.suppressed {
-            self.finding(&suppressed.finding, Some(&suppressed.reason))?;
+            let standing = run.assessment.excused_standing(&suppressed.finding);
+            self.finding(&suppressed.finding, Some(&suppressed.reason), standing)?;
         }
         for verdict in &run.assessment.verdicts {
             let owner = self.owner(verdict.owner.as_ref())?;
@@ -89,8 +91,8 @@ impl End<'_, '_> {
         connection.execute(
             "UPDATE runs_v1 SET status = 'finished', finished = ?, frames = ?, flows = ?, dropped_kernel = ?, \
              dropped_ring = ?, dropped_limit = ?, unattributed_flows = ?, unattributed_bytes = ?, malformed = ?, skipped = ?, \
-             limits = ?, duplicates = ?, inconclusive = ?, notes = ?, clock_offset_ns = ?, clock_error_ns = ? \
-             WHERE id = ?",
+             limits = ?, duplicates = ?, inconclusive = ?, notes = ?, clock_offset_ns = ?, clock_error_ns = ?, \
+             judged_by = ?, baseline = ? WHERE id = ?",
             params![
                 finished.0,
                 int(totals.frames),
@@ -108,6 +110,8 @@ impl End<'_, '_> {
                 json_text(&run.assessment.notes)?,
                 run.clock_offset.map(|offset| offset.offset_ns),
                 run.clock_offset.and_then(|offset| offset.error_ns).map(int),
+                json_text(&run.assessment.judged_by)?,
+                run.assessment.baseline.as_ref().map(json_text).transpose()?,
                 self.writer.ids().run(),
             ],
         )?;
@@ -162,7 +166,12 @@ impl End<'_, '_> {
         Ok(())
     }
 
-    fn finding(&mut self, finding: &Finding, suppressed: Option<&str>) -> rusqlite::Result<()> {
+    fn finding(
+        &mut self,
+        finding: &Finding,
+        suppressed: Option<&str>,
+        standing: Option<Standing>,
+    ) -> rusqlite::Result<()> {
         let connection = self.connection;
         let owner = self.owner(finding.owner.as_ref())?;
         connection
@@ -186,6 +195,11 @@ impl End<'_, '_> {
                 suppressed,
             ])?;
         let id = connection.last_insert_rowid();
+        if let Some(standing) = standing {
+            connection
+                .prepare_cached("INSERT INTO finding_baselines_v1 VALUES (?, ?)")?
+                .execute((id, standing.as_str()))?;
+        }
         for ((flow, frame), position) in finding.evidence.places().zip(0_i64..) {
             connection.prepare_cached("INSERT INTO finding_frames_v1 VALUES (?, ?, ?, ?)")?.execute((
                 id,

@@ -7,6 +7,7 @@
 //! million flows is quicker than what the index costs the load.
 
 mod answer;
+mod baseline;
 mod encode;
 mod end;
 mod error;
@@ -40,6 +41,7 @@ use crate::source::Marker;
 use crate::time::Timestamp;
 
 pub use self::answer::{Form, write_answer};
+pub use self::baseline::baseline;
 pub use self::error::StoreError;
 pub use self::meetings::meetings;
 pub use self::originals::originals;

@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0011_quic_continues.sql"),
     include_str!("schema/0012_steps.sql"),
     include_str!("schema/0013_provisional_findings.sql"),
+    include_str!("schema/0014_baseline.sql"),
 ];
 
 /// The views that questions use, besides each protocol's.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::meetings::find;
 use super::{StoreError, open};
 use crate::assess::Judgement;
+use crate::assess::baseline::Standing;
 use crate::report::names;
 use crate::report::step_table::StepTable;
 use crate::report::steps::Steps;
@@ -22,7 +23,7 @@ use crate::time::Timestamp;
 
 const RUN: &str = "
     SELECT tool_version, status, started, frames, flows, dropped_kernel, dropped_ring, limits, unattributed_flows,
-        unattributed_bytes, inconclusive, notes, clock_offset_ns, clock_error_ns
+        unattributed_bytes, inconclusive, notes, clock_offset_ns, clock_error_ns, judged_by, baseline
     FROM runs_v1 WHERE id = ?";
 
 const INPUTS: &str = "SELECT path, format, frames, first, last FROM captures_v1 WHERE run = ? ORDER BY rowid";
@@ -42,8 +43,9 @@ const VERDICTS: &str = "
 
 const FINDINGS: &str = "
     SELECT owner.name, owner.uid, rule, severity, finding.confidence, blame, host, ip, port, message, requirements,
-        evidence, fingerprint, suppressed, finding.id
+        evidence, fingerprint, suppressed, finding.id, held.standing
     FROM findings_v1 AS finding LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner
+        LEFT JOIN finding_baselines_v1 AS held ON held.finding = finding.id
     WHERE finding.run = ? ORDER BY finding.id";
 
 const PLACES: &str = "
@@ -176,6 +178,8 @@ impl Reader<'_> {
                     }
                     None => None,
                 },
+                judged_by: json(row, 14)?,
+                baseline: json(row, 15)?,
                 ..StoredRun::default()
             })
         })
@@ -251,6 +255,7 @@ impl Reader<'_> {
                 fingerprint: row.get(12)?,
                 suppressed: row.get(13)?,
                 places: Vec::new(),
+                baseline: row.get::<_, Option<String>>(15)?.and_then(|word| Standing::called(&word)),
                 step: None,
                 began: None,
                 steps: Vec::new(),
@@ -410,7 +415,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
 }
 
 /// A count; SQLite's integers are signed, and an absent one is 0.
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let value: Option<i64> = row.get(column)?;
     Ok(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0))
 }
@@ -420,7 +425,7 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
 }
 
 /// A JSON value; the default where there is none.
-fn json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     match row.get::<_, Option<String>>(column)? {
         None => Ok(T::default()),
         Some(text) => serde_json::from_str(&text).map_err(|error| {
@@ -436,7 +441,7 @@ fn list(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<String>> {
 }
 
 /// A severity by its word; a word of a later version weighs as much as can be.
-fn severity(word: &str) -> Severity {
+pub(super) fn severity(word: &str) -> Severity {
     [Severity::Info, Severity::Low, Severity::Medium, Severity::High]
         .into_iter()
         .find(|severity| severity.as_str() == word)
@@ -444,7 +449,7 @@ fn severity(word: &str) -> Severity {
 }
 
 /// A conclusion by its word; a word of a later version concludes nothing.
-fn judgement(word: &str) -> Judgement {
+pub(super) fn judgement(word: &str) -> Judgement {
     [Judgement::Violated, Judgement::NoViolationObserved, Judgement::NotExercised, Judgement::NotObservable]
         .into_iter()
         .find(|judgement| names::judgement(*judgement) == word)

@@ -21,6 +21,7 @@ use super::remedy::remedy;
 use super::stored::{StoredApp, StoredFinding, StoredRun};
 use super::wording::{self, cl_mss, count, list, size, title};
 use crate::assess::Judgement;
+use crate::assess::baseline::Standing;
 use crate::report::names;
 use crate::requirements;
 use crate::rules::Severity;
@@ -116,6 +117,8 @@ struct FindingView {
     endpoint: String,
     /// What it is instead, where it is held against no app; empty otherwise.
     held: String,
+    /// What it is beside the baseline; empty without one.
+    standing: &'static str,
     message: String,
     facts: Vec<(String, String)>,
     filter: String,
@@ -171,7 +174,9 @@ impl Page {
         for (number, app) in run.apps.iter().enumerate() {
             findings.extend(app.findings.iter().map(|finding| (number, app, finding)));
         }
-        findings.sort_by_key(|(_, _, finding)| (!finding.is_held(), std::cmp::Reverse(finding.severity)));
+        findings.sort_by_key(|(_, _, finding)| {
+            (!finding.is_held(), finding.is_known(), std::cmp::Reverse(finding.severity))
+        });
         let findings: Vec<_> = findings
             .into_iter()
             .enumerate()
@@ -270,7 +275,7 @@ fn doubts(run: &StoredRun) -> Vec<String> {
         let flows = count(run.unattributed_flows, "flow");
         doubts.push(format!("Without an owner: {flows}, {}.", size(run.unattributed_bytes)));
     }
-    doubts.extend(run.notes.iter().map(|note| format!("{}.", note)));
+    doubts.extend(run.all_notes().map(|note| format!("{}.", note)));
     doubts
 }
 
@@ -353,6 +358,7 @@ impl FindingView {
             step: finding.step.clone().unwrap_or_default(),
             endpoint: finding.endpoint(),
             held: if finding.is_held() { String::new() } else { finding.blame.replace('_', " ") },
+            standing: finding.baseline.map(Standing::as_str).unwrap_or_default(),
             message: finding.message.clone(),
             facts: facts(finding),
             filter: finding.filter(),

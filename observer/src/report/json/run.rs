@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::shown;
+use crate::assess::baseline::{Comparison, Standing};
 use crate::assess::{Judgement, Suppressed, Verdict};
 use crate::attribution::{Listener, Method, Owner};
 use crate::report::names;
@@ -133,6 +134,8 @@ pub(super) struct FindingRecord<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     steps: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Standing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
 
@@ -177,13 +180,19 @@ impl<'a> FindingRecord<'a> {
             fingerprint: finding.fingerprint(),
             step: run.position(finding.evidence.primary.0),
             steps: if steps.len() > 1 { steps } else { Vec::new() },
+            baseline: run.assessment.standing(finding),
             reason: None,
         }
     }
 
     /// The record of a finding that an exception excuses: of a type of its own, so that nobody counts it.
     pub(super) fn suppressed(suppressed: &'a Suppressed, run: &'a Run) -> Self {
-        Self { r#type: "suppressed", reason: Some(&suppressed.reason), ..Self::new(&suppressed.finding, run) }
+        Self {
+            r#type: "suppressed",
+            baseline: run.assessment.excused_standing(&suppressed.finding),
+            reason: Some(&suppressed.reason),
+            ..Self::new(&suppressed.finding, run)
+        }
     }
 }
 
@@ -249,6 +258,8 @@ pub(super) struct SummaryRecord<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<&'a Comparison>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     inconclusive: Option<String>,
 }
 
@@ -313,6 +324,7 @@ impl<'a> SummaryRecord<'a> {
             skipped: &run.totals.skipped,
             duplicates,
             notes: &run.assessment.notes,
+            baseline: run.assessment.baseline.as_ref(),
             inconclusive: run.doubt(),
         }
     }

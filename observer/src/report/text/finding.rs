@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use super::words::{bold, dim, wrapped};
 use super::{SHOWN, requirements, words};
+use crate::assess::Assessment;
+use crate::assess::baseline::Standing;
 use crate::report::names;
 use crate::report::plain::plain;
 use crate::report::wording::count;
@@ -15,8 +17,10 @@ const FRAMES: usize = 38;
 
 /// Writes findings: those of weight one by one, the others by rule.
 pub(super) fn render(run: &Run, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
-    let (weighty, noted): (Vec<&Finding>, Vec<&Finding>) =
+    let (mut weighty, noted): (Vec<&Finding>, Vec<&Finding>) =
         findings.iter().partition(|finding| finding.severity >= Severity::Medium);
+    // What the baseline knows goes last, and is what a bound hides.
+    weighty.sort_by_cached_key(|finding| run.assessment.standing(finding) == Some(Standing::Known));
     for finding in weighty.iter().take(SHOWN) {
         writeln!(out)?;
         one(run, finding, out)?;
@@ -40,7 +44,7 @@ pub(super) fn render(run: &Run, findings: &[&Finding], out: &mut dyn Write) -> i
         writeln!(out)?;
         match theirs.as_slice() {
             [finding] => one(run, finding, out)?,
-            _ => many(rule, &theirs, out)?,
+            _ => many(&run.assessment, rule, &theirs, out)?,
         }
     }
     Ok(())
@@ -76,7 +80,8 @@ fn place(finding: &Finding) -> String {
 
 fn one(run: &Run, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     let confidence = names::finding_confidence(finding.confidence);
-    title(finding.severity, finding.rule, &format!(" ({confidence})"), out)?;
+    let standing = run.assessment.standing(finding).map(|standing| format!(", {}", standing.as_str()));
+    title(finding.severity, finding.rule, &format!(" ({confidence}{})", standing.unwrap_or_default()), out)?;
     for line in wrapped(&plain(&finding.message), 69) {
         writeln!(out, "           {line}")?;
     }
@@ -96,10 +101,20 @@ fn one(run: &Run, finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Several findings of one rule.
-fn many(rule: &RuleInfo, findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
+fn many(
+    assessment: &Assessment,
+    rule: &RuleInfo,
+    findings: &[&Finding],
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(rule.severity);
     let flows = findings.iter().map(|finding| finding.flows).fold(0, u64::saturating_add);
-    title(worst, rule, &format!(" ({})", count(flows, "flow")), out)?;
+    let known = findings.iter().filter(|finding| assessment.standing(finding) == Some(Standing::Known));
+    let known = match &assessment.baseline {
+        Some(_) => format!(", {} of {} known", known.count(), findings.len()),
+        None => String::new(),
+    };
+    title(worst, rule, &format!(" ({}{known})", count(flows, "flow")), out)?;
     let mut messages = findings.iter().map(|finding| finding.message.as_str());
     let first = messages.next().unwrap_or(rule.summary);
     let message = if messages.all(|message| message == first) { first } else { rule.summary };

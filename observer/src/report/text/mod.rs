@@ -26,7 +26,8 @@ use super::outcome::Outcome;
 use super::overview::{App, Overview};
 use super::plain::plain;
 use super::wording::{self, count, list, size};
-use crate::assess::{Judgement, Verdict};
+use crate::assess::baseline::Standing;
+use crate::assess::{Assessment, Judgement, Verdict};
 use crate::rules::{Blame, Finding, Severity};
 
 /// Endpoints and findings of an app that are shown; the database and the other formats have all of them.
@@ -47,6 +48,7 @@ struct Section<'a> {
     /// Its name where there is no owner.
     nameless: &'static str,
     app: &'a App,
+    assessment: &'a Assessment,
     findings: Vec<&'a Finding>,
     verdicts: Vec<&'a Verdict>,
 }
@@ -237,10 +239,18 @@ fn headline(
         line.push_str(&format!("; {} held against no app", count(others, "more finding")));
     }
     if let (Outcome::Clean, Some(least), false) = (&outcome, fail_on, held.is_empty()) {
-        line.push_str(&format!("; none at or above {} (--fail-on)", names::severity(least)));
+        let new = if run.assessment.baseline.is_some() { "new " } else { "" };
+        line.push_str(&format!("; none {new}at or above {} (--fail-on)", names::severity(least)));
     }
     for line in wrapped(&line, 80) {
         writeln!(out, "{line}")?;
+    }
+    if let Some(compared) = &run.assessment.baseline {
+        let known = |finding: &Finding| run.assessment.standing(finding) == Some(Standing::Known);
+        let findings = held.iter().map(|finding| (finding.severity, known(finding)));
+        for line in wrapped(&plain(&wording::beside_baseline(findings, compared)), 80) {
+            writeln!(out, "{line}")?;
+        }
     }
     Ok(())
 }
@@ -271,7 +281,7 @@ fn inputs(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     if run.inputs.len() > 1 {
         writeln!(out, "Frame numbers count over all files in order of time, as after mergecap.")?;
     }
-    for note in &run.assessment.notes {
+    for note in run.assessment.all_notes() {
         for (place, line) in wrapped(&plain(note), 72).iter().enumerate() {
             writeln!(out, "{} {line}", if place == 0 { "Note:" } else { "     " })?;
         }

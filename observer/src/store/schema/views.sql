@@ -6,7 +6,7 @@ CREATE VIEW runs AS SELECT
     strftime('%Y-%m-%dT%H:%M:%S', started / 1000000000, 'unixepoch') || 'Z' AS started,
     strftime('%Y-%m-%dT%H:%M:%S', finished / 1000000000, 'unixepoch') || 'Z' AS finished,
     frames, flows, dropped_kernel, dropped_ring, dropped_limit, unattributed_flows, unattributed_bytes, malformed, skipped, limits, duplicates,
-    inconclusive, notes, clock_offset_ns, clock_error_ns
+    inconclusive, notes, clock_offset_ns, clock_error_ns, judged_by, baseline
 FROM runs_v1;
 
 CREATE VIEW captures AS SELECT
@@ -67,7 +67,8 @@ CREATE VIEW findings AS SELECT
     (SELECT frame FROM finding_frames_v1 AS place WHERE place.finding = finding.id AND position = 0) AS frame,
     (SELECT count(*) FROM finding_frames_v1 AS place WHERE place.finding = finding.id) AS places,
     requirements, evidence, fingerprint, finding.owner,
-    flow.step, flow.step_began
+    flow.step, flow.step_began,
+    (SELECT standing FROM finding_baselines_v1 AS held WHERE held.finding = finding.id) AS baseline
 FROM findings_v1 AS finding
     LEFT JOIN owners_v1 AS owner ON owner.id = finding.owner
     LEFT JOIN finding_frames_v1 AS first ON first.finding = finding.id AND first.position = 0
