@@ -1,4 +1,4 @@
-//! `observer diff`: ten real clients before and under interception, see `captures/recipes/interception.py`.
+//! `observer diff --interception`: ten real clients before and under interception, see `captures/recipes/interception.py`.
 //!
 //! What each client did is known from its exit status, which the recipe checks; how its refusal looks on the wire is
 //! written down here.
@@ -90,7 +90,7 @@ fn every_client_is_judged_by_what_it_did() {
     for (column, (run, installed)) in RUNS.into_iter().enumerate() {
         let under = database(&directory.path().join("."), run);
         let ca = ca.display().to_string();
-        let mut words = vec!["diff", &baseline, &under, "--format", "json"];
+        let mut words = vec!["diff", "--interception", &baseline, &under, "--format", "json"];
         if installed {
             words.extend(["--test-ca", &ca]);
         }
@@ -131,6 +131,16 @@ fn a_run_that_was_not_intercepted_proves_nothing() {
     let (code, _, complaint) = observer(&["diff", &baseline, &installed, "--baseline-run", "7"]);
     assert_eq!(code, Some(3));
     assert!(complaint.contains("no such run"), "{complaint}");
+    // As before there was a review; and as runs are named now.
+    let (code, text, _) = observer(&["diff", &baseline, &installed, "--baseline-run", "1"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("5.5 validation"), "{text}");
+    let named = format!("{baseline}:1");
+    assert_eq!(observer(&["diff", "--interception", &named, &installed]), (code, text, String::new()));
     let (code, ..) = observer(&["diff", &baseline]);
     assert_eq!(code, Some(2));
+    let (code, _, said) =
+        observer(&["diff", "--interception", &baseline, &installed, "--format", "markdown"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("no Markdown"), "{said}");
 }

@@ -17,6 +17,7 @@ mod privileges;
 mod recording;
 mod refusal;
 mod report;
+mod review;
 mod rules;
 mod store;
 #[cfg(unix)]

@@ -12,6 +12,7 @@ pub mod differential;
 mod findings;
 mod memory;
 pub mod originals;
+pub mod review;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,45 +1,54 @@
-//! `observer diff`: an undisturbed run against one under interception.
+//! `observer diff`: two runs compared, release to release, or undisturbed and under interception.
 
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+mod interception;
+
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::ValueEnum;
-use data_encoding::HEXLOWER;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
-use serde_json::json;
 
-use super::{FINDINGS, INCONCLUSIVE};
-use crate::assess::differential::{Answer, Comparison, Opinion, TestAuthority, compare};
-use crate::protocol::tls::CertificateCache;
-use crate::report::plain::plain;
-use crate::report::{SCHEMA, names};
+use super::USAGE;
+use super::judging::FailOn;
+use super::outputs::exit_code;
+use super::run_name::RunName;
+use crate::report::{review, text};
 use crate::store;
 
-/// Compare an undisturbed run with one under interception: validation and pinning
+/// Compare two runs: what a release changed; with --interception, validation and pinning
 ///
-/// Each app and host that took the real certificate in BASELINE, and then turned away the one that the interceptor
-/// made, validates its certificates. With --test-ca, the device was made to trust the interceptor's authority: whoever turns
-/// it away then pins.
+/// Tells what is new, changed, or not exercised again: verdicts, findings, far ends and what protects them, certificates.
+/// Worse is a verdict that became violated, a new or graver finding at or above --fail-on, cleartext where there was
+/// encryption, a lower version of TLS. What AFTER does not show was not exercised or not seen in it; that it is gone, nobody
+/// knows.
+///
+/// With --interception, AFTER was made behind an interceptor: each app and host that took the real certificate in BEFORE,
+/// and then turned away the interceptor's, validates its certificates. With --test-ca, the device was made to trust the
+/// interceptor's authority: whoever turns it away then pins.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The database of the undisturbed run
-    #[arg(value_name = "BASELINE")]
-    baseline: PathBuf,
-    /// The database of the run under interception
-    #[arg(value_name = "INTERCEPTION")]
-    interception: PathBuf,
-    /// The interceptor's authority (PEM), which the device was made to trust. Without it, the device does not know it
+    /// The earlier run: a database; of its runs the last that ended, unless a number is named
+    #[arg(value_name = "BEFORE.db[:RUN]")]
+    before: RunName,
+    /// The later run, likewise
+    #[arg(value_name = "AFTER.db[:RUN]")]
+    after: RunName,
+    /// From which severity on a new finding makes it worse
+    #[arg(long, value_name = "SEVERITY", default_value = "high")]
+    fail_on: FailOn,
+    /// AFTER was made under interception: say whether validation and pinning hold
+    #[arg(long)]
+    interception: bool,
+    /// The interceptor's authority (PEM), which the device was made to trust; implies --interception. Without it, the device
+    /// does not know the authority
     #[arg(long, value_name = "CA.pem")]
     test_ca: Option<PathBuf>,
-    /// The number of the undisturbed run; the last one if not given
-    #[arg(long, value_name = "RUN")]
+    /// The number of the undisturbed run; implies --interception. BEFORE.db:RUN is the same
+    #[arg(long, value_name = "RUN", hide = true)]
     baseline_run: Option<i64>,
-    /// The number of the run under interception; the last one if not given
-    #[arg(long, value_name = "RUN")]
+    /// The number of the run under interception; implies --interception. AFTER.db:RUN is the same
+    #[arg(long, value_name = "RUN", hide = true)]
     interception_run: Option<i64>,
     /// The form of the comparison
     #[arg(long, value_name = "FORM", default_value = "text")]
@@ -48,117 +57,55 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  observer diff baseline.db interception.db
+  observer diff release-11.db release-12.db
+  observer diff runs.db:3 runs.db:4 --format markdown | gh pr comment --body-file -
+  observer diff --interception baseline.db interception.db
   observer diff baseline.db interception.db --test-ca mitmproxy-ca-cert.pem
-  observer diff runs.db runs.db --baseline-run 3 --interception-run 4 --format json
 
 Exit codes:
-  0  nothing fails, and something holds
-  1  validation or pinning fails somewhere
-  4  inconclusive for every app and host";
+  0  nothing got worse; with --interception, nothing fails, and something holds
+  1  something got worse; with --interception, validation or pinning fails
+  2  wrong usage: one run against itself
+  3  no database, or no such run that was written to its end
+  4  inconclusive: a run is, or nothing was exercised in both";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
     Json,
+    Markdown,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let authority = arguments.test_ca.as_deref().map(authority).transpose()?;
-    let (baseline_run, baseline) = store::meetings(&arguments.baseline, arguments.baseline_run)?;
-    let (interception_run, interception) =
-        store::meetings(&arguments.interception, arguments.interception_run)?;
-    let compared = compare(&baseline, &interception, authority.as_ref());
+    let named = |name: &RunName, run: Option<i64>| RunName { run: run.or(name.run), ..name.clone() };
+    let before = named(&arguments.before, arguments.baseline_run);
+    let after = named(&arguments.after, arguments.interception_run);
+    if arguments.is_under_interception() {
+        return interception::run(&before, &after, arguments.test_ca.as_deref(), arguments.format);
+    }
+    let reviewed =
+        store::review((&before.path, before.run), (&after.path, after.run), arguments.fail_on.severity())?;
+    if before.is_in(&after.path) && reviewed.before.origin.run == reviewed.after.origin.run {
+        let run = reviewed.after.origin.run;
+        let error = anyhow::anyhow!("run {run} of {} against itself: name another", after.path.display());
+        super::complain(&error);
+        return Ok(ExitCode::from(USAGE));
+    }
     let mut out = BufWriter::new(anstream::stdout().lock());
     match arguments.format {
-        Format::Text => write_text(&compared, authority.as_ref(), &mut out)?,
-        Format::Json => {
-            let record = json!({
-                "type": "diff",
-                "schema": SCHEMA,
-                "baseline": { "path": arguments.baseline.display().to_string(), "run": baseline_run },
-                "interception": { "path": arguments.interception.display().to_string(), "run": interception_run },
-                "test_ca": authority.as_ref().map(|authority| authority.subject.as_str()),
-                "endpoints": compared,
-            });
-            serde_json::to_writer(&mut out, &record)?;
-            writeln!(out)?;
-        }
+        Format::Text => text::render_review(&reviewed, &mut out)?,
+        Format::Json => review::render_json(&reviewed, &mut out)?,
+        Format::Markdown => review::render_markdown(&reviewed, &mut out)?,
     }
     out.flush()?;
-    Ok(code(&compared))
+    Ok(exit_code(&reviewed.outcome()))
 }
 
-fn code(compared: &[Comparison]) -> ExitCode {
-    let answers = || compared.iter().flat_map(|one| [one.validation.answer, one.pinning.answer]);
-    if answers().any(|answer| answer == Answer::Fails) {
-        ExitCode::from(FINDINGS)
-    } else if answers().any(|answer| answer == Answer::Holds) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(INCONCLUSIVE)
+impl Arguments {
+    fn is_under_interception(&self) -> bool {
+        self.interception
+            || self.test_ca.is_some()
+            || self.baseline_run.is_some()
+            || self.interception_run.is_some()
     }
-}
-
-/// The first certificate of a PEM file.
-fn authority(path: &Path) -> anyhow::Result<TestAuthority> {
-    let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let der = CertificateDer::from_pem_slice(&pem)
-        .map_err(|error| anyhow::anyhow!("{}: no certificate: {error}", path.display()))?;
-    let certificate = CertificateCache::default().parse(&der);
-    let parsed = certificate.parsed.as_ref();
-    let parsed = parsed.with_context(|| format!("{}: the certificate cannot be read", path.display()))?;
-    Ok(TestAuthority { subject: parsed.subject.clone(), sha256: HEXLOWER.encode(&certificate.sha256) })
-}
-
-fn write_text(
-    compared: &[Comparison],
-    authority: Option<&TestAuthority>,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    match authority {
-        Some(authority) => {
-            writeln!(
-                out,
-                "The device was made to trust {}: pinning is tested.\n",
-                plain(&authority.subject)
-            )?;
-        }
-        None => {
-            writeln!(out, "The device does not know the interceptor's authority: validation is tested.\n")?
-        }
-    }
-    for one in compared {
-        let app = one.app.as_deref().unwrap_or("unattributed");
-        writeln!(out, "{}  {}", plain(app), plain(&one.host))?;
-        write_opinion("5.5 validation", &one.validation, out)?;
-        write_opinion("5.7 pinning   ", &one.pinning, out)?;
-    }
-    let count = |answer: Answer| {
-        compared.iter().filter(|one| [one.validation.answer, one.pinning.answer].contains(&answer)).count()
-    };
-    let nothing = compared
-        .iter()
-        .filter(|one| {
-            [one.validation.answer, one.pinning.answer].iter().all(|answer| *answer == Answer::Inconclusive)
-        })
-        .count();
-    let (holds, fails) = (count(Answer::Holds), count(Answer::Fails));
-    writeln!(
-        out,
-        "\nApps and hosts: {}, hold {holds}, fail {fails}, inconclusive {nothing}",
-        compared.len()
-    )?;
-    Ok(())
-}
-
-fn write_opinion(what: &str, opinion: &Opinion, out: &mut dyn Write) -> anyhow::Result<()> {
-    let answer = match opinion.answer {
-        Answer::Holds => "holds",
-        Answer::Fails => "FAILS",
-        Answer::Inconclusive => "inconclusive",
-    };
-    let confidence = opinion.confidence.map(|known| format!(" ({})", names::certainty(known)));
-    writeln!(out, "  {what}  {answer}{}: {}", confidence.unwrap_or_default(), plain(&opinion.reason))?;
-    Ok(())
 }

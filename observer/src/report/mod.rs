@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod overview;
 pub mod plain;
 pub mod remedy;
+pub mod review;
 pub mod sarif;
 pub mod secrets;
 pub mod step_table;

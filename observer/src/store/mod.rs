@@ -16,6 +16,7 @@ mod open;
 mod originals;
 mod query;
 mod queue;
+mod review;
 mod rows;
 mod saved;
 mod stored;
@@ -46,6 +47,7 @@ pub use self::error::StoreError;
 pub use self::meetings::meetings;
 pub use self::originals::originals;
 pub use self::query::{Database, Parameter, QueryError};
+pub use self::review::review;
 pub use self::saved::{SAVED, Saved};
 pub use self::stored::stored_run;
 

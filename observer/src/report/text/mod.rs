@@ -9,6 +9,7 @@ mod finding;
 mod limits;
 mod live;
 mod requirements;
+mod review;
 mod steps;
 mod words;
 
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use anstyle::{AnsiColor, Style};
 
 pub use self::live::LiveLines;
+pub use self::review::render_review;
 use self::words::{bold, dim, wrapped};
 use super::Run;
 use super::names;
@@ -27,7 +29,7 @@ use super::overview::{App, Overview};
 use super::plain::plain;
 use super::wording::{self, count, list, size};
 use crate::assess::baseline::Standing;
-use crate::assess::{Assessment, Judgement, Verdict};
+use crate::assess::{Judgement, Verdict};
 use crate::rules::{Blame, Finding, Severity};
 
 /// Endpoints and findings of an app that are shown; the database and the other formats have all of them.
@@ -48,7 +50,6 @@ struct Section<'a> {
     /// Its name where there is no owner.
     nameless: &'static str,
     app: &'a App,
-    assessment: &'a Assessment,
     findings: Vec<&'a Finding>,
     verdicts: Vec<&'a Verdict>,
 }
