@@ -194,6 +194,29 @@ fn the_terminal_is_as_it_was_however_the_view_ends() {
 }
 
 #[test]
+fn a_terminal_that_goes_away_takes_the_view_along() {
+    if !has_tmux("a_terminal_that_goes_away_takes_the_view_along") {
+        return;
+    }
+    let (directory, db) = database();
+    demo(&db);
+    // In a session of another's, where the loss of the terminal is no signal for it.
+    let script = "trap '' HUP; sh -c 'echo $$ > pid; trap \"\" HUP; exec \"$0\" watch run.db' \"$OBSERVER\"";
+    let terminal = Terminal::open(directory, script, (80, 24), &[]);
+    terminal.wait_for("finished");
+    let process = PathBuf::from(format!("/proc/{}", terminal.file("pid").trim()));
+    assert!(process.exists());
+    terminal.say(&["kill-server"]);
+    for _ in 0..LOOKS {
+        if !process.join("exe").exists() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it goes on without a terminal");
+}
+
+#[test]
 fn a_run_is_watched_while_it_is_written() {
     if !has_tmux("a_run_is_watched_while_it_is_written") {
         return;

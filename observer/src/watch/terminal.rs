@@ -33,7 +33,10 @@ impl Screen {
             signal_hook::flag::register_usize(number, Arc::clone(&signal), value)?;
         }
         match ratatui::try_init() {
-            Ok(terminal) => Ok(Self { terminal, signal }),
+            Ok(terminal) => {
+                watch_over();
+                Ok(Self { terminal, signal })
+            }
             Err(error) => {
                 give_back();
                 Err(error)
@@ -76,6 +79,38 @@ impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// How often is looked whether the terminal is still there.
+#[cfg(target_os = "linux")]
+const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Ends the process once its terminal is gone, as SIGHUP does, which only the leader of a session gets: what reads keys
+/// (crossterm) goes round and round at a terminal's end, and comes back to nobody.
+#[cfg(target_os = "linux")]
+fn watch_over() {
+    std::thread::spawn(|| {
+        while !is_gone() {
+            std::thread::sleep(LOOK);
+        }
+        low_level::emulate_default_handler(SIGHUP)
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn watch_over() {}
+
+/// Whether the window was closed, or the connection to it lost.
+#[cfg(target_os = "linux")]
+fn is_gone() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let output = stdout();
+    let mut ends = [PollFd::new(&output, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let asked = poll(&mut ends, Some(&at_once));
+    let [end] = ends;
+    asked.is_ok() && end.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
 /// Leaves raw mode and the other screen. A terminal that is gone needs nothing back.
