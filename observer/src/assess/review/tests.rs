@@ -56,7 +56,7 @@ fn a_lower_version_and_lost_protection_are_worse() {
         443,
         &[(Aspect::Protection, "encrypted"), (Aspect::Version, "TLS 1.2"), (Aspect::Version, "TLS 1.3")],
     );
-    assert_eq!(worse(&[tls(443, "TLS 1.3")], &[both.clone()]), [(Kind::TlsVersion, true)]);
+    assert_eq!(worse(&[tls(443, "TLS 1.3")], std::slice::from_ref(&both)), [(Kind::TlsVersion, true)]);
     assert_eq!(worse(&[tls(443, "TLS 1.2")], &[both]), [(Kind::TlsVersion, false)]);
     let upgraded = endpoint(25, &[(Aspect::Protection, "opportunistic")]);
     assert_eq!(worse(&[upgraded], &[clear(25)]), [(Kind::Protection, true)]);
