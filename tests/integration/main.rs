@@ -19,6 +19,7 @@ mod refusal;
 mod report;
 mod review;
 mod rules;
+mod steps;
 mod store;
 #[cfg(unix)]
 mod watch;

@@ -136,7 +136,7 @@ impl Steps {
         }
         let begins = steps.iter().zip(0..).filter(|(step, _)| step.lasts());
         let begins = begins.map(|(step, place)| (step.start, place)).collect();
-        let changes = changes(&steps);
+        let changes = if steps.is_empty() { Vec::new() } else { changes(&steps) };
         Self { steps, changes, begins }
     }
 
@@ -340,7 +340,9 @@ fn changes(steps: &[Step]) -> Vec<Change> {
     }
     let is_test = |place: &usize| steps.get(*place).is_some_and(|step| step.kind == StepKind::Test);
     let (mut tests, mut label, mut ended) = (BTreeSet::new(), None, None);
-    let mut changes: Vec<Change> = Vec::new();
+    // Before everything else is background, too.
+    let first = Change { at: Timestamp(i64::MIN), step: None, began: Began::Background, beside: Vec::new() };
+    let mut changes = vec![first];
     for at in instants {
         for place in ends.get(&at).into_iter().flatten() {
             if tests.remove(place) {

@@ -28,6 +28,7 @@ pub const VERSION: u16 = 1;
 /// What the agent's stream begins with.
 pub(super) const MAGIC: [u8; 8] = *b"OBSERVER";
 /// Capabilities of this agent: a bit each, none so far.
+#[cfg(any(test, all(feature = "live", target_os = "linux")))]
 pub(super) const CAPABILITIES: u32 = 0;
 
 /// Bytes of a header at most.

@@ -44,6 +44,9 @@ FROM markers_v1;
 INSERT OR REPLACE INTO step_changes_v1 (run, at, step, began)
 SELECT run, start, id, 'inside' FROM steps_v1 ORDER BY id;
 
+INSERT OR IGNORE INTO step_changes_v1 (run, at, step, began)
+SELECT DISTINCT run, -9223372036854775807 - 1, NULL, 'background' FROM steps_v1;
+
 -- What was added to the times of another machine's clock, and by how much that may be wrong; NULL where nothing was measured.
 ALTER TABLE runs_v1 ADD COLUMN clock_offset_ns INTEGER;
 ALTER TABLE runs_v1 ADD COLUMN clock_error_ns INTEGER;
