@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ pub(crate) struct Capture {
     records: PathBuf,
     capturing: Receiver<()>,
     said: Option<JoinHandle<String>>,
+    heard: Arc<Mutex<String>>,
 }
 
 /// A capture that has ended.
@@ -61,11 +63,14 @@ impl Capture {
         let mut child = command.spawn().expect("nsenter starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (captures, capturing) = channel();
+        let heard = Arc::new(Mutex::new(String::new()));
+        let hears = Arc::clone(&heard);
         let said = std::thread::spawn(move || {
             let mut text = String::new();
             for line in stderr.lines().map_while(Result::ok) {
                 text.push_str(&line);
                 text.push('\n');
+                hears.lock().expect("nobody panics with it").clone_from(&text);
                 if line.contains("capturing on") {
                     // Nobody waits where it is not expected.
                     let _ = captures.send(());
@@ -73,7 +78,14 @@ impl Capture {
             }
             text
         });
-        Self { child, records, capturing, said: Some(said) }
+        Self { child, records, capturing, said: Some(said), heard }
+    }
+
+    /// What it said of this, before it began to capture.
+    pub(crate) fn line(&self, of: &str) -> String {
+        let heard = self.heard.lock().expect("nobody panics with it");
+        let line = heard.lines().find(|line| line.contains(of));
+        line.unwrap_or_else(|| panic!("said nothing of {of:?}: {heard}")).to_owned()
     }
 
     /// Its process id.

@@ -15,6 +15,8 @@ mod lifecycle;
 mod network;
 mod programs;
 mod recording;
+mod run;
 mod scenario;
 mod selection;
+mod steps;
 mod truth;

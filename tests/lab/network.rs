@@ -67,6 +67,11 @@ impl Network {
         Ok(())
     }
 
+    /// The namespace of the apps' side, as `ip netns` calls it.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.apps
+    }
+
     /// A program on the side of the apps, as root.
     pub(crate) fn app(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         inside(&self.apps, program)

@@ -2,10 +2,10 @@
 //!
 //! `scenario/apps.toml` describes the apps, [`stage`] lets them act, [`judge`] compares; this file captures.
 
-mod description;
-mod judge;
+pub(crate) mod description;
+pub(crate) mod judge;
 mod page;
-mod stage;
+pub(crate) mod stage;
 
 use std::process::Command;
 
@@ -19,14 +19,14 @@ use self::stage::Stage;
 
 /// The point of an app's act that is made known to a capture.
 #[derive(Clone, Copy, Debug)]
-enum Moment {
+pub(crate) enum Moment {
     Begins,
     Ends,
 }
 
 /// Lets all apps act, one after the other; those that could, and complaints of those that failed. `step` hears of the apps
 /// that act in a step of a test.
-fn play<'a>(
+pub(crate) fn play<'a>(
     stage: &Stage,
     scenario: &'a Scenario,
     step: &mut dyn FnMut(&str, Moment),

@@ -8,10 +8,16 @@
 pub mod adb;
 pub mod agent;
 #[cfg(all(feature = "live", target_os = "linux"))]
+pub mod capture;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod command;
+#[cfg(all(feature = "live", target_os = "linux"))]
 pub mod device;
 pub mod instrument;
 pub mod junit;
 mod lines;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod link;
 pub mod logcat;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod tables;

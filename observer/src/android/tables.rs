@@ -49,6 +49,8 @@ pub struct DeviceTables {
 #[derive(Debug, Default)]
 struct Reading {
     sightings: Vec<Sighting>,
+    /// Tables that could be read, empty ones among them.
+    tables: u64,
     /// Rows that could not be read, and one for what was beyond the bound.
     lost: u64,
 }
@@ -85,9 +87,9 @@ impl DeviceTables {
         });
         let mut tables = Self { ask, read, lost: 0, stream };
         match tables.read.recv_timeout(FIRST) {
-            Ok(Ok(reading)) if !reading.sightings.is_empty() => tables.lost = reading.lost,
+            Ok(Ok(reading)) if reading.tables > 0 => tables.lost = reading.lost,
             Ok(Ok(_)) => {
-                return Err(tables.silent(serial, "they are empty: the device shows them to root alone"));
+                return Err(tables.silent(serial, "the device shows them to root alone"));
             }
             Ok(Err(reason)) => return Err(tables.silent(serial, &reason)),
             Err(_) => return Err(tables.silent(serial, "no answer")),
@@ -134,20 +136,21 @@ fn reading(input: &mut ChildStdin, output: &mut impl BufRead) -> io::Result<Read
     input.flush()?;
     let mut rows = Vec::new();
     let mut reading = Reading::default();
-    parse(output, &mut |transport, row| rows.push((transport, row)), &mut reading.lost)?;
+    reading.tables = parse(output, &mut |transport, row| rows.push((transport, row)), &mut reading.lost)?;
     let answered = now();
     let sightings = rows.into_iter().filter_map(|(transport, row)| row.sighting(transport, asked, answered));
     reading.sightings = sightings.filter(|sighting| sighting.owner.uid.is_some()).collect();
     Ok(reading)
 }
 
-/// Hands the rows up to [`LAST`] to `take`, and counts those that are none.
+/// Hands the rows up to [`LAST`] to `take`, and counts those that are none; how many tables have a heading.
 fn parse(
     output: &mut impl BufRead,
     take: &mut dyn FnMut(Transport, SocketRow),
     lost: &mut u64,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let mut left = MAX_READING;
+    let mut tables = 0_u64;
     let mut table = None;
     let mut heading = false;
     let mut line = Vec::with_capacity(256);
@@ -161,13 +164,14 @@ fn parse(
         left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
         let text = std::str::from_utf8(&line).unwrap_or_default().trim_end();
         if text == LAST {
-            return Ok(());
+            return Ok(tables);
         }
         if let Some(name) = text.strip_prefix('=') {
             table = TABLES.iter().find(|(known, _)| *known == name).map(|(_, transport)| *transport);
             heading = true;
         } else if std::mem::take(&mut heading) {
             // The first line of a table names its columns.
+            tables = tables.saturating_add(1);
         } else if let (Some(transport), false) = (table, over) {
             match SocketRow::parse(text, transport) {
                 Some(row) => take(transport, row),
@@ -228,6 +232,12 @@ mod tests {
         assert!(!read(&format!("=tcp\n sl local\n{ROW}")).2, "without its end a reading is none");
         // What a shell says before the first table is no row.
         assert_eq!(read("Permission denied\n=tcp\n=end\n"), (vec![], 1, true));
+        let tables = |text: &str| parse(&mut text.as_bytes(), &mut |_, _| (), &mut 0).unwrap();
+        assert_eq!(
+            tables("=tcp6\n=tcp\n sl local\n=udp\n=end\n"),
+            1,
+            "an empty one, and two that are refused"
+        );
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub(super) struct Arguments {
 }
 
 const AFTER: &str = "\
+Examples:
+  adb shell -T /data/local/tmp/observer agent --session mine -i wlan0 | …
+
 Exit codes:
   0  the capture has ended, and the host has everything
   2  wrong usage

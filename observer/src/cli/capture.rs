@@ -174,7 +174,6 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
     let interfaces = live.interfaces();
     let begun = Run { inputs: interfaces.iter().map(input).collect(), ..Run::default() };
     let endpoint = arguments.mark_listen.map(live::Endpoint::bind).transpose()?;
-    options.own_endpoints.extend(endpoint.as_ref().map(live::Endpoint::address));
     let target = Target::choose(arguments.user.as_deref(), |name| std::env::var(name).ok())?;
     let command = match (arguments.command.as_slice(), &target) {
         ([], _) => None,
@@ -204,11 +203,12 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> anyhow::Result<ExitCode
         .map(|recorder| Recording::start(recorder, &mut running, options.selection.clone()))
         .transpose()?;
     if !quiet {
-        anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
-        for address in &options.own_endpoints {
+        for address in &running.own_endpoints {
             anstream::eprintln!("observer: markers are taken at http://{address}/mark");
         }
+        anstream::eprintln!("observer: capturing on {}", arguments.interface.join(", "));
     }
+    options.own_endpoints = running.own_endpoints;
     options.live = Some(running.owners);
     let source = source::with_key_logs(Box::new(running.source), &judging.keylog)?;
     let analyzed = pipeline::analyze(source, &options, &mut outputs.sinks(), &mut |_, _| {});
@@ -307,7 +307,7 @@ impl Arguments {
 }
 
 /// An address on which markers may be taken; a port alone is one of 127.0.0.1.
-fn loopback(text: &str) -> anyhow::Result<SocketAddrV4> {
+pub(super) fn loopback(text: &str) -> anyhow::Result<SocketAddrV4> {
     let address = match text.parse::<u16>() {
         Ok(port) => SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
         Err(_no_port) => text.parse().context("it is PORT or 127.0.0.1:PORT")?,

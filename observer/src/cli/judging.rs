@@ -13,7 +13,7 @@ use crate::rules::Severity;
 use crate::store;
 use crate::trust::TrustStore;
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(super) struct Judging {
     /// Keep everything in this SQLite database, in a run of its own
     #[arg(long, value_name = "FILE")]

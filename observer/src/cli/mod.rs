@@ -24,6 +24,8 @@ mod query;
 mod report;
 mod requirements;
 mod rules;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod run;
 mod run_name;
 mod selectors;
 #[cfg(unix)]
@@ -112,6 +114,8 @@ enum Command {
     Report(report::Arguments),
     Requirements(requirements::Arguments),
     Rules(rules::Arguments),
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    Run(run::Arguments),
     #[cfg(unix)]
     Watch(watch::Arguments),
 }
@@ -142,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Report(command) => report::run(&command),
         Command::Requirements(command) => requirements::run(&command),
         Command::Rules(command) => rules::run(&command),
+        #[cfg(all(feature = "live", target_os = "linux"))]
+        Command::Run(command) => run::run(&command, arguments.output.quiet),
         #[cfg(unix)]
         Command::Watch(command) => watch::run(&command),
     };

@@ -124,6 +124,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if arguments.exit_code { exit_code(&run.outcome(fail_on)) } else { ExitCode::SUCCESS })
 }
 
+/// Writes every form of the report on the last run of `database` into `folder`.
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub(super) fn write_reports(database: &Path, fail_on: Option<Severity>, folder: &Path) -> anyhow::Result<()> {
+    write_all(&store::stored_run(database, None, &Bounds::default())?, fail_on, folder)
+}
+
 /// Writes every form of the report into `folder`.
 fn write_all(run: &StoredRun, fail_on: Option<Severity>, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make folder {}", folder.display()))?;

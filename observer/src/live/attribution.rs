@@ -72,6 +72,33 @@ impl Keeper for Arc<LiveOwners> {
     }
 }
 
+/// The thread that asks attributors for the owners of what a capture elsewhere than on this machine's interfaces shows.
+pub struct OwnersWatch {
+    finish: Finish,
+    thread: std::thread::JoinHandle<Vec<String>>,
+}
+
+impl OwnersWatch {
+    /// Asks `attributors` for the flows that begin, and keeps in `owners` what they see.
+    #[must_use]
+    pub fn begin(
+        attributors: Vec<Box<dyn Attributor>>,
+        owners: Arc<LiveOwners>,
+        begun: Receiver<FiveTuple>,
+    ) -> Self {
+        let (finish, finished) = finish_line();
+        let watcher = Watcher::new(attributors, owners, begun, None, finished);
+        Self { finish, thread: std::thread::spawn(move || watcher.run()) }
+    }
+
+    /// Waits, after the last frame, until there is nothing more to learn; what to do when the notes are wanted.
+    #[must_use]
+    pub fn before_end(self) -> (Box<dyn FnOnce() + Send>, std::thread::JoinHandle<Vec<String>>) {
+        let Self { finish, thread } = self;
+        (Box::new(move || finish.wait()), thread)
+    }
+}
+
 /// Asks attributors and gives on what they see.
 pub(super) struct Watcher<K> {
     attributors: Vec<Box<dyn Attributor>>,

@@ -10,12 +10,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::command::Command;
 use super::endpoint::Endpoint;
 use super::said::{MAX_SAID, Said};
 use super::socket::Listener;
-use crate::source::MarkerOrigin;
 use crate::source::live::{LiveControl, now};
+use crate::source::{FollowControl, Marker, MarkerOrigin};
 
 /// How often is looked whether the capture has ended by itself.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,6 +27,55 @@ const TOGETHER: Duration = Duration::from_millis(200);
 /// The exit code of a process that a second signal ends, as a shell tells it: 128 and SIGINT.
 const INTERRUPTED: i32 = 130;
 
+/// A capture that is told things from elsewhere while it runs.
+pub trait Control: Clone + Send + Sync + 'static {
+    /// Ends it: what there is by now is still read.
+    fn stop(&self);
+    /// Whether it was told to end, or has come to its end.
+    fn is_stopped(&self) -> bool;
+    /// Puts a marker into it.
+    fn mark(&self, marker: Marker);
+}
+
+impl Control for LiveControl {
+    fn stop(&self) {
+        Self::stop(self);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped()
+    }
+
+    fn mark(&self, marker: Marker) {
+        Self::mark(self, marker);
+    }
+}
+
+impl Control for FollowControl {
+    fn stop(&self) {
+        Self::stop(self);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped()
+    }
+
+    fn mark(&self, marker: Marker) {
+        Self::mark(self, marker);
+    }
+}
+
+/// Waits for the end of a command, after which the capture ends, too.
+pub type Ends = Box<dyn FnOnce() -> std::io::Result<ExitStatus> + Send>;
+
+/// What was heard.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) notes: Vec<String>,
+    /// How the command ended, if it was that which ended the capture.
+    pub(super) exit: Option<std::io::Result<ExitStatus>>,
+}
+
 /// Where markers come in.
 pub(super) struct Listeners {
     pub(super) socket: Option<Listener>,
@@ -35,35 +83,37 @@ pub(super) struct Listeners {
 }
 
 /// Listens until the capture has ended, says then what there is to say, and goes on to hear the signal that ends everything.
-pub(super) fn run(
-    control: &LiveControl,
+pub(super) fn run<C: Control>(
+    control: &C,
     listeners: Listeners,
-    command: Option<Command>,
-    said: &Sender<Vec<String>>,
+    command: Option<Ends>,
+    said: &Sender<Heard>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(listen(control, listeners, command, said)),
         Err(error) => {
             control.stop();
-            let _ = said.send(vec![format!("signals and markers cannot be heard: {error}")]);
+            let notes = vec![format!("signals and markers cannot be heard: {error}")];
+            let _ = said.send(Heard { notes, exit: None });
         }
     }
 }
 
-async fn listen(
-    control: &LiveControl,
+async fn listen<C: Control>(
+    control: &C,
     Listeners { socket, endpoint }: Listeners,
-    command: Option<Command>,
-    said: &Sender<Vec<String>>,
+    command: Option<Ends>,
+    said: &Sender<Heard>,
 ) {
-    let mut notes = Vec::new();
+    let mut heard = Heard::default();
     let (mut interrupt, mut terminate) =
         match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
             (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
             (Err(error), _) | (_, Err(error)) => {
                 control.stop();
-                let _ = said.send(vec![format!("signals cannot be heard: {error}")]);
+                let notes = vec![format!("signals cannot be heard: {error}")];
+                let _ = said.send(Heard { notes, exit: None });
                 return;
             }
         };
@@ -85,14 +135,14 @@ async fn listen(
         std::future::pending::<()>().await;
     };
     let ended = async {
-        while !control.stopped() {
+        while !control.is_stopped() {
             tokio::time::sleep(LOOK).await;
         }
     };
     let command = async {
         match command {
             Some(command) => {
-                let exit = tokio::task::spawn_blocking(move || command.wait()).await;
+                let exit = tokio::task::spawn_blocking(command).await;
                 tokio::time::sleep(LINGER).await;
                 exit.map_err(std::io::Error::other).and_then(|exit| exit)
             }
@@ -104,11 +154,14 @@ async fn listen(
         () = marks => {}
         () = requests => {}
         () = ended => {}
-        exit = command => notes.extend(outcome(exit)),
+        exit = command => {
+            heard.notes.extend(outcome(&exit));
+            heard.exit = Some(exit);
+        }
     }
     control.stop();
     drop(socket);
-    let _ = said.send(notes);
+    let _ = said.send(heard);
     // The second signal ends everything: what was stored stays stored. timeout(1) sends the first one twice, to the process and
     // to its group.
     tokio::time::sleep(TOGETHER).await;
@@ -126,7 +179,7 @@ async fn hear(interrupt: &mut Signal, terminate: &mut Signal) {
     }
 }
 
-fn outcome(exit: std::io::Result<ExitStatus>) -> Option<String> {
+fn outcome(exit: &std::io::Result<ExitStatus>) -> Option<String> {
     match exit {
         Ok(status) if status.success() => None,
         Ok(status) => Some(format!("the command ended with {status}")),
@@ -141,7 +194,7 @@ fn asynchronous(listener: &StdListener) -> std::io::Result<UnixListener> {
 }
 
 /// Takes markers, one a connection.
-async fn serve(listener: &UnixListener, control: &LiveControl) {
+async fn serve<C: Control>(listener: &UnixListener, control: &C) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
         // One after the other: markers have an order, and each is short.
@@ -153,7 +206,7 @@ async fn serve(listener: &UnixListener, control: &LiveControl) {
     }
 }
 
-async fn take(mut stream: UnixStream, control: &LiveControl) -> std::io::Result<()> {
+async fn take<C: Control>(mut stream: UnixStream, control: &C) -> std::io::Result<()> {
     let at = now();
     let mut line = Vec::new();
     let (reader, mut writer) = stream.split();

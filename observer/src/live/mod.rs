@@ -17,15 +17,19 @@ mod said;
 mod socket;
 pub mod thread_state;
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
 pub use self::attribution::AppsWatch;
 pub(crate) use self::attribution::Keeper;
+pub use self::attribution::OwnersWatch;
 pub use self::command::{Command, CommandError};
-use self::control::Listeners;
+pub use self::control::{Control, Ends};
+use self::control::{Heard, Listeners};
 pub use self::endpoint::{Endpoint, EndpointError, SetMarker};
 use self::privileges::{Need, PrivilegesError};
 pub use self::recording::Recording;
@@ -59,6 +63,8 @@ pub struct Running {
     pub source: LiveSource,
     /// Its owners: see [`Options::live`](crate::pipeline::Options::live).
     pub owners: Arc<LiveOwners>,
+    /// Where it takes markers over HTTP: see [`Options::own_endpoints`](crate::pipeline::Options::own_endpoints).
+    pub own_endpoints: Vec<SocketAddr>,
     /// What goes on beside it.
     pub rest: Rest,
 }
@@ -75,8 +81,9 @@ impl Session {
     ) -> Result<Running, E> {
         let (owners, begun) = LiveOwners::new(std::mem::take(&mut self.apps));
         let owners = Arc::new(owners);
+        let own_endpoints = self.endpoint.iter().map(Endpoint::address).collect();
         let (source, rest) = self.start_for(Arc::clone(&owners), begun, confine)?;
-        Ok(Running { source, owners, rest })
+        Ok(Running { source, owners, own_endpoints, rest })
     }
 
     /// The same for whoever keeps what is learned of owners, and tells of flows through `begun`: it need not be the
@@ -96,13 +103,10 @@ impl Session {
         privileges::shed(&[Need::RemoveCgroup, Need::WriteOutputs])?;
         let (mut source, control) = self.live.start();
         source.before_end(Box::new(move || finish.wait()));
-        let (beside, endpoint) = (control.clone(), self.endpoint);
-        let (to_rest, said) = channel();
-        // Never joined: to its last moment the process hears the signal that ends it at once.
-        std::thread::spawn(move || {
-            control::run(&beside, Listeners { socket: listener, endpoint }, self.command, &to_rest)
-        });
-        Ok((source, Rest { control, watcher, said }))
+        let listeners = Listeners { socket: listener, endpoint: self.endpoint };
+        let command = self.command.map(|command| -> Ends { Box::new(move || command.wait()) });
+        let attendance = Attendance::begin(&control, listeners, command);
+        Ok((source, Rest { control, watcher, attendance }))
     }
 }
 
@@ -111,7 +115,7 @@ pub struct Rest {
     /// To end the capture, and to see its counters.
     pub control: LiveControl,
     watcher: JoinHandle<Vec<String>>,
-    said: Receiver<Vec<String>>,
+    attendance: Attendance,
 }
 
 impl Rest {
@@ -123,7 +127,41 @@ impl Rest {
             Ok(said) => said,
             Err(_panic) => vec!["the attribution thread ended early".to_owned()],
         };
-        notes.extend(self.said.recv().unwrap_or_default());
+        notes.extend(self.attendance.finish().0);
         notes
     }
+}
+
+/// The thread that hears signals, markers and the end of a command.
+pub struct Attendance(Receiver<Heard>);
+
+impl Attendance {
+    fn begin<C: Control>(control: &C, listeners: Listeners, command: Option<Ends>) -> Self {
+        let (to_rest, heard) = channel();
+        let control = control.clone();
+        // Never joined: to its last moment the process hears the signal that ends it at once.
+        std::thread::spawn(move || control::run(&control, listeners, command, &to_rest));
+        Self(heard)
+    }
+
+    /// What there is to say once the capture was told to end; and how its command ended, if that ended it.
+    #[must_use]
+    pub fn finish(self) -> (Vec<String>, Option<std::io::Result<ExitStatus>>) {
+        let heard = self.0.recv().unwrap_or_default();
+        (heard.notes, heard.exit)
+    }
+}
+
+/// Hears signals, markers and the end of `command` for a capture that runs elsewhere.
+///
+/// # Errors
+/// When the `socket` for markers cannot be made.
+pub fn attend<C: Control>(
+    control: &C,
+    socket: Option<&Path>,
+    endpoint: Option<Endpoint>,
+    command: Option<Ends>,
+) -> Result<Attendance, MarkError> {
+    let socket = socket.map(socket::listen).transpose()?;
+    Ok(Attendance::begin(control, Listeners { socket, endpoint }, command))
 }

@@ -1,5 +1,6 @@
 //! What is recorded while the capture runs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Running;
@@ -22,7 +23,12 @@ impl Recording {
         selection: Selection,
     ) -> Result<Self, RecordingError> {
         let owners = Arc::clone(&running.owners);
-        let lookup = move |tuple: &FiveTuple, at| answer(&owners, &selection, tuple, at);
+        let own = running.own_endpoints.clone();
+        let lookup = move |tuple: &FiveTuple, at| match own.iter().any(|own| is_with(own, tuple)) {
+            // What is said to the observer itself is no app's.
+            true => Answer { owner: None, wanted: false },
+            false => answer(&owners, &selection, tuple, at),
+        };
         let recorder = Arc::new(RecorderHandle::start(options, lookup)?);
         let (watcher, control) = (Arc::clone(&recorder), running.rest.control.clone());
         let mut known = Vec::new();
@@ -51,6 +57,10 @@ impl Recording {
             RecorderHandle::finish,
         )
     }
+}
+
+fn is_with(own: &SocketAddr, tuple: &FiveTuple) -> bool {
+    [tuple.source, tuple.destination].iter().any(|end| (end.ip, end.port) == (own.ip(), own.port()))
 }
 
 fn answer(owners: &LiveOwners, selection: &Selection, tuple: &FiveTuple, at: Timestamp) -> Answer {

@@ -50,6 +50,12 @@ impl FollowControl {
         self.stop.store(true, Ordering::Release);
     }
 
+    /// Whether it was said that the file is whole.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
     /// Puts a marker beside the frames.
     pub fn mark(&self, marker: Marker) {
         // Who has ended takes no markers.

@@ -16,7 +16,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::Device;
-use crate::android::adb::{Adb, AdbError};
+use crate::android::adb::{Adb, AdbError, quote};
 
 /// Where adb's shell may write and run files.
 const FOLDER: &str = "/data/local/tmp";
@@ -90,6 +90,8 @@ pub struct Agent {
     contents: Contents,
     sha256: String,
     bytes: u64,
+    /// The loader that it needs, which the device may lack.
+    loader: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,22 +130,27 @@ impl Agent {
     /// # Errors
     /// When the file cannot be read, or is no static program for `architecture`.
     pub fn open(path: &Path, architecture: &'static str) -> Result<Self, AgentError> {
+        Self::read(path, architecture, elf::Needs::run_anywhere)
+    }
+
+    fn read(
+        path: &Path,
+        architecture: &'static str,
+        fits: impl FnOnce(&elf::Needs) -> Result<(), String>,
+    ) -> Result<Self, AgentError> {
         let name = || path.display().to_string();
         let failed = |source| AgentError::Read { path: name(), source };
         let mut file = File::open(path).map_err(failed)?;
         let mut head = Vec::new();
         (&file).take(elf::HEAD).read_to_end(&mut head).map_err(failed)?;
-        elf::check(&head, architecture).map_err(|reason| AgentError::Unfit {
-            path: name(),
-            reason,
-            architecture,
-        })?;
+        let needs = elf::Needs::read(&head, architecture).and_then(|needs| fits(&needs).map(|()| needs));
+        let needs = needs.map_err(|reason| AgentError::Unfit { path: name(), reason, architecture })?;
         let mut hash = Sha256::new();
         hash.update(&head);
         let rest = io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(failed)?;
         let bytes = u64::try_from(head.len()).unwrap_or(u64::MAX).saturating_add(rest);
-        let path = fs::canonicalize(path).map_err(failed)?;
-        Ok(Self { contents: Contents::File(path), sha256: HEXLOWER.encode(&hash.finalize()), bytes })
+        let contents = Contents::File(fs::canonicalize(path).map_err(failed)?);
+        Ok(Self { contents, sha256: HEXLOWER.encode(&hash.finalize()), bytes, loader: needs.loader })
     }
 
     fn embedded(bytes: &'static [u8]) -> Self {
@@ -151,6 +158,7 @@ impl Agent {
             contents: Contents::Embedded(bytes),
             sha256: HEXLOWER.encode(&Sha256::digest(bytes)),
             bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            loader: None,
         }
     }
 
@@ -198,7 +206,9 @@ pub fn agent_for(device: &Device, named: Option<&Path>) -> Result<Agent, AgentEr
     let abis = || device.facts.abis.join(", ");
     let architecture = device.facts.architecture().ok_or_else(|| AgentError::Processor { abis: abis() })?;
     if let Some(named) = named {
-        return Agent::open(named, architecture);
+        // Whoever names it answers for it: what the device has not is said when it is put there.
+        let page = device.facts.page_size.map_or(4096, u64::from);
+        return Agent::read(named, architecture, |needs| needs.load_on(page));
     }
     let folder = env::var_os("OBSERVER_AGENTS").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let program = env::current_exe().and_then(fs::canonicalize).ok();
@@ -264,6 +274,15 @@ pub fn ensure_agent(
 ) -> Result<Placed, AgentError> {
     let serial = device.serial.as_str();
     let path = agent.remote_path();
+    if let Some(loader) = &agent.loader
+        && !adb.shell(serial, &format!("[ -e {} ]", quote(loader)), HASH)?.succeeded()
+    {
+        return Err(AgentError::Unfit {
+            path: agent.origin(),
+            reason: format!("it needs {loader}, which the device has not"),
+            architecture: device.facts.architecture().unwrap_or("aarch64"),
+        });
+    }
     remove_others(adb, serial, &path)?;
     if is_there(adb, serial, path.as_str(), agent)? {
         run(adb, serial, &format!("chmod 755 {path}"))?;

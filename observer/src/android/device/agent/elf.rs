@@ -12,32 +12,60 @@ pub(super) const HEAD: u64 = 64 << 10;
 /// [Android, Support 16 KB page sizes](https://developer.android.com/guide/practices/page-sizes)
 const PAGE: u64 = 16 << 10;
 
-/// Checks the head of a file.
-///
-/// # Errors
-/// What is wrong with it.
-pub(super) fn check(head: &[u8], architecture: &str) -> Result<(), String> {
-    let unreadable = || "it is no 64-bit ELF program".to_owned();
-    let header = FileHeader64::<Endianness>::parse(head).ok().ok_or_else(unreadable)?;
-    let endian = header.endian().ok().ok_or_else(unreadable)?;
-    let machine = header.e_machine(endian);
-    let wanted = if architecture == "aarch64" { EM_AARCH64 } else { EM_X86_64 };
-    if machine != wanted {
-        return Err(format!("it is for another processor than {architecture}"));
+/// What a program needs of whoever runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// The loader of its libraries; a static program has none.
+    pub(super) loader: Option<String>,
+    /// The least that its segments are aligned to: the largest pages that can load it, in bytes.
+    pub(super) alignment: u64,
+}
+
+impl Needs {
+    /// Reads the head of a file.
+    ///
+    /// # Errors
+    /// When it is no program for `architecture`.
+    pub(super) fn read(head: &[u8], architecture: &str) -> Result<Self, String> {
+        let unreadable = || "it is no 64-bit ELF program".to_owned();
+        let header = FileHeader64::<Endianness>::parse(head).ok().ok_or_else(unreadable)?;
+        let endian = header.endian().ok().ok_or_else(unreadable)?;
+        let machine = header.e_machine(endian);
+        let wanted = if architecture == "aarch64" { EM_AARCH64 } else { EM_X86_64 };
+        if machine != wanted {
+            return Err(format!("it is for another processor than {architecture}"));
+        }
+        let segments = header.program_headers(endian, head).ok().ok_or_else(unreadable)?;
+        let loader = segments.iter().find(|segment| segment.p_type(endian) == PT_INTERP).map(|segment| {
+            let path = segment.data(endian, head).unwrap_or_default();
+            String::from_utf8_lossy(path.strip_suffix(&[0]).unwrap_or(path)).into_owned()
+        });
+        let loaded = segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
+        let alignment = loaded.map(|segment| segment.p_align(endian)).min().ok_or_else(unreadable)?;
+        Ok(Self { loader, alignment })
     }
-    let segments = header.program_headers(endian, head).ok().ok_or_else(unreadable)?;
-    if segments.iter().any(|segment| segment.p_type(endian) == PT_INTERP) {
-        return Err("it needs libraries, which Android has not".to_owned());
+
+    /// Makes sure that pages of `page` bytes can load it.
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub(super) fn load_on(&self, page: u64) -> Result<(), String> {
+        match self.alignment < page {
+            true => Err(format!("devices with pages of {} KiB cannot load it", page >> 10)),
+            false => Ok(()),
+        }
     }
-    let loaded = segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
-    let aligned: Vec<_> = loaded.map(|segment| segment.p_align(endian)).collect();
-    if aligned.is_empty() {
-        return Err(unreadable());
+
+    /// Makes sure that any device of the architecture can run it.
+    ///
+    /// # Errors
+    /// When some cannot.
+    pub(super) fn run_anywhere(&self) -> Result<(), String> {
+        match self.loader {
+            Some(_) => Err("it needs libraries, which Android has not".to_owned()),
+            None => self.load_on(PAGE),
+        }
     }
-    if aligned.iter().any(|align| *align < PAGE) {
-        return Err("devices with pages of 16 KiB cannot load it".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -66,6 +94,10 @@ mod tests {
             }
         }
         head
+    }
+
+    fn check(head: &[u8], architecture: &str) -> Result<(), String> {
+        Needs::read(head, architecture)?.run_anywhere()
     }
 
     #[test]
