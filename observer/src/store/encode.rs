@@ -1,5 +1,7 @@
 //! The rows of a flow.
 
+mod news;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -11,14 +13,13 @@ use foldhash::fast::RandomState;
 use super::rows::{Cell, Known, Rows, Table};
 use crate::attribution::{Method, Owner};
 use crate::decode::Transport;
-use crate::observation::{Flow, Found, Tunnel};
+use crate::observation::{Flow, Tunnel};
 use crate::protocol::tls::{Certificate, ClientCertificateBasis, ClientHello, Role, Seen, Session};
 use crate::protocol::{Fact, quic};
 use crate::report::community_id::CommunityId;
 use crate::report::names::VersionName;
 use crate::report::secrets::Secrets;
 use crate::report::{exchange, json, names};
-use crate::source::{Marker, MarkerKind};
 
 /// Owners, certificates and lists whose rows are remembered; when there are more of one, all of it are forgotten and
 /// looked up again.
@@ -62,21 +63,6 @@ impl Encoder {
         }
     }
 
-    /// The row of a marker.
-    pub(super) fn marker(&self, rows: &mut Rows, marker: &Marker) {
-        let result = match marker.kind {
-            MarkerKind::End(result) => Some(result.as_str()),
-            _ => None,
-        };
-        rows.signed(self.run)
-            .signed(marker.at.0)
-            .text(Some(marker.label.as_str()))
-            .word(marker.kind.as_str())
-            .word(marker.origin.as_str())
-            .word(result)
-            .end(Table::Markers);
-    }
-
     /// The rows of a flow and its facts.
     pub(super) fn flow(&mut self, rows: &mut Rows, flow: &Flow) -> serde_json::Result<()> {
         rows.last_flow = flow.id;
@@ -98,29 +84,6 @@ impl Encoder {
         if flow.flow.owners.len() > 1 || !flow.contradicting.is_empty() {
             owner_rows(rows, flow);
         }
-        Ok(())
-    }
-
-    /// The row of a finding that is provisional, made by `flow`, whose rows were written before.
-    pub(super) fn found(&mut self, rows: &mut Rows, flow: &Flow, found: &Found) -> serde_json::Result<()> {
-        let owner = flow.owner.as_ref().map(|owner| self.owner(rows, owner)).transpose()?;
-        rows.null()
-            .signed(self.run)
-            .int(found.number)
-            .word(found.rule)
-            .word(found.severity)
-            .word(found.confidence)
-            .json(Some(found.requirements))?
-            .cell(owner.map_or(Cell::Null, |number| Cell::Known(Known::Owner, number)))
-            .text(found.host.as_deref())
-            .address(found.far_end.ip)
-            .int(u64::from(found.far_end.port))
-            .text(found.message.as_str())
-            .json(Some(&found.details))?
-            .text(found.fingerprint.as_str())
-            .cell(Cell::Flow(flow.id))
-            .json(Some(&found.frames))?
-            .end(Table::ProvisionalFindings);
         Ok(())
     }
 
