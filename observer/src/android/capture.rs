@@ -12,56 +12,70 @@ use super::device::Device;
 use super::tables::DeviceTables;
 use crate::attribution::{AppDirectory, Attributor, LiveOwners};
 use crate::live::{Control, OwnersWatch};
-use crate::source::live::{Live, LiveControl, LiveOptions};
+use crate::source::live::{Live, LiveControl, LiveOptions, now};
 use crate::source::{ClockOffset, FollowControl, Marker, Source, SourceError, follow};
-use crate::time::Timestamp;
 
 /// How often is looked for the first word on the device's clock.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a device may take to tell the time.
+const ASK: Duration = Duration::from_secs(10);
 
 /// Ends a capture of a device, and puts markers into it.
 #[derive(Clone)]
 pub enum DeviceControl {
     /// Of the agent on it.
     Agent(AgentControl),
-    /// Of a file or pipe that the emulator writes.
-    File(FollowControl),
-    /// Of interfaces of this machine.
-    Interfaces(LiveControl),
+    /// Of a file or pipe that the emulator writes, and what to add to the device's time to have this machine's.
+    File(FollowControl, Option<ClockOffset>),
+    /// Of interfaces of this machine, and the same.
+    Interfaces(LiveControl, Option<ClockOffset>),
 }
 
 impl Control for DeviceControl {
     fn stop(&self) {
         match self {
             Self::Agent(control) => control.stop(),
-            Self::File(control) => control.stop(),
-            Self::Interfaces(control) => control.stop(),
+            Self::File(control, _) => control.stop(),
+            Self::Interfaces(control, _) => control.stop(),
         }
     }
 
     fn is_stopped(&self) -> bool {
         match self {
             Self::Agent(control) => control.state() == LinkState::Ended,
-            Self::File(control) => control.stopped(),
-            Self::Interfaces(control) => control.stopped(),
+            Self::File(control, _) => control.stopped(),
+            Self::Interfaces(control, _) => control.stopped(),
         }
     }
 
+    /// Of somebody who speaks to this machine, whose clock stamped it.
     fn mark(&self, marker: Marker) {
         match self {
-            Self::Agent(control) => control.mark(marker),
-            // The frames are stamped by this machine, as the markers are.
-            Self::File(control) => control.mark(marker.corrected(None)),
-            Self::Interfaces(control) => control.mark(marker.corrected(None)),
+            Self::Agent(control) => control.mark(marker.remote()),
+            Self::File(control, _) => control.mark(marker),
+            Self::Interfaces(control, _) => control.mark(marker),
         }
     }
 }
 
 impl DeviceControl {
-    /// What to add to this machine's time to have that of the frames; waits for the first measurement for `patience` at most.
+    /// Puts a marker into it that the device's clock stamped: its log has those.
+    pub fn mark_by_device(&self, marker: Marker) {
+        match self {
+            Self::Agent(control) => control.mark(marker),
+            Self::File(control, offset) => control.mark(marker.remote().corrected(*offset)),
+            Self::Interfaces(control, offset) => control.mark(marker.remote().corrected(*offset)),
+        }
+    }
+
+    /// What to add to the time of the machine that did not stamp the frames to have that of the one that did: to this
+    /// one's with an agent, to the device's without. Waits for the first measurement for `patience` at most.
     #[must_use]
     pub fn clock(&self, patience: Duration) -> Option<ClockOffset> {
-        let Self::Agent(control) = self else { return None };
+        let control = match self {
+            Self::Agent(control) => control,
+            Self::File(_, offset) | Self::Interfaces(_, offset) => return *offset,
+        };
         let mut waited = Duration::ZERO;
         while control.clock().is_none() && waited < patience && control.state() != LinkState::Ended {
             sleep(LOOK);
@@ -75,7 +89,7 @@ impl DeviceControl {
     pub fn notes(&self) -> Vec<String> {
         match self {
             Self::Agent(control) => control.notes(),
-            Self::File(_) | Self::Interfaces(_) => Vec::new(),
+            Self::File(..) | Self::Interfaces(..) => Vec::new(),
         }
     }
 }
@@ -129,6 +143,13 @@ impl HostCapture {
             Ok(tables) => attributors.push(Box::new(tables)),
             Err(error) => notes.push(format!("{error}: no flow has an owner")),
         }
+        let offset = ahead(adb, &device.serial);
+        if offset.is_none() {
+            notes.push(
+                "the device's clock cannot be read: its tests are taken to be stamped by this machine's"
+                    .to_owned(),
+            );
+        }
         let (owners, begun) = LiveOwners::new(apps);
         let owners = Arc::new(owners);
         let (before_end, watch) = OwnersWatch::begin(attributors, Arc::clone(&owners), begun).before_end();
@@ -139,13 +160,13 @@ impl HostCapture {
                 source.before_end(before_end);
                 let control =
                     control.ok_or_else(|| SourceError::Empty { path: path.display().to_string() })?;
-                (Box::new(source), DeviceControl::File(control))
+                (Box::new(source), DeviceControl::File(control, offset))
             }
             HostSource::Interfaces(names) => {
                 let options = LiveOptions { interfaces: names.clone(), ..LiveOptions::default() };
                 let (mut source, control) = Live::open(&options)?.start();
                 source.before_end(before_end);
-                (Box::new(source), DeviceControl::Interfaces(control))
+                (Box::new(source), DeviceControl::Interfaces(control, offset))
             }
         };
         Ok(Self { source, owners, control, notes, watch })
@@ -163,8 +184,38 @@ pub fn polled_note(unattributed: u64, flows: u64) -> Option<String> {
     })
 }
 
-/// The time of the device's clock at `now` of this machine's.
-#[must_use]
-pub fn device_time(now: Timestamp, offset: Option<ClockOffset>) -> Timestamp {
-    Timestamp(now.0.saturating_add(offset.map_or(0, |offset| offset.offset_ns)))
+/// By how much this machine's clock is ahead of the device's.
+fn ahead(adb: &dyn Adb, serial: &str) -> Option<ClockOffset> {
+    let asked = now();
+    let output = adb.shell(serial, "date +%s.%N", ASK).ok()?;
+    let answered = now();
+    let device = seconds(output.text().trim())?;
+    let half = answered.0.saturating_sub(asked.0) / 2;
+    let offset_ns = asked.0.saturating_add(half).saturating_sub(device);
+    Some(ClockOffset { offset_ns, error_ns: u64::try_from(half).ok() })
+}
+
+/// Nanoseconds since the Unix epoch, of `SECONDS.NANOSECONDS`.
+fn seconds(text: &str) -> Option<i64> {
+    let (seconds, nanoseconds) = text.split_once('.')?;
+    if nanoseconds.len() != 9 || !nanoseconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    seconds.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanoseconds.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_devices_time_is_whole_or_none() {
+        assert_eq!(seconds("1764190000.000000042"), Some(1_764_190_000_000_000_042));
+        // A date without %N prints it as it is.
+        for odd in
+            ["1764190000.N", "1764190000.%N", "1764190000", "", "x.000000000", "99999999999999.000000000"]
+        {
+            assert_eq!(seconds(odd), None, "{odd}");
+        }
+    }
 }

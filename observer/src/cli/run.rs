@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufWriter};
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::outputs::{Form, Outputs};
 use super::{USAGE, now};
 use crate::android::adb::{Adb, SpawnedAdb, choose, find_adb, quote};
 use crate::android::agent::{Client, ClientOptions};
-use crate::android::capture::{DeviceControl, HostCapture, HostSource, device_time, polled_note};
+use crate::android::capture::{DeviceControl, HostCapture, HostSource, polled_note};
 use crate::android::command::TestCommand;
 use crate::android::device::{Device, Placed, RemotePath, Root, agent_for, ensure_agent, leftovers};
 use crate::android::link::{LogFollower, links};
@@ -239,24 +239,24 @@ impl Way {
         device: &Device,
         begun: Begun,
     ) -> anyhow::Result<ExitCode> {
-        let Begun { source, owners, control, methods, agent, tables, notes, what } = begun;
+        let Begun { mut source, owners, control, methods, agent, tables, notes, what } = begun;
         options.clock_offset = control.clock(CLOCK);
-        let mark: SetMarker = {
-            let control = control.clone();
-            Arc::new(move |marker| control.mark(marker))
+        let around =
+            self.surround(arguments, judging, device, &control, || form(judging, source.as_ref(), &methods));
+        let Around { mut outputs, log, attendance, address } = match around {
+            Ok(around) => around,
+            Err(error) => {
+                // The agent ends now, and not when it has waited long enough for somebody.
+                control.stop();
+                while let Ok(Some(_)) = source.next_batch() {}
+                return Err(error);
+            }
         };
-        let begin = device_time(self.begun, options.clock_offset);
-        let log = LogFollower::start(Arc::clone(&self.adb), device.serial.clone(), begin, Arc::clone(&mark));
-        let endpoint = live::Endpoint::bind(arguments.mark_listen)?;
         if arguments.capture == Where::Host {
             // This machine's interfaces show it.
-            options.own_endpoints = vec![endpoint.address()];
+            options.own_endpoints = vec![address];
         }
-        let url = format!("http://{}/mark", endpoint.address());
-        let command = arguments.command(&device.serial, &url, mark)?;
-        self.say(&format!("capturing {what}; markers are taken at {url}"));
-        let attendance = live::attend(&control, Some(&live::socket_path()), Some(endpoint), command)?;
-        let mut outputs = Outputs::begin(judging, form(judging, source.as_ref(), &methods)?)?;
+        self.say(&format!("capturing {what}; markers are taken at {}", mark_url(address)));
         options.live = Some(owners);
         let source = source::with_key_logs(source, &judging.keylog)?;
         let analyzed = pipeline::analyze(source, &options, &mut outputs.sinks(), &mut |_, _| {});
@@ -283,6 +283,33 @@ impl Way {
         Ok(code)
     }
 
+    /// Begins what goes on beside the capture: the outputs, the device's log, the command, and whatever is heard.
+    fn surround<'a>(
+        &self,
+        arguments: &Arguments,
+        judging: &'a Judging,
+        device: &Device,
+        control: &DeviceControl,
+        form: impl FnOnce() -> io::Result<Form>,
+    ) -> anyhow::Result<Around<'a>> {
+        let outputs = Outputs::begin(judging, form()?)?;
+        let endpoint = live::Endpoint::bind(arguments.mark_listen)?;
+        let address = endpoint.address();
+        let (by_device, by_host) = (control.clone(), control.clone());
+        let command =
+            arguments.command(&device.serial, address, Arc::new(move |marker| by_host.mark(marker)))?;
+        let attendance = live::attend(control, Some(&live::socket_path()), Some(endpoint), command)?;
+        // What the device's log has of before is no test of this run.
+        let begin = match control {
+            DeviceControl::Agent(_) => control.clock(Duration::ZERO).map_or(0, |offset| offset.offset_ns),
+            _ => control.clock(Duration::ZERO).map_or(0, |offset| offset.offset_ns.saturating_neg()),
+        };
+        let begin = Timestamp(self.begun.0.saturating_add(begin));
+        let mark: SetMarker = Arc::new(move |marker| by_device.mark_by_device(marker));
+        let log = LogFollower::start(Arc::clone(&self.adb), device.serial.clone(), begin, mark);
+        Ok(Around { outputs, log, attendance, address })
+    }
+
     /// What is left on the device that ought not to be.
     fn left(&self, device: &Device, agent: &RemotePath) -> Option<Vec<String>> {
         match leftovers(self.adb.as_ref(), device, Some(agent)) {
@@ -294,11 +321,30 @@ impl Way {
     }
 }
 
+/// What goes on beside a capture.
+struct Around<'a> {
+    outputs: Outputs<'a>,
+    log: LogFollower,
+    attendance: live::Attendance,
+    /// Where markers are taken over HTTP.
+    address: SocketAddr,
+}
+
+/// Where markers are posted to.
+fn mark_url(address: SocketAddr) -> String {
+    format!("http://{address}/mark")
+}
+
 impl Arguments {
     /// The command, which runs from now on.
-    fn command(&self, serial: &str, url: &str, mark: SetMarker) -> anyhow::Result<Option<live::Ends>> {
+    fn command(
+        &self,
+        serial: &str,
+        address: SocketAddr,
+        mark: SetMarker,
+    ) -> anyhow::Result<Option<live::Ends>> {
         let Some(program) = self.command.first() else { return Ok(None) };
-        let variables = [("ANDROID_SERIAL", serial.to_owned()), ("OBSERVER_MARK_URL", url.to_owned())];
+        let variables = [("ANDROID_SERIAL", serial.to_owned()), ("OBSERVER_MARK_URL", mark_url(address))];
         let command = TestCommand::spawn(&self.command, &variables, mark)
             .with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
         Ok(Some(Box::new(move || command.wait())))
