@@ -15,9 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::capture::OBSERVER;
 use crate::network::{Network, PEERS, Talker};
 use crate::scenario::description::Scenario;
-use crate::scenario::judge::Results;
 use crate::scenario::stage::Stage;
-use crate::scenario::{Moment, play};
+use crate::scenario::{Moment, demand, keep, play};
 
 /// How long anything may take that takes far less.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -470,19 +469,7 @@ fn every_planted_behaviour_is_judged_right_through_adb() {
     std::thread::sleep(Duration::from_secs(1));
     fs::write(bench.folder.join("done"), "").expect("a file");
     let ended = run.end();
-    let kept = concat!(env!("CARGO_TARGET_TMPDIR"), "/through-adb.db");
-    fs::copy(&database, kept).expect("a copy");
     let steps = number(&database, "SELECT count(*) FROM steps WHERE kind = 'test'");
-    let judged =
-        Results::read(&Connection::open(&database).expect("a database")).expect("the views").judge(&acted);
-    assert!(
-        failed.is_empty() && judged.wrong.is_empty(),
-        "{} of {} apps acted; {} points right, but\n{failed}{}{}{kept} has the run",
-        acted.len(),
-        scenario.apps.len(),
-        judged.right,
-        judged.wrong,
-        ended.stderr
-    );
+    demand(&scenario, &acted, &failed, keep(&database, "through-adb.db"), &ended.stderr);
     assert_eq!(usize::try_from(steps).expect("a number") * 2, labels.len(), "{labels:?}");
 }

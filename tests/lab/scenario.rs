@@ -3,10 +3,11 @@
 //! `scenario/apps.toml` describes the apps, [`stage`] lets them act, [`judge`] compares; this file captures.
 
 pub(crate) mod description;
-pub(crate) mod judge;
+mod judge;
 mod page;
 pub(crate) mod stage;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rusqlite::Connection;
@@ -67,6 +68,28 @@ pub(crate) fn play<'a>(
     (acted, failed)
 }
 
+/// A copy of a run's database that outlives the stage: whoever looks into what is wrong asks it.
+pub(crate) fn keep(database: &str, name: &str) -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::copy(database, &kept).expect("a copy");
+    kept
+}
+
+/// Makes sure that all apps did what they are to do, and were judged right.
+pub(crate) fn demand(scenario: &Scenario, acted: &[&App], failed: &str, database: PathBuf, said: &str) {
+    let connection = Connection::open(&database).expect("a database");
+    let judged = Results::read(&connection).expect("the views that questions use").judge(acted);
+    assert!(
+        failed.is_empty() && judged.wrong.is_empty(),
+        "{} of {} apps acted; {} points right, but\n{failed}{}{said}{} has the run",
+        acted.len(),
+        scenario.apps.len(),
+        judged.right,
+        judged.wrong,
+        database.display()
+    );
+}
+
 #[test]
 fn every_planted_behaviour_is_judged_right() {
     let Some(stage) = Stage::or_skip("every_planted_behaviour_is_judged_right") else { return };
@@ -92,21 +115,8 @@ fn every_planted_behaviour_is_judged_right() {
     let (acted, failed) = play(&stage, &scenario, &mut step);
     let ended = capture.interrupt();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    // It outlives the stage: whoever looks into what is wrong asks it.
-    let kept = concat!(env!("CARGO_TARGET_TMPDIR"), "/scenario.db");
-    std::fs::copy(&database, kept).expect("a copy");
-    let database = Connection::open(&database).expect("a database");
-    let results = Results::read(&database).expect("the views that questions use");
-    let judged = results.judge(&acted);
-    assert!(
-        failed.is_empty() && judged.wrong.is_empty(),
-        "{} of {} apps acted; {} points right, but\n{failed}{}{}{kept} has the run",
-        acted.len(),
-        scenario.apps.len(),
-        judged.right,
-        judged.wrong,
-        ended.stderr
-    );
+    let database = keep(&database, "scenario.db");
+    demand(&scenario, &acted, &failed, database, &ended.stderr);
     let marks =
         ended.of_type("marker").into_iter().map(|marker| marker["label"].as_str().unwrap_or_default());
     assert!(!labels.is_empty() && marks.eq(labels.iter().map(String::as_str)), "{labels:?}");
