@@ -315,6 +315,7 @@ fn what_dies_keeps_what_was_stored() {
         assert_eq!(ended.code, Some(4), "{}{}", ended.stdout, ended.stderr);
         assert_eq!(stored(&database), 1);
         assert!(ended.stderr.contains("link"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the command still ran"), "{}", ended.stderr);
     }
     // The host's process is killed: the database keeps what it had, and the agent ends by itself.
     {

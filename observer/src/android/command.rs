@@ -40,6 +40,12 @@ impl TestCommand {
         Ok(Self { child, output })
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end and for that of its output. Children that it leaves behind may hold the latter open: it is not waited
     /// for beyond the command's own end.
     ///

@@ -243,7 +243,7 @@ impl Way {
         options.clock_offset = control.clock(CLOCK);
         let around =
             self.surround(arguments, judging, device, &control, || form(judging, source.as_ref(), &methods));
-        let Around { mut outputs, log, attendance, address } = match around {
+        let Around { mut outputs, log, attendance, address, process } = match around {
             Ok(around) => around,
             Err(error) => {
                 // The agent ends now, and not when it has waited long enough for somebody.
@@ -264,6 +264,9 @@ impl Way {
         let (heard, exit) = attendance.finish();
         let mut said = notes;
         said.extend(heard);
+        if let (Some(process), None) = (process, &exit) {
+            said.extend(told_to_end(process));
+        }
         said.extend(log.finish());
         said.extend(control.notes());
         said.extend(tables.and_then(|thread| thread.join().ok()).unwrap_or_default());
@@ -298,6 +301,8 @@ impl Way {
         let (by_device, by_host) = (control.clone(), control.clone());
         let command =
             arguments.command(&device.serial, address, Arc::new(move |marker| by_host.mark(marker)))?;
+        let process = command.as_ref().map(TestCommand::id);
+        let command = command.map(|command| -> live::Ends { Box::new(move || command.wait()) });
         let attendance = live::attend(control, Some(&live::socket_path()), Some(endpoint), command)?;
         // What the device's log has of before is no test of this run.
         let begin = match control {
@@ -307,7 +312,7 @@ impl Way {
         let begin = Timestamp(self.begun.0.saturating_add(begin));
         let mark: SetMarker = Arc::new(move |marker| by_device.mark_by_device(marker));
         let log = LogFollower::start(Arc::clone(&self.adb), device.serial.clone(), begin, mark);
-        Ok(Around { outputs, log, attendance, address })
+        Ok(Around { outputs, log, attendance, address, process })
     }
 
     /// What is left on the device that ought not to be.
@@ -328,6 +333,16 @@ struct Around<'a> {
     attendance: live::Attendance,
     /// Where markers are taken over HTTP.
     address: SocketAddr,
+    /// The command's process.
+    process: Option<u32>,
+}
+
+/// Ends a command that outlives what it was to be observed by: the device is gone, or somebody ended the run.
+fn told_to_end(process: u32) -> Option<String> {
+    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw)?;
+    // Nobody has waited for it yet, so that the number is still its own.
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).ok()?;
+    Some("the command still ran, and was told to end".to_owned())
 }
 
 /// Where markers are posted to.
@@ -342,12 +357,12 @@ impl Arguments {
         serial: &str,
         address: SocketAddr,
         mark: SetMarker,
-    ) -> anyhow::Result<Option<live::Ends>> {
+    ) -> anyhow::Result<Option<TestCommand>> {
         let Some(program) = self.command.first() else { return Ok(None) };
         let variables = [("ANDROID_SERIAL", serial.to_owned()), ("OBSERVER_MARK_URL", mark_url(address))];
         let command = TestCommand::spawn(&self.command, &variables, mark)
             .with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
-        Ok(Some(Box::new(move || command.wait())))
+        Ok(Some(command))
     }
 }
 
