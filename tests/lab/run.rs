@@ -391,6 +391,18 @@ fn a_device_without_root_is_refused_in_one_sentence() {
 }
 
 #[test]
+fn an_agent_that_cannot_capture_says_why() {
+    let name = "an_agent_that_cannot_capture_says_why";
+    let Some(network) = Network::or_skip(name) else { return };
+    let Some(bench) = Bench::or_skip(name, Profile::emulator(), &network) else { return };
+    let ended = bench.run(&["--interface", "nosuch0"], Some("true")).end();
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("nosuch0"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("exit-code"), "{}", ended.stderr);
+    assert_eq!(bench.agents(), [] as [String; 0]);
+}
+
+#[test]
 fn what_the_host_captures_is_joined_with_the_devices_tables() {
     let name = "what_the_host_captures_is_joined_with_the_devices_tables";
     let Some(network) = Network::or_skip(name) else { return };

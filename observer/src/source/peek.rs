@@ -1,6 +1,6 @@
 //! A look at what comes first, before a source is read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{FrameBatch, InputSummary, Source, SourceError};
 use crate::time::Timestamp;
@@ -52,6 +52,10 @@ impl Source for Peeked {
 
     fn is_live(&self) -> bool {
         self.source.is_live()
+    }
+
+    fn dropped(&self) -> BTreeMap<String, u64> {
+        self.source.dropped()
     }
 
     fn filtered(&self) -> u64 {

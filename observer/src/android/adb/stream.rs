@@ -81,7 +81,11 @@ impl Stream {
     /// What came of its errors so far, as text.
     #[must_use]
     pub fn errors(&self) -> String {
-        let kept = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.marked {
+            // The word at the end is ours, not the command's.
+            let _ = take_mark(&mut kept);
+        }
         String::from_utf8_lossy(&kept).into_owned()
     }
 
