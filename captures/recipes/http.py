@@ -302,6 +302,36 @@ def pipelined(lab):
 
 
 @capture(
+    "http/without-version.pcap",
+    shows="curl asks as HTTP/0.9 did, with a method and a path, and nginx answers with the page alone.",
+    tools=["curl (gopher://)", "nginx", "dnsmasq"],
+    fires=["cleartext-http"],
+    silent=NEAR,
+    expect=["tcp.dstport == 80 && tcp.len > 0"],
+    forbid=["http.response.code"],
+)
+def without_version(lab):
+    lab.nginx(lab.plain_http("shop.test"))
+    with lab.recording():
+        lab.curl("gopher://shop.test:80/_GET%20/old")
+
+
+@capture(
+    "http/request-line-cut.pcap",
+    shows="A recorder that keeps 89 bytes of each packet cuts curl's request within its version.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["cleartext-http"],
+    silent=[*NEAR, "missing-nosniff", "missing-csp"],
+    expect=["frame.cap_len == 89 && tcp.dstport == 80", 'frame contains "GET /images/logo.gif HT"'],
+    forbid=['frame contains "GET /images/logo.gif HTTP"'],
+)
+def request_line_cut(lab):
+    lab.nginx(lab.plain_http("shop.test"))
+    with lab.recording(options=["-s", "89"]):
+        lab.curl("-4", "http://shop.test/images/logo.gif")
+
+
+@capture(
     "http/header-in-pieces.pcap",
     shows="A request whose head arrives in segments of seven bytes.",
     tools=["python socket", "nginx"],

@@ -1798,6 +1798,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "http/request-line-cut.pcap",
+        frames: 12,
+        link_type: "EN10MB",
+        shows: "A recorder that keeps 89 bytes of each packet cuts curl's request within its version.",
+        fires: &["cleartext-http"],
+        silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "missing-csp", "missing-nosniff", "non-tls-encryption"],
+        judged: &[],
+    },
+    Capture {
         name: "http/session-cookie.pcap",
         frames: 14,
         link_type: "EN10MB",
@@ -1849,6 +1858,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         shows: "A WebSocket conversation in the clear.",
         fires: &["cleartext-websocket"],
         silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "non-tls-encryption"],
+        judged: &[],
+    },
+    Capture {
+        name: "http/without-version.pcap",
+        frames: 16,
+        link_type: "EN10MB",
+        shows: "curl asks as HTTP/0.9 did, with a method and a path, and nginx answers with the page alone.",
+        fires: &["cleartext-http"],
+        silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
         judged: &[],
     },
     Capture {

@@ -307,7 +307,9 @@ impl Encoder {
             let headers = |fields| json::headers(fields, self.secrets);
             rows.cell(Cell::Flow(flow.id))
                 .int(exchange.frame)
-                .text(request.map(|request| request.version).or(response.map(|response| response.version)))
+                .text(
+                    request.and_then(|request| request.version).or(response.map(|response| response.version)),
+                )
                 .text(request.map(|request| request.method.as_str()))
                 .text(request.and_then(|request| request.host.as_deref()))
                 .text(path.as_deref())

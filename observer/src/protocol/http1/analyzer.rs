@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 
 use super::framing::{Body, Framing};
+use super::side::{Form, HeldPiece, Method, Seen, Side, State};
 use super::wire::{self, Head, Start};
 use super::{Fact, Request, Response, credential};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
 use crate::protocol::{self, Analyzer, Context, Probe, Progress, proxy};
-use crate::source::FrameNumber;
-use crate::time::Timestamp;
 
 /// Header fields kept of a message.
 const MAX_HEADERS: usize = 100;
@@ -37,59 +36,6 @@ pub(super) struct Http1Analyzer {
     passed_over: u64,
 }
 
-#[derive(Default)]
-struct Side {
-    state: State,
-    /// The start of a head or a line; at most `FlowLimits::message_bytes`.
-    buffer: Vec<u8>,
-    /// Bytes of `buffer` without the end of a head.
-    scanned: usize,
-    /// Whether the next message begins behind missing bytes.
-    resumed: bool,
-    /// Bytes behind a `CONNECT`; at most [`MAX_HELD`].
-    held: Vec<HeldPiece>,
-    last: Seen,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Head,
-    Body(Body),
-    /// A `CONNECT` was sent and not answered.
-    Held,
-    /// Where the next message begins is not known.
-    Lost,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    frame: FrameNumber,
-    at: Timestamp,
-}
-
-struct HeldPiece {
-    seen: Seen,
-    bytes: Vec<u8>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Method {
-    Head,
-    Connect,
-    Other,
-}
-
-/// A request that is not said yet, because its body may hold form fields.
-struct Form {
-    direction: Direction,
-    request: Request,
-    seen: Seen,
-    sample: Vec<u8>,
-    /// Interim responses that came meanwhile.
-    interim: Vec<(Response, Seen)>,
-}
-
 /// What becomes of the flow behind a message head.
 enum Then {
     Continue,
@@ -99,13 +45,18 @@ enum Then {
 impl Analyzer for Http1Analyzer {
     fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
         let Data { direction, bytes, frame, at } = data;
+        let reverse = direction.reverse();
+        if wire::states_no_version(&self.side(reverse).buffer) {
+            // It was answered: no fields follow.
+            self.incomplete(reverse, cx);
+        }
         let side = self.side(direction);
         side.last = Seen { frame, at };
         match side.state {
             State::Lost if wire::recognise(bytes) != Probe::Match => return self.pass_over(bytes.len()),
             State::Lost => (side.state, side.resumed) = (State::Head, true),
             State::Held => return self.hold(data, cx),
-            State::Head | State::Body(_) => {}
+            State::Head | State::Bare | State::Body(_) => {}
         }
         let mut owned = std::mem::take(&mut self.side(direction).buffer);
         let input = if owned.is_empty() {
@@ -149,6 +100,7 @@ impl Analyzer for Http1Analyzer {
                 Ok(None) => State::Head,
                 Err(()) => State::Lost,
             },
+            State::Bare => State::Body(Body::UntilClose),
             State::Head | State::Held | State::Lost => State::Lost,
         };
         Progress::NeedMore
@@ -224,6 +176,11 @@ impl Http1Analyzer {
                         return Ok((taken, Then::Stop(progress)));
                     }
                 }
+                State::Bare => match wire::recognise(rest) {
+                    Probe::Match => self.side(direction).state = State::Head,
+                    Probe::NeedMore => break,
+                    Probe::NoMatch => self.side(direction).state = State::Body(Body::UntilClose),
+                },
                 State::Held | State::Lost => break,
             }
         }
@@ -256,7 +213,7 @@ impl Http1Analyzer {
             "CONNECT" => Method::Connect,
             _ => Method::Other,
         };
-        let host = host.or_else(|| authority(&target, kind));
+        let host = host.or_else(|| authority(&target));
         let Head { fields: mut headers, .. } = head;
         headers.truncate(MAX_HEADERS);
         let index = self.requests;
@@ -265,6 +222,10 @@ impl Http1Analyzer {
         if self.side(direction.reverse()).state == State::Lost {
             // The requests before this one were answered in bytes that are missing.
             self.answered = index;
+        }
+        let answer = self.side(direction.reverse());
+        if version == Some("0.9") && answer.state == State::Head && answer.buffer.is_empty() {
+            answer.state = State::Bare;
         }
         if kind != Method::Other && self.special.len() < MAX_SPECIAL {
             self.special.push_back((index, kind));
@@ -306,7 +267,8 @@ impl Http1Analyzer {
             self.answered = self.answered.saturating_add(1);
         }
         let headers = head.fields.iter().take(MAX_HEADERS).cloned().collect();
-        let response = Response { index, version, status, headers };
+        let whole = head.ended && head.fields.len() <= MAX_HEADERS;
+        let response = Response { index, version, status, headers, whole };
         let seen = self.side(direction).last;
         match &mut self.form {
             Some(form) if interim && form.interim.is_empty() => form.interim.push((response, seen)),
@@ -428,15 +390,19 @@ impl Http1Analyzer {
         }
     }
 
-    /// A head that will not be completed is worth saying as far as it goes, if its first line is whole.
+    /// A head that will not be completed is worth saying as far as it goes, if method and target are whole.
     fn incomplete(&mut self, direction: Direction, cx: &mut Context<'_>) {
         let side = self.side(direction);
         let buffer = std::mem::take(&mut side.buffer);
         side.scanned = 0;
-        if side.state != State::Head || !buffer.contains(&b'\n') {
+        if side.state != State::Head || buffer.is_empty() {
             return;
         }
-        if let Ok(head) = wire::head(&buffer) {
+        let head = match buffer.contains(&b'\n') {
+            true => wire::head(&buffer).ok(),
+            false => wire::cut_line(&buffer),
+        };
+        if let Some(head) = head {
             // Nothing follows: what the head says of its body does not matter any more.
             let _ = self.head(direction, head, cx);
             self.flush_form(cx);
@@ -463,13 +429,10 @@ impl Http1Analyzer {
     }
 }
 
-/// The host in the target: of a `CONNECT` the whole, otherwise that of an absolute URI (RFC 9112 §3.2).
-fn authority(target: &str, method: Method) -> Option<String> {
-    let authority = match target.split_once("://") {
-        Some((_, rest)) => rest.split(['/', '?', '#']).next().unwrap_or_default(),
-        None if method == Method::Connect => target,
-        None => return None,
-    };
+/// The host in the target, where that is an absolute URI (RFC 9112 §3.2.2).
+fn authority(target: &str) -> Option<String> {
+    let (_, rest) = target.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     (!host.is_empty()).then(|| host.to_lowercase())
 }
@@ -596,7 +559,7 @@ mod tests {
             send(RESPONSE, "HTTP/1.1 404 Not Found\r\n\r\n"),
         ]);
         assert_eq!(played.layers, ["http", "http"]);
-        let expected = ["0 CONNECT a.test:443 a.test:443", "0 200", "0 GET /early a.test", "0 404"];
+        let expected = ["0 CONNECT a.test:443 -", "0 200", "0 GET /early a.test", "0 404"];
         assert_eq!(heads(&played), expected);
     }
 
@@ -613,7 +576,7 @@ mod tests {
                 "Answered { granted: false }"
             ]
         );
-        assert_eq!(heads(&played), ["0 CONNECT a.test:443 a.test:443", "0 407", "1 GET / -", "1 200"]);
+        assert_eq!(heads(&played), ["0 CONNECT a.test:443 -", "0 407", "1 GET / -", "1 200"]);
         assert_eq!(played.layers, ["http"]);
     }
 
@@ -624,7 +587,7 @@ mod tests {
             send(RESPONSE, "HTTP/1.1 200 OK\r\n\r\nWELCOME chat server 9.6\r\n"),
         ]);
         assert_eq!(played.layers, ["http", "unknown"]);
-        assert_eq!(heads(&played), ["0 CONNECT a.test:22 a.test:22", "0 200", "Text"]);
+        assert_eq!(heads(&played), ["0 CONNECT a.test:22 -", "0 200", "Text"]);
     }
 
     #[test]
@@ -663,8 +626,48 @@ mod tests {
 
     #[test]
     fn a_head_that_is_cut_is_said_as_far_as_it_goes() {
-        let played = tcp(&[send(REQUEST, "GET /a HTTP/1.1\r\nHost: a.test\r\nCook")]);
-        assert_eq!(heads(&played), ["0 GET /a a.test"]);
+        let played = tcp(&[
+            send(REQUEST, "GET /a HTTP/1.1\r\nHost: a.test\r\nCook"),
+            send(RESPONSE, "HTTP/1.1 204 None\r\n\r\nHTTP/1.1 200 OK\r\nServer: a\r\n"),
+        ]);
+        assert_eq!(heads(&played), ["? 204", "0 GET /a a.test", "0 200"]);
+        let whole = played.facts().into_iter().filter_map(|fact| match fact {
+            Fact::Http1(fact) => match fact.as_ref() {
+                http1::Fact::Response(response) => Some(response.whole),
+                http1::Fact::Request(_) => None,
+            },
+            _ => None,
+        });
+        assert_eq!(whole.collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn a_request_line_that_is_cut_in_its_version_is_said() {
+        let played = tcp(&[
+            send(REQUEST, "GET /a HTT"),
+            Act::Missing(REQUEST, 90),
+            send(RESPONSE, "HTTP/1.1 200 OK\r\n\r\n"),
+        ]);
+        assert_eq!(heads(&played), ["0 GET /a -", "0 200"]);
+        let Fact::Http1(fact) = played.facts()[0] else { unreachable!("a request") };
+        assert!(matches!(fact.as_ref(), http1::Fact::Request(request) if request.version.is_none()));
+    }
+
+    #[test]
+    fn a_request_without_a_version_is_answered_with_or_without_a_head() {
+        let simple =
+            tcp(&[send(REQUEST, "GET /a\r\n"), send(RESPONSE, "<title>HTTP/1.1 200</title>\r\n\r\n")]);
+        assert_eq!(heads(&simple), ["0 GET /a -"]);
+        assert_eq!(simple.observations.iter().next().unwrap().frame, 1);
+        let refused = tcp(&[
+            send(REQUEST, "GET /aHTTP/1.1\r\n"),
+            send(REQUEST, "Host: a.test\r\n\r\n"),
+            send(RESPONSE, "HTTP/1.1 400 Bad Request\r\n\r\n"),
+        ]);
+        assert_eq!(heads(&refused), ["0 GET /aHTTP/1.1 a.test", "0 400"]);
+        for played in [simple, refused] {
+            assert_eq!(played.layers, ["http"]);
+        }
     }
 
     #[test]

@@ -44,13 +44,14 @@ pub struct Credential {
 pub struct Request {
     /// Its index in the flow, from 0: pairs it with its response.
     pub index: u64,
-    /// `1.0`, `1.1` or `2`.
-    pub version: &'static str,
+    /// `0.9` where the request line has none, `1.0`, `1.1` or `2`; `None` where the line is cut before it.
+    pub version: Option<&'static str>,
     /// The method.
     pub method: String,
     /// The request target as sent. Cut to 8192 bytes.
     pub target: String,
-    /// The Host field or the target's authority, lower case, with the port where it was sent.
+    /// The Host field or the authority of an absolute URI, lower case, with the port where it was sent. What a
+    /// `CONNECT` is for is its target.
     pub host: Option<String>,
     /// In order; at most 100 are kept.
     pub headers: Vec<Header>,
@@ -77,6 +78,8 @@ pub struct Response {
     pub status: u16,
     /// In order; at most 100 are kept.
     pub headers: Vec<Header>,
+    /// Whether the head was captured to its end and all of it is kept: if not, what is missing may have been sent.
+    pub whole: bool,
 }
 
 /// An HTTP message head.

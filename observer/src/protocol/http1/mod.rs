@@ -1,14 +1,16 @@
-//! HTTP/1.0 and HTTP/1.1 ([RFC 9112](https://datatracker.ietf.org/doc/html/rfc9112)) message heads.
+//! HTTP/1.0 and HTTP/1.1 ([RFC 9112](https://datatracker.ietf.org/doc/html/rfc9112)) message heads, and requests of
+//! HTTP/0.9 ([RFC 1945 §4.1](https://datatracker.ietf.org/doc/html/rfc1945#section-4.1)), whose responses have none.
 //!
 //! Bodies are skipped, not kept: only the first bytes of a request's form are searched for field names that announce
 //! a secret. Values of secrets are never looked at beyond "there is one". What a head says is taken as it was sent;
 //! whether a server accepts it is not judged here, so that heads are read more leniently than the RFC asks for.
-//! HTTP/0.9 has no head and is not recognised; SSDP is HTTP over datagrams and is not claimed.
+//! SSDP is HTTP over datagrams and is not claimed.
 
 mod analyzer;
 mod credential;
 mod fact;
 mod framing;
+mod side;
 mod wire;
 
 use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};

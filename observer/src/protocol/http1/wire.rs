@@ -21,8 +21,16 @@ const MAX_TARGET: usize = 8192;
 /// The first line of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    Request { method: String, target: String, version: &'static str },
-    Response { version: &'static str, status: u16 },
+    /// Without a version where the line is cut before it.
+    Request {
+        method: String,
+        target: String,
+        version: Option<&'static str>,
+    },
+    Response {
+        version: &'static str,
+        status: u16,
+    },
 }
 
 /// The start line and the fields.
@@ -31,6 +39,8 @@ pub(super) struct Head {
     pub(super) start: Start,
     /// All of them, up to [`MAX_FIELDS`].
     pub(super) fields: Vec<Header>,
+    /// Whether the empty line that ends a head was there.
+    pub(super) ended: bool,
 }
 
 impl Head {
@@ -94,6 +104,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, ParseError> {
     let line = lines.next().unwrap_or_default();
     let start = start_line(line).ok_or_else(|| ParseError::invalid("start line", 0))?;
     let mut fields: Vec<Header> = Vec::new();
+    let ended = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n");
     for line in lines.take_while(|line| !line.is_empty()).take(MAX_FIELDS) {
         if matches!(line, [b' ' | b'\t', ..]) {
             if let Some(last) = fields.last_mut() {
@@ -111,7 +122,25 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, ParseError> {
             fields.push(Header { name, value: text(value.trim_ascii(), MAX_VALUE) });
         }
     }
-    Ok(Head { start, fields })
+    Ok(Head { start, fields, ended })
+}
+
+/// Whether `bytes` begin with a whole request line that states no version. Fields may follow it, of a client that got
+/// the line wrong, or nothing (RFC 1945 §4.1).
+pub(super) fn states_no_version(bytes: &[u8]) -> bool {
+    let (line, whole) = first_line(bytes);
+    whole && simple_request(line).is_some()
+}
+
+/// A request line whose end is missing, if all but a part of the version is there.
+pub(super) fn cut_line(line: &[u8]) -> Option<Head> {
+    let (rest, version) = line.split_at(line.iter().rposition(|byte| *byte == b' ')?);
+    let version = version.trim_ascii_start();
+    if version.is_empty() || !is_prefix(version, b"HTTP/1.") {
+        return None;
+    }
+    let (method, target) = method_and_target(rest)?;
+    Some(Head { start: Start::Request { method, target, version: None }, fields: Vec::new(), ended: false })
 }
 
 fn start_line(line: &[u8]) -> Option<Start> {
@@ -123,26 +152,42 @@ fn start_line(line: &[u8]) -> Option<Start> {
         let status = std::str::from_utf8(code).ok()?.parse().ok()?;
         return (ends && status >= 100).then_some(Start::Response { version: version(*minor)?, status });
     }
-    let space = line.iter().position(|byte| *byte == b' ')?;
-    let (method, rest) = line.split_at(space);
-    let known = method.iter().all(|byte| is_method_byte(*byte)) && (1..=MAX_METHOD).contains(&method.len());
-    let rest = rest.trim_ascii();
-    let end = rest.iter().rposition(|byte| matches!(byte, b' ' | b'\t'))?;
-    let (target, protocol) = rest.split_at(end);
-    let minor = match protocol.trim_ascii() {
+    if let Some(simple) = simple_request(line) {
+        return Some(simple);
+    }
+    let line = line.trim_ascii_end();
+    let (rest, protocol) = line.split_at(line.iter().rposition(|byte| matches!(byte, b' ' | b'\t'))?);
+    let minor = match protocol.trim_ascii_start() {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] => *minor,
         _ => return None,
     };
+    let version = Some(version(minor)?);
+    let (method, target) = method_and_target(rest)?;
+    Some(Start::Request { method, target, version })
+}
+
+/// `GET /path`, all that a request of HTTP/0.9 is (RFC 1945 §4.1).
+fn simple_request(line: &[u8]) -> Option<Start> {
+    let target = line.strip_prefix(b"GET ")?.trim_ascii();
+    let is_path = target.starts_with(b"/") && target.iter().all(u8::is_ascii_graphic);
+    is_path.then(|| Start::Request {
+        method: "GET".to_owned(),
+        target: text(target, MAX_TARGET),
+        version: Some("0.9"),
+    })
+}
+
+fn method_and_target(line: &[u8]) -> Option<(String, String)> {
+    let (method, target) = line.split_at(line.iter().position(|byte| *byte == b' ')?);
+    if !(1..=MAX_METHOD).contains(&method.len()) || !method.iter().all(|byte| is_method_byte(*byte)) {
+        return None;
+    }
     let mut target = target.trim_ascii();
     if method == b"CONNECT" {
         // An authority has no spaces; what follows one is noise.
         target = target.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     }
-    known.then_some(Start::Request {
-        method: text(method, MAX_METHOD),
-        target: text(target, MAX_TARGET),
-        version: version(minor)?,
-    })
+    Some((text(method, MAX_METHOD), text(target, MAX_TARGET)))
 }
 
 /// A recipient takes a higher minor version as the highest that it knows ([RFC 9110 §2.5]).
@@ -198,6 +243,7 @@ mod tests {
             "\r\nPROPFIND /a b HTTP/1.0 \n",
             "HTTP/1.1 200\r\n",
             "CONNECT a:1 HTTP/1.1\n",
+            "GET /\r\n",
         ] {
             assert_eq!(recognise(line.as_bytes()), Probe::Match, "{line:?}");
             for cut in 0..line.len() - 1 {
@@ -211,7 +257,10 @@ mod tests {
             "SSH-2.0-x\r\n",
             "EHLO x\r\n",
             "HTTP/1.1 99 \r\n",
-            "GET /\n",
+            "GET\r\n",
+            "GET key\r\n",
+            "POST /\r\n",
+            "GET /a b\r\n",
         ];
         for line in others {
             assert_eq!(recognise(line.as_bytes()), Probe::NoMatch, "{line:?}");
@@ -225,10 +274,23 @@ mod tests {
         let bytes = b"GET /caf\xc3\xa9?q=\xff HTTP/1.1\r\nHost : Shop.Test\r\nX-Long: a\r\n\tb\r\nno field\r\n: none\r\n\r\n";
         let head = head(bytes).unwrap();
         let target = "/café?q=\u{fffd}".to_owned();
-        assert_eq!(head.start, Start::Request { method: "GET".into(), target, version: "1.1" });
+        assert_eq!(head.start, Start::Request { method: "GET".into(), target, version: Some("1.1") });
         let fields: Vec<_> =
             head.fields.iter().map(|field| (field.name.as_str(), field.value.as_str())).collect();
         assert_eq!(fields, [("host", "Shop.Test"), ("x-long", "a b")]);
+    }
+
+    #[test]
+    fn a_line_that_is_cut_in_its_version_says_method_and_target() {
+        let cut = |line: &str| match cut_line(line.as_bytes())?.start {
+            Start::Request { method, target, version: None } => Some(format!("{method} {target}")),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(cut("GET /a b HTT").as_deref(), Some("GET /a b"));
+        assert_eq!(cut("CONNECT a:1 H").as_deref(), Some("CONNECT a:1"));
+        for line in ["GET", "GET /a", "GET /a ", "GET /a b", "G\u{1}T /a HTT", " /a HTT", "HTTP/1.1 200 H"] {
+            assert_eq!(cut(line), None, "{line:?}");
+        }
     }
 
     #[test]

@@ -71,6 +71,8 @@ struct Fields {
     protocol: Option<String>,
     headers: Vec<Header>,
     kept: usize,
+    /// Whether there were more of them than are kept.
+    more: bool,
 }
 
 impl Analyzer for Http2Analyzer {
@@ -217,11 +219,20 @@ impl Http2Analyzer {
             let searched = user.map(|user| format!("http://{user}@{target}"));
             let credentials = http1::credentials(&fields.headers, searched.as_deref().unwrap_or(&target));
             let headers = fields.headers;
-            http1::Fact::Request(Request { index, version, method, target, host, headers, credentials })
+            http1::Fact::Request(Request {
+                index,
+                version: Some(version),
+                method,
+                target,
+                host,
+                headers,
+                credentials,
+            })
         } else if let Some(status) = fields.status {
             // Streams with even numbers answer requests that nobody made (RFC 9113 §8.4).
             let index = (!stream.is_multiple_of(2)).then_some(index);
-            http1::Fact::Response(Response { index, version, status, headers: fields.headers })
+            let (headers, whole) = (fields.headers, !fields.more);
+            http1::Fact::Response(Response { index, version, status, headers, whole })
         } else {
             return;
         };
@@ -276,7 +287,11 @@ impl Fields {
     fn add_header(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (text(name, MAX_VALUE).to_ascii_lowercase(), text(value, MAX_VALUE));
         let len = name.len().saturating_add(value.len());
-        if name.starts_with(':') || self.kept.saturating_add(len) > MAX_LIST {
+        if name.starts_with(':') {
+            return;
+        }
+        if self.kept.saturating_add(len) > MAX_LIST {
+            self.more = true;
             return;
         }
         self.kept = self.kept.saturating_add(len);
@@ -288,7 +303,7 @@ impl Fields {
                 header.value.push_str(&value);
             }
             None if room => self.headers.push(Header { name, value }),
-            None => {}
+            None => self.more = true,
         }
     }
 }

@@ -76,7 +76,9 @@ impl<'a> HttpRecord<'a> {
         Self {
             frame,
             basis: super::tls::basis(basis),
-            version: request.map(|request| request.version).or(response.map(|response| response.version)),
+            version: request
+                .and_then(|request| request.version)
+                .or(response.map(|response| response.version)),
             method: request.map(|request| request.method.as_str()),
             host: request.and_then(|request| request.host.as_deref()),
             url: request

@@ -37,14 +37,15 @@ mod tests {
             headers.iter().map(|(name, value)| Header { name: (*name).into(), value: (*value).into() });
         let request = http1::Request {
             index: 0,
-            version: "1.1",
+            version: Some("1.1"),
             method: "GET".into(),
             target: "/".into(),
             host: Some(host.into()),
             headers: Vec::new(),
             credentials: Vec::new(),
         };
-        let response = http1::Response { index: Some(0), version: "1.1", status, headers: headers.collect() };
+        let headers = headers.collect();
+        let response = http1::Response { index: Some(0), version: "1.1", status, headers, whole: true };
         let mut observations = Observations::default();
         let basis = if secure { Basis::Decrypted } else { Basis::Observed };
         for (frame, fact) in [(4, http1::Fact::Request(request)), (5, http1::Fact::Response(response))] {
