@@ -332,6 +332,21 @@ def request_line_cut(lab):
 
 
 @capture(
+    "http/response-alone.pcap",
+    shows="A recorder that keeps what servers send alone: nginx's page without the request.",
+    tools=["curl", "nginx", "dnsmasq"],
+    fires=["cleartext-http"],
+    silent=NEAR,
+    expect=["http.response.code == 200"],
+    forbid=["http.request", "tcp.dstport == 80"],
+)
+def response_alone(lab):
+    lab.nginx(lab.plain_http("shop.test"))
+    with lab.recording(packets="tcp src port 80"):
+        lab.curl("-4", "http://shop.test/")
+
+
+@capture(
     "http/header-in-pieces.pcap",
     shows="A request whose head arrives in segments of seven bytes.",
     tools=["python socket", "nginx"],

@@ -1807,6 +1807,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "http/response-alone.pcap",
+        frames: 4,
+        link_type: "EN10MB",
+        shows: "A recorder that keeps what servers send alone: nginx's page without the request.",
+        fires: &["cleartext-http"],
+        silent: &["cleartext-credentials", "cleartext-secret-in-url", "cleartext-unknown", "cleartext-websocket", "non-tls-encryption"],
+        judged: &[],
+    },
+    Capture {
         name: "http/session-cookie.pcap",
         frames: 14,
         link_type: "EN10MB",

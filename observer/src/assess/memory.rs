@@ -9,8 +9,9 @@ use crate::attribution::Owner;
 use crate::decode::Transport;
 use crate::observation::{Flow, Protection};
 use crate::protocol::tls::{ClientCertificate, Role, Session, TlsVersion};
+use crate::protocol::{Worth, worth};
 use crate::requirements::Exercise;
-use crate::rules::{App, Digest, Endpoint, RuleContext, facts};
+use crate::rules::{App, Digest, Endpoint, Missed, RuleContext, facts};
 
 /// How far a requirement's evidence was exercised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) struct AppMemory {
     pub(super) opaque: u64,
     /// Flows that no protocol claims and that look like text, without enough of it from the start to say so.
     pub(super) vague: u64,
+    /// Other readable flows of which no rule says with weight what they are worth.
+    pub(super) unsettled: u64,
 }
 
 /// Far ends, by name or by address where there is none.
@@ -107,8 +110,8 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Remembers a flow.
-    pub(super) fn remember(&mut self, flow: &Flow, cx: &RuleContext<'_>, limits: &Limits) {
+    /// Remembers a flow. `settled` is whether a finding says what it is worth that it can be read.
+    pub(super) fn remember(&mut self, flow: &Flow, settled: bool, cx: &RuleContext<'_>, limits: &Limits) {
         let bytes = flow.flow.counts.iter().fold(0u64, |sum, counts| sum.saturating_add(counts.bytes));
         self.bytes = self.bytes.saturating_add(bytes);
         // Errors, and the search for neighbours, are sent by kernels: no app could own them.
@@ -125,7 +128,7 @@ impl Memory {
         if app.owner.is_none() {
             app.owner = flow.owner.as_deref().map(|owner| Arc::new(of_app(owner)));
         }
-        app.count(flow, cx);
+        app.count(flow, settled, cx);
         let Some((entry, new)) = app.hosts.of(flow, self.endpoints < limits.endpoints) else {
             self.dropped_endpoints = self.dropped_endpoints.saturating_add(1);
             return;
@@ -201,7 +204,7 @@ impl AppMemory {
         self.covered.get(&exercise).copied().unwrap_or_default()
     }
 
-    fn count(&mut self, flow: &Flow, cx: &RuleContext<'_>) {
+    fn count(&mut self, flow: &Flow, settled: bool, cx: &RuleContext<'_>) {
         self.flows = self.flows.saturating_add(1);
         let payload = flow.flow.counts.iter().fold(0u64, |sum, counts| sum.saturating_add(counts.payload));
         self.payload = self.payload.saturating_add(payload);
@@ -212,6 +215,9 @@ impl AppMemory {
                 Protection::Opaque => self.opaque = self.opaque.saturating_add(1),
                 Protection::Cleartext if unclaimed && facts::unknown_readable(flow).is_none() => {
                     self.vague = self.vague.saturating_add(1);
+                }
+                Protection::Cleartext if !settled && !is_settled_by_itself(flow) => {
+                    self.unsettled = self.unsettled.saturating_add(1);
                 }
                 _ => {}
             }
@@ -226,6 +232,13 @@ impl AppMemory {
             self.refused = self.refused.saturating_add(1);
         }
     }
+}
+
+/// Whether no finding is needed to know what a readable flow is worth: one that carried nothing, one that left without
+/// saying more where there was no TLS, and requests, which are judged one by one.
+fn is_settled_by_itself(flow: &Flow) -> bool {
+    let carried_nothing = flow.layers.last().is_some_and(|layer| worth(layer) == Worth::Carrier);
+    carried_nothing || Missed::of(flow).is_some() || facts::clear_heads(flow).next().is_some()
 }
 
 /// What the flow shows evidence of.

@@ -224,8 +224,10 @@ impl Assessor {
             known_keys: &self.known_keys,
         };
         let mut worst: Option<(Severity, &'static str)> = None;
+        let mut settled = false;
         for rule in RULES {
             rule.check_flow(flow, &cx, &mut |finding| {
+                settled |= verdict::settles(&finding, &self.policy);
                 if worst.is_none_or(|(severity, _)| severity < finding.severity) {
                     worst = Some((finding.severity, finding.rule.id));
                 }
@@ -236,7 +238,7 @@ impl Assessor {
                 found.extend(added.news.map(said));
             });
         }
-        self.memory.remember(flow, &cx, &self.limits);
+        self.memory.remember(flow, settled, &cx, &self.limits);
         worst.map(|(severity, rule)| Mark { severity: severity.as_str(), rule })
     }
 

@@ -7,7 +7,7 @@ use super::{Assessment, Losses, app_key, blame::Judge};
 use crate::attribution::Owner;
 use crate::policy::Policy;
 use crate::requirements::{self, Exercise, Requirement};
-use crate::rules::{self, Blame, Finding};
+use crate::rules::{self, Blame, Confidence, Finding};
 
 /// What the observer concludes for an app and a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -143,11 +143,11 @@ fn verdict(
     } else if covered.flows == 0 {
         (Judgement::NotExercised, format!("{} {instead}", unexercised(policy, requirement.exercise)))
     } else if let Some(doubt) = doubt {
-        (Judgement::Inconclusive, format!("nothing was found, but {doubt}"))
+        (Judgement::Inconclusive, format!("nothing broke it, but {doubt}"))
     } else if let Some(unknown) = unknown(app, requirement) {
-        (Judgement::Inconclusive, format!("nothing was found, but {unknown}"))
+        (Judgement::Inconclusive, format!("nothing broke it, but {unknown}"))
     } else if gaps > u64::from(policy.thresholds.gap_percent) {
-        (Judgement::Inconclusive, format!("nothing was found, but {gaps} % of the payload is missing"))
+        (Judgement::Inconclusive, format!("nothing broke it, but {gaps} % of the payload is missing"))
     } else {
         let excused = excused.iter().filter(|finding| finding.rule.requirements.contains(&requirement.id));
         (Judgement::NoViolationObserved, observed(app, requirement, noted, excused.count()))
@@ -164,6 +164,16 @@ fn verdict(
     }
 }
 
+/// Whether the finding says of a readable flow what it is worth. What is tentative and too light to break a requirement
+/// leaves that open.
+pub(super) fn settles(finding: &Finding, policy: &Policy) -> bool {
+    finding.rule.requirements.contains(&TLS_EVERYWHERE)
+        && (finding.severity >= policy.thresholds.violates || finding.confidence > Confidence::Tentative)
+}
+
+/// The requirement that readable flows break.
+const TLS_EVERYWHERE: &str = "cl-mss:5.1";
+
 /// Which flows may break it without showing it: what cannot be read is not thereby protected.
 fn unknown(app: &AppMemory, requirement: &Requirement) -> Option<String> {
     if requirement.exercise != Exercise::Payload {
@@ -177,7 +187,13 @@ fn unknown(app: &AppMemory, requirement: &Requirement) -> Option<String> {
     }
     if app.vague > 0 {
         let share = format!("{} of {}", app.vague, plural(all, "flow", "flows"));
-        parts.push(format!("what looks like text lacks the start that tells what it is ({share})"));
+        parts.push(format!(
+            "what looks like text is too short, or lacks the start, to tell what it is ({share})"
+        ));
+    }
+    if app.unsettled > 0 {
+        let share = format!("{} of {}", app.unsettled, plural(all, "flow", "flows"));
+        parts.push(format!("nothing tells what readable flows carry ({share})"));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -191,7 +207,7 @@ fn unexercised(policy: &Policy, exercise: Exercise) -> &'static str {
         }
         Exercise::ClientCertificate => "No endpoint that the policy names under mtls was reached.",
         Exercise::Endpoint => "The policy lists no endpoints.",
-        Exercise::Handshake => "No TLS handshake was captured.",
+        Exercise::Handshake => "No far end answered a TLS handshake.",
         Exercise::Loss => "No attempt to reach a far end over TLS came to nothing.",
         Exercise::None | Exercise::Payload => "No flow with payload left the device.",
         Exercise::Pin if policy.pins.is_empty() => "The policy names no pins.",

@@ -476,7 +476,7 @@ mod tests {
     #[test]
     fn a_false_recognition_is_taken_back() {
         // Recognised by a long request line that turns out to have no version.
-        let acts = [send(REQUEST, [b"GET /".as_slice(), &[b'a'; 600]].concat()), send(REQUEST, "\n\n")];
+        let acts = [send(REQUEST, [b"POST /".as_slice(), &[b'a'; 600]].concat()), send(REQUEST, "\n\n")];
         let played = tcp(&acts);
         assert_eq!(played.layers, ["unknown"]);
         let facts = played.facts();

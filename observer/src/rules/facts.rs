@@ -91,6 +91,29 @@ pub(crate) fn clear_requests(flow: &Flow) -> impl Iterator<Item = (&Observation,
 /// The heads of HTTP requests that crossed the network in the clear: not those inside TLS. A `CONNECT` has one, too,
 /// whatever it leads to.
 pub(crate) fn clear_heads(flow: &Flow) -> impl Iterator<Item = (&Observation, &http1::Request)> {
+    clear_messages(flow).filter_map(|(observation, fact)| match fact {
+        http1::Fact::Request(request) => Some((observation, request)),
+        http1::Fact::Response(_) => None,
+    })
+}
+
+/// The first final response of a flow in the clear of which no request was captured.
+pub(crate) fn clear_response_alone(flow: &Flow) -> Option<(&Observation, &http1::Response)> {
+    let mut found = None;
+    for (observation, fact) in clear_messages(flow) {
+        match fact {
+            http1::Fact::Request(_) => return None,
+            http1::Fact::Response(response) if response.status >= 200 && found.is_none() => {
+                found = Some((observation, response));
+            }
+            http1::Fact::Response(_) => {}
+        }
+    }
+    found
+}
+
+/// The heads of HTTP messages that crossed the network in the clear.
+fn clear_messages(flow: &Flow) -> impl Iterator<Item = (&Observation, &http1::Fact)> {
     let http = flow.layers.iter().position(|layer| is_http(layer));
     let clear = match (http, flow.layers.iter().position(|layer| *layer == "tls")) {
         (Some(http), Some(tls)) => http < tls,
@@ -98,12 +121,7 @@ pub(crate) fn clear_heads(flow: &Flow) -> impl Iterator<Item = (&Observation, &h
     };
     let clear = clear && leaves_device(flow);
     let clear = move |observation: &Observation| clear && observation.basis == Basis::Observed;
-    flow.http().filter(move |(observation, _)| clear(observation)).filter_map(
-        |(observation, fact)| match fact {
-            http1::Fact::Request(request) => Some((observation, request)),
-            _ => None,
-        },
-    )
+    flow.http().filter(move |(observation, _)| clear(observation))
 }
 
 /// The logins of other protocols that crossed the network in the clear: not those inside TLS that was decrypted.
@@ -193,15 +211,21 @@ const SIGNED_TYPES: &[&str] = &[
     "application/pkcs7-mime",
 ];
 
+/// Whether the response hands over what is signed and goes in the clear by design, by its media type.
+pub(crate) fn hands_over_signed(response: &http1::Response) -> bool {
+    http1::header(&response.headers, "content-type").is_some_and(is_signed_type)
+}
+
+fn is_signed_type(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    SIGNED_TYPES.contains(&media_type.as_str())
+}
+
 /// Whether the request fetches what is signed and goes in the clear by design: certificate status, revocation lists,
 /// issuers' certificates.
 pub(crate) fn is_revocation(request: &http1::Request, response: Option<&http1::Response>) -> bool {
-    let of_request = http1::header(&request.headers, "content-type");
-    let of_response = response.and_then(|response| http1::header(&response.headers, "content-type"));
-    [of_request, of_response].into_iter().flatten().any(|value| {
-        let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        SIGNED_TYPES.contains(&media_type.as_str())
-    })
+    http1::header(&request.headers, "content-type").is_some_and(is_signed_type)
+        || response.is_some_and(hands_over_signed)
 }
 
 /// The session of the flow with its ServerHello.

@@ -122,6 +122,8 @@ pub(super) struct FindingRecord<'a> {
     owner: Option<&'a Owner>,
     blame: Blame,
     endpoint: EndpointRecord<'a>,
+    /// In how many flows it was seen, of which `flows` names the first.
+    flow_count: u64,
     flows: Vec<u64>,
     frames: Vec<FrameNumber>,
     message: &'a str,
@@ -173,6 +175,7 @@ impl<'a> FindingRecord<'a> {
                 ip: finding.endpoint.ip,
                 port: finding.endpoint.port,
             },
+            flow_count: finding.flows,
             flows: once_each(finding.evidence.places().map(|(flow, _frame)| flow)),
             frames: once_each(finding.evidence.places().map(|(_flow, frame)| frame)),
             message: &finding.message,

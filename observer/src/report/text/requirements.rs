@@ -65,7 +65,7 @@ fn ground(verdict: &Verdict) -> String {
         }
         Judgement::NotExercised => match exercise {
             Exercise::Payload => "no payload seen",
-            Exercise::Handshake => "no handshake seen",
+            Exercise::Handshake => "no handshake answered",
             Exercise::Chain => "no chain to read",
             Exercise::Pin => "no pins to compare with",
             Exercise::ClientCertificate => "no server asked for it",

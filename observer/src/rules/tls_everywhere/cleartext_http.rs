@@ -2,11 +2,12 @@
 
 use super::cleartext_websocket::is_upgrade;
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
+use crate::rules::{Confidence, Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
-    /// HTTP/1 and HTTP/2 requests that are readable on the network, by their bytes, on any port.
+    /// HTTP/1 and HTTP/2 requests that are readable on the network, by their bytes, on any port; responses, where
+    /// no request of the flow was captured.
     /// ## Fails when
     /// A request other than `CONNECT` leaves the device outside of TLS. Certificate status and revocation
     /// lists, which are signed and fetched in the clear by design, are noted as info.
@@ -48,6 +49,19 @@ impl Rule for CleartextHttp {
                 finding.severity(Severity::Info).kind("revocation")
             } else if facts::is_connectivity_check(request) {
                 finding.kind(facts::CONNECTIVITY_CHECK)
+            } else {
+                finding
+            });
+        }
+        if let Some((observation, response)) = facts::clear_response_alone(flow) {
+            let status = response.status;
+            let text = format!("a response ({status}) in cleartext, whose request was not captured");
+            let finding = Finding::new(self.info(), flow, observation.frame, text)
+                .confidence(Confidence::Firm)
+                .kind("response")
+                .detail("status_code", status);
+            report(if facts::hands_over_signed(response) {
+                finding.severity(Severity::Info).kind("revocation")
             } else {
                 finding
             });
