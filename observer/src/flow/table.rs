@@ -618,6 +618,18 @@ mod tests {
     }
 
     #[test]
+    fn without_the_syn_data_tell_where_they_begin() {
+        // The acknowledgement lies beyond what is sent next; a keep-alive has a byte that is none of the data.
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.tcp(">", 1, 900, "", 0);
+        bench.tcp("<", 899, 1, "k", 1);
+        bench.tcp("<", 500, 1, "late", 2);
+        bench.tcp("<", 504, 1, "r", 3);
+        let closed = bench.finish();
+        assert_eq!(closed[0].1, ["<late@3", "<r@4"]);
+    }
+
+    #[test]
     fn reassembly_memory_is_bounded() {
         let limits = FlowLimits { reassembly_per_direction: 1000, ..FlowLimits::default() };
         let mut bench = Bench::new(limits);

@@ -60,6 +60,16 @@ struct Stream {
 }
 
 impl Stream {
+    /// Moves offset 0 back to `sequence` while nothing has come. Where the SYN was not captured, offset 0 is what the other
+    /// side acknowledged, and that may be damaged, or later than what is sent again. A single byte is a keep-alive
+    /// (RFC 9293 §3.8.4).
+    fn begin_no_later_than(&mut self, sequence: u32) {
+        let nothing = self.assembler.next() == 0 && self.assembler.held_bytes() == 0;
+        if nothing && self.assembler.hole_end().is_none() && self.offset(sequence).is_none() {
+            self.base = Some(sequence);
+        }
+    }
+
     /// The stream offset of a sequence number: the one nearest to what comes next. `None` before offset 0.
     fn offset(&self, sequence: u32) -> Option<u64> {
         let next = self.assembler.next();
@@ -145,6 +155,9 @@ impl Tcp {
         stream.base.get_or_insert(first);
         if segment.flags.ack && !segment.flags.rst {
             other.base.get_or_insert(segment.acknowledgement);
+        }
+        if side(&self.sides, direction).initial.is_none() && segment.len() > 1 {
+            stream.begin_no_later_than(first);
         }
         if segment.len() > 0
             && let Some((offset, payload)) = place(stream, first, segment.payload)
