@@ -90,10 +90,10 @@ impl Link {
         lock(&self.socket).write_all(&bytes)
     }
 
-    /// A stream that the other side opened, or, for 0, that this side opens.
+    /// A stream that the other side opened.
     pub(super) fn open(self: &Arc<Self>, remote: u32) -> Arc<Channel> {
         let local = self.next.fetch_add(1, Ordering::Relaxed);
-        let state = State { remote, may_send: remote != 0, ..State::default() };
+        let state = State { remote, may_send: true, ..State::default() };
         let channel = Arc::new(Channel {
             link: Arc::clone(self),
             local,
@@ -154,10 +154,6 @@ struct State {
 }
 
 impl Channel {
-    pub(super) fn local(&self) -> u32 {
-        self.local
-    }
-
     /// Tells the other side that the stream is open, or that it may send.
     pub(super) fn okay(&self) -> io::Result<()> {
         let remote = lock(&self.state).remote;
@@ -175,15 +171,6 @@ impl Channel {
         // Where the connection is gone, the next call says so.
         let _ = self.okay();
         Some(bytes)
-    }
-
-    /// Waits until the other side has opened the stream; whether it has.
-    pub(super) fn is_opened(&self) -> bool {
-        let mut state = lock(&self.state);
-        while !state.may_send && !state.closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.may_send
     }
 
     /// Sends all of `bytes`, as fast as the other side takes them.

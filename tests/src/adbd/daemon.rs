@@ -31,8 +31,6 @@ struct Open {
     round: u64,
     listening: bool,
     sockets: Vec<TcpStream>,
-    /// Ports of the device that are led to the host, with what ends their threads.
-    reverses: Vec<(u16, String, TcpListener)>,
 }
 
 impl Daemon {
@@ -100,7 +98,6 @@ impl Daemon {
             // One that is closed already cannot be closed.
             let _ = socket.shutdown(Shutdown::Both);
         }
-        open.reverses.clear();
         drop(open);
         if was {
             // The listener looks up, sees that it is over, and closes its port.
@@ -152,9 +149,9 @@ impl Daemon {
                 OPEN if self.guest.profile.authorized => {
                     let channel = link.open(message.first);
                     let name = String::from_utf8_lossy(&message.payload).trim_end_matches('\0').to_owned();
-                    let (daemon, link) = (Arc::clone(self), Arc::clone(&link));
+                    let daemon = Arc::clone(self);
                     thread::spawn(move || {
-                        service::serve(&daemon, &link, &channel, &name);
+                        service::serve(&daemon, &channel, &name);
                         channel.close();
                     });
                     Ok(())
@@ -176,57 +173,6 @@ impl Daemon {
         }
         let size = u32::try_from(MAX_PAYLOAD).map_err(io::Error::other)?;
         link.send(CNXN, VERSION, size, self.guest.profile.banner().as_bytes())
-    }
-
-    /// Leads a port of the device, or for 0 any, to what the host calls `target`.
-    pub(super) fn reverse(self: &Arc<Self>, link: &Arc<Link>, port: u16, target: &str) -> io::Result<u16> {
-        let guest = Arc::clone(&self.guest);
-        // The network is a thread's; the socket stays in it.
-        let bound = thread::spawn(move || {
-            guest.enter_network()?;
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        });
-        let listener = bound.join().unwrap_or_else(|_panicked| Err(io::Error::other("the thread ended")))?;
-        let port = listener.local_addr()?.port();
-        self.open().reverses.push((port, target.to_owned(), listener.try_clone()?));
-        let (link, target) = (Arc::clone(link), target.to_owned());
-        let daemon = Arc::clone(self);
-        thread::spawn(move || {
-            while let Ok((socket, _)) = listener.accept() {
-                if !daemon.open().reverses.iter().any(|(open, ..)| *open == port) {
-                    return;
-                }
-                let channel = link.open(0);
-                if link.send(OPEN, channel.local(), 0, format!("{target}\0").as_bytes()).is_err() {
-                    return;
-                }
-                thread::spawn(move || {
-                    if channel.is_opened() {
-                        service::join(&channel, socket);
-                    }
-                    channel.close();
-                });
-            }
-        });
-        Ok(port)
-    }
-
-    /// The ports that are led to the host, and where to.
-    pub(super) fn reverses(&self) -> Vec<(u16, String)> {
-        self.open().reverses.iter().map(|(port, target, _)| (*port, target.clone())).collect()
-    }
-
-    /// Takes back the reverse of `port`, or all; whether there was one.
-    pub(super) fn remove_reverse(&self, port: Option<u16>) -> bool {
-        let mut open = self.open();
-        let before = open.reverses.len();
-        for (_, _, listener) in
-            open.reverses.extract_if(.., |(open, ..)| port.is_none_or(|port| port == *open))
-        {
-            // Wakes the thread that waits there.
-            let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
-        }
-        before != open.reverses.len()
     }
 }
 

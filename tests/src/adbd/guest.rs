@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
 use super::profile::{Profile, Su};
@@ -198,12 +197,6 @@ impl Guest {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)
-    }
-
-    /// Moves this thread into the device's network.
-    pub(super) fn enter_network(&self) -> io::Result<()> {
-        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.init()?))?;
-        Ok(move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(LinkNameSpaceType::Network))?)
     }
 
     pub(super) fn log(&self, level: char, tag: &str, message: &str) -> io::Result<()> {

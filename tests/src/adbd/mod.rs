@@ -1,7 +1,7 @@
 //! A stand-in for an Android device, honest where it stands in: Debian's own `adb` speaks to it.
 //!
-//! What is real: adb's transport protocol over TCP (`adb/protocol.txt` of AOSP), the shell protocol v2, sync, forwards and
-//! reverses; processes, uids, a network namespace, and root or none. What is not: Android's programs are scripts
+//! What is real: adb's transport protocol over TCP (`adb/protocol.txt` of AOSP), the shell protocol v2, files that are
+//! pushed; processes, uids, a network namespace, and root or none. What is not: Android's programs are scripts
 //! ([`Profile`] says what they answer), the kernel is this machine's, nothing enforces SELinux, and the shell is the
 //! host's `sh`.
 //!

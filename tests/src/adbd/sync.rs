@@ -1,4 +1,4 @@
-//! Copying files (AOSP, packages/modules/adb, SYNC.TXT and file_sync_protocol.h). All is done by programs in the device
+//! Files that are pushed (AOSP, packages/modules/adb, SYNC.TXT and file_sync_protocol.h). All is done by programs in the device
 //! under adbd's uid, so that its permissions hold.
 
 use std::io::{self, Read, Write as _};
@@ -32,8 +32,6 @@ pub(super) fn serve(daemon: &Daemon, channel: &Arc<Channel>) -> io::Result<()> {
             b"STA2" | b"LST2" => {
                 channel.send(&[&id[..], &stat_v2(daemon, &path, &id == b"STA2")].concat())?
             }
-            b"LIST" => list(daemon, channel, &path)?,
-            b"RECV" => receive(daemon, channel, &path)?,
             b"SEND" => take(daemon, channel, &mut incoming, &path)?,
             _ => fail(channel, "unknown request")?,
         }
@@ -100,36 +98,6 @@ fn stat_v2(daemon: &Daemon, path: &str, follow: bool) -> Vec<u8> {
         long(9),
     ]
     .concat()
-}
-
-fn list(daemon: &Daemon, channel: &Channel, path: &str) -> io::Result<()> {
-    let output = daemon.guest.command(daemon.uid(), &["ls", "-1a", "--", path])?.output()?;
-    for name in String::from_utf8_lossy(&output.stdout).lines() {
-        let numbers = stat(daemon, &format!("{path}/{name}"), false).unwrap_or_default();
-        let [mode, size, time] = [2, 6, 8].map(|index| low(&numbers, index));
-        let entry = words(&[mode, size, time, u32::try_from(name.len()).unwrap_or(0)]);
-        channel.send(&[&b"DENT"[..], &entry, name.as_bytes()].concat())?;
-    }
-    channel.send(&[&b"DONE"[..], &words(&[0; 4])].concat())
-}
-
-fn receive(daemon: &Daemon, channel: &Channel, path: &str) -> io::Result<()> {
-    let mut child = daemon.guest.command(daemon.uid(), &["cat", "--", path])?.spawn()?;
-    let mut buffer = vec![0; usize::try_from(MAX_DATA).unwrap_or(4096)];
-    if let Some(mut output) = child.stdout.take() {
-        loop {
-            let count = output.read(&mut buffer)?;
-            let Some(bytes @ [_, ..]) = buffer.get(..count) else { break };
-            let length = u32::try_from(count).map_err(io::Error::other)?;
-            channel.send(&[&b"DATA"[..], &words(&[length]), bytes].concat())?;
-        }
-    }
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        channel.send(&[&b"DONE"[..], &words(&[0])].concat())
-    } else {
-        fail(channel, &reason("open failed", &output.stderr))
-    }
 }
 
 /// `PATH,MODE`, then DATA until DONE.

@@ -64,7 +64,7 @@ impl Output {
 pub enum RootAnswer {
     /// adbd ran as root before.
     Already,
-    /// adbd was started anew as root, and the device is back. Forwards and open streams of before are gone.
+    /// adbd was started anew as root, and the device is back. Open streams of before are gone.
     Restarted,
     /// It stays as it is, in adbd's words: a production build, or switched off in the settings.
     Refused(String),
@@ -115,12 +115,6 @@ pub trait Adb: fmt::Debug + Send + Sync {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), AdbError>;
 
-    /// Copies `from` of the device to the file `to`.
-    ///
-    /// # Errors
-    /// Those of [`Adb::shell`]; when the device does not give it, or the file cannot be written.
-    fn pull(&self, serial: &str, from: &str, to: &Path) -> Result<(), AdbError>;
-
     /// Starts adbd anew as root, where the build allows it, and waits until the device is back.
     ///
     /// # Errors
@@ -132,30 +126,6 @@ pub trait Adb: fmt::Debug + Send + Sync {
     /// # Errors
     /// After `limit`, or when adb fails.
     fn wait(&self, serial: &str, limit: Duration) -> Result<(), AdbError>;
-
-    /// Leads connections to a loopback port of this machine (0: any) to a loopback port of the device. The port here.
-    ///
-    /// # Errors
-    /// Those of [`Adb::shell`]; when the port is taken.
-    fn forward(&self, serial: &str, here: u16, there: u16) -> Result<u16, AdbError>;
-
-    /// Takes back what [`Adb::forward`] made.
-    ///
-    /// # Errors
-    /// Those of [`Adb::shell`]; when there is no such thing.
-    fn remove_forward(&self, serial: &str, here: u16) -> Result<(), AdbError>;
-
-    /// Leads connections to a loopback port of the device (0: any) to a loopback port of this machine. The port there.
-    ///
-    /// # Errors
-    /// As for [`Adb::forward`].
-    fn reverse(&self, serial: &str, there: u16, here: u16) -> Result<u16, AdbError>;
-
-    /// Takes back what [`Adb::reverse`] made.
-    ///
-    /// # Errors
-    /// As for [`Adb::remove_forward`].
-    fn remove_reverse(&self, serial: &str, there: u16) -> Result<(), AdbError>;
 }
 
 /// `word` as one word of the device's shell, whatever is in it.

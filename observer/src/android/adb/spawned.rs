@@ -223,12 +223,6 @@ impl Adb for SpawnedAdb {
         Ok(())
     }
 
-    fn pull(&self, serial: &str, from: &str, to: &Path) -> Result<(), AdbError> {
-        let path = to.to_string_lossy().into_owned();
-        let doing = format!("copying {from} from it");
-        self.ask(Some(serial), &["pull", from, &path], &doing, COPY, &mut |_| {}).map(drop)
-    }
-
     fn root(&self, serial: &str) -> Result<RootAnswer, AdbError> {
         let doing = "asking for root";
         let finished = run(self.command(Some(serial)).arg("root"), doing, ROOT, &mut |_| {})?;
@@ -251,43 +245,6 @@ impl Adb for SpawnedAdb {
     fn wait(&self, serial: &str, limit: Duration) -> Result<(), AdbError> {
         self.ask(Some(serial), &["wait-for-device"], "waiting for it", limit, &mut |_| {}).map(drop)
     }
-
-    fn forward(&self, serial: &str, here: u16, there: u16) -> Result<u16, AdbError> {
-        let ends = [format!("tcp:{here}"), format!("tcp:{there}")];
-        let words =
-            self.ask(Some(serial), &["forward", &ends[0], &ends[1]], "forwarding a port", ASK, &mut |_| {})?;
-        port(&words, here, "forwarding a port")
-    }
-
-    fn remove_forward(&self, serial: &str, here: u16) -> Result<(), AdbError> {
-        let end = format!("tcp:{here}");
-        self.ask(Some(serial), &["forward", "--remove", &end], "taking a forward back", ASK, &mut |_| {})
-            .map(drop)
-    }
-
-    fn reverse(&self, serial: &str, there: u16, here: u16) -> Result<u16, AdbError> {
-        let ends = [format!("tcp:{there}"), format!("tcp:{here}")];
-        let words =
-            self.ask(Some(serial), &["reverse", &ends[0], &ends[1]], "reversing a port", ASK, &mut |_| {})?;
-        port(&words, there, "reversing a port")
-    }
-
-    fn remove_reverse(&self, serial: &str, there: u16) -> Result<(), AdbError> {
-        let end = format!("tcp:{there}");
-        self.ask(Some(serial), &["reverse", "--remove", &end], "taking a reverse back", ASK, &mut |_| {})
-            .map(drop)
-    }
-}
-
-/// The port that adb chose for 0: it prints it alone.
-fn port(words: &str, asked: u16, doing: &str) -> Result<u16, AdbError> {
-    if asked != 0 {
-        return Ok(asked);
-    }
-    words.trim().parse().ok().ok_or_else(|| AdbError::Failed {
-        doing: doing.to_owned(),
-        detail: format!("no port in `{}`", words.trim()),
-    })
 }
 
 /// How far the process `pid` has read the file `path`: the kernel knows, and adb says it to terminals alone.

@@ -51,7 +51,7 @@ impl Device {
         Ok(Self { serial: serial.to_owned(), facts, root })
     }
 
-    /// Becomes root, where that takes `adb root`: adbd starts anew, and forwards and open streams of before are gone.
+    /// Becomes root, where that takes `adb root`: adbd starts anew, and open streams of before are gone.
     ///
     /// # Errors
     /// Those of adb. Without root at all nothing is done: [`Root::command`] says so.
