@@ -12,8 +12,8 @@ use super::device::Device;
 use super::tables::DeviceTables;
 use crate::attribution::{AppDirectory, Attributor, LiveOwners};
 use crate::live::{Control, OwnersWatch};
-use crate::source::live::{Live, LiveControl, LiveOptions, now};
-use crate::source::{ClockOffset, FollowControl, Marker, Source, SourceError, follow};
+use crate::source::live::{Live, LiveOptions, now};
+use crate::source::{CaptureControl, ClockOffset, Marker, Source, SourceError, follow};
 
 /// How often is looked for the first word on the device's clock.
 const LOOK: Duration = Duration::from_millis(20);
@@ -25,26 +25,23 @@ const ASK: Duration = Duration::from_secs(10);
 pub enum DeviceControl {
     /// Of the agent on it.
     Agent(AgentControl),
-    /// Of a file or pipe that the emulator writes, and what to add to the device's time to have this machine's.
-    File(FollowControl, Option<ClockOffset>),
-    /// Of interfaces of this machine, and the same.
-    Interfaces(LiveControl, Option<ClockOffset>),
+    /// Of a file or pipe that the emulator writes, or of interfaces of this machine; and what to add to the device's time to
+    /// have this machine's.
+    Host(CaptureControl, Option<ClockOffset>),
 }
 
 impl Control for DeviceControl {
     fn stop(&self) {
         match self {
             Self::Agent(control) => control.stop(),
-            Self::File(control, _) => control.stop(),
-            Self::Interfaces(control, _) => control.stop(),
+            Self::Host(control, _) => control.stop(),
         }
     }
 
     fn is_stopped(&self) -> bool {
         match self {
             Self::Agent(control) => control.state() == LinkState::Ended,
-            Self::File(control, _) => control.stopped(),
-            Self::Interfaces(control, _) => control.stopped(),
+            Self::Host(control, _) => control.stopped(),
         }
     }
 
@@ -52,8 +49,7 @@ impl Control for DeviceControl {
     fn mark(&self, marker: Marker) {
         match self {
             Self::Agent(control) => control.mark(marker.remote()),
-            Self::File(control, _) => control.mark(marker),
-            Self::Interfaces(control, _) => control.mark(marker),
+            Self::Host(control, _) => control.mark(marker),
         }
     }
 }
@@ -63,8 +59,7 @@ impl DeviceControl {
     pub fn mark_by_device(&self, marker: Marker) {
         match self {
             Self::Agent(control) => control.mark(marker),
-            Self::File(control, offset) => control.mark(marker.remote().corrected(*offset)),
-            Self::Interfaces(control, offset) => control.mark(marker.remote().corrected(*offset)),
+            Self::Host(control, offset) => control.mark(marker.remote().corrected(*offset)),
         }
     }
 
@@ -74,7 +69,7 @@ impl DeviceControl {
     pub fn clock(&self, patience: Duration) -> Option<ClockOffset> {
         let control = match self {
             Self::Agent(control) => control,
-            Self::File(_, offset) | Self::Interfaces(_, offset) => return *offset,
+            Self::Host(_, offset) => return *offset,
         };
         let mut waited = Duration::ZERO;
         while control.clock().is_none() && waited < patience && control.state() != LinkState::Ended {
@@ -89,7 +84,7 @@ impl DeviceControl {
     pub fn notes(&self) -> Vec<String> {
         match self {
             Self::Agent(control) => control.notes(),
-            Self::File(..) | Self::Interfaces(..) => Vec::new(),
+            Self::Host(..) => Vec::new(),
         }
     }
 }
@@ -160,16 +155,16 @@ impl HostCapture {
                 source.before_end(before_end);
                 let control =
                     control.ok_or_else(|| SourceError::Empty { path: path.display().to_string() })?;
-                (Box::new(source), DeviceControl::File(control, offset))
+                (Box::new(source), control)
             }
             HostSource::Interfaces(names) => {
                 let options = LiveOptions { interfaces: names.clone(), ..LiveOptions::default() };
                 let (mut source, control) = Live::open(&options)?.start();
                 source.before_end(before_end);
-                (Box::new(source), DeviceControl::Interfaces(control, offset))
+                (Box::new(source), control)
             }
         };
-        Ok(Self { source, owners, control, notes, watch })
+        Ok(Self { source, owners, control: DeviceControl::Host(control, offset), notes, watch })
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::endpoint::Endpoint;
 use super::said::{MAX_SAID, Said};
 use super::socket::Listener;
-use crate::source::live::{LiveControl, now};
-use crate::source::{FollowControl, Marker, MarkerOrigin};
+use crate::source::live::now;
+use crate::source::{CaptureControl, Marker, MarkerOrigin};
 
 /// How often is looked whether the capture has ended by itself.
 const LOOK: Duration = Duration::from_millis(50);
@@ -37,21 +37,7 @@ pub trait Control: Clone + Send + Sync + 'static {
     fn mark(&self, marker: Marker);
 }
 
-impl Control for LiveControl {
-    fn stop(&self) {
-        Self::stop(self);
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped()
-    }
-
-    fn mark(&self, marker: Marker) {
-        Self::mark(self, marker);
-    }
-}
-
-impl Control for FollowControl {
+impl Control for CaptureControl {
     fn stop(&self) {
         Self::stop(self);
     }

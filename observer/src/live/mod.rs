@@ -37,7 +37,8 @@ pub use self::said::{Refusal, Said};
 pub use self::socket::{MarkError, mark, socket_path, sockets};
 use crate::attribution::{AppDirectory, Attributor, LiveOwners};
 use crate::decode::FiveTuple;
-use crate::source::live::{Live, LiveControl, LiveSource};
+use crate::source::CaptureControl;
+use crate::source::live::{Live, LiveSource};
 
 /// What a capture is started with.
 pub struct Session {
@@ -112,8 +113,8 @@ impl Session {
 
 /// The threads beside the pipeline.
 pub struct Rest {
-    /// To end the capture, and to see its counters.
-    pub control: LiveControl,
+    /// To end the capture.
+    pub control: CaptureControl,
     watcher: JoinHandle<Vec<String>>,
     attendance: Attendance,
 }

@@ -30,12 +30,11 @@ impl Recording {
             false => answer(&owners, &selection, tuple, at),
         };
         let recorder = Arc::new(RecorderHandle::start(options, lookup)?);
-        let (watcher, control) = (Arc::clone(&recorder), running.rest.control.clone());
+        let watcher = Arc::clone(&recorder);
         let mut known = Vec::new();
-        running.source.watch(Box::new(move |batch| {
+        running.source.watch(Box::new(move |batch, counts| {
             // A recording that has ended says why at the end of the run.
             let _ = watcher.send(batch.clone());
-            let counts = control.counts();
             if counts != known {
                 for (interface, (received, dropped)) in (0..).zip(&counts) {
                     let _ = watcher.drops(interface, *received, *dropped);

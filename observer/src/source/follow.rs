@@ -8,13 +8,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::file::FileSource;
 use super::input::Input;
-use super::{FrameBatch, InputSummary, Marker, Metadata, Source, SourceError};
+use super::{CaptureControl, FrameBatch, InputSummary, Marker, Metadata, Source, SourceError};
 use crate::time::Timestamp;
 
 /// Bytes asked of the operating system at once.
@@ -37,39 +37,13 @@ pub struct Following {
     before_end: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// What may be done from elsewhere with a file that is followed.
-#[derive(Clone)]
-pub struct FollowControl {
-    stop: Arc<AtomicBool>,
-    marks: Sender<Marker>,
-}
-
-impl FollowControl {
-    /// The file is whole: what is in it by now is still read.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-    }
-
-    /// Whether it was said that the file is whole.
-    #[must_use]
-    pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    /// Puts a marker beside the frames.
-    pub fn mark(&self, marker: Marker) {
-        // Who has ended takes no markers.
-        let _ = self.marks.send(marker);
-    }
-}
-
 /// Follows the capture file or pipe at `path`, and waits for its first frame or for `control` to stop.
 ///
 /// `begin` gets the control before anything is waited for.
 ///
 /// # Errors
 /// When it cannot be opened or is no capture file, or when nothing was written before it was stopped.
-pub fn follow(path: &Path, begin: impl FnOnce(FollowControl)) -> Result<Following, SourceError> {
+pub fn follow(path: &Path, begin: impl FnOnce(CaptureControl)) -> Result<Following, SourceError> {
     let name = path.display().to_string();
     let failed = |source| SourceError::Io { path: name.clone(), source };
     let metadata = path.metadata().map_err(failed)?;
@@ -77,8 +51,8 @@ pub fn follow(path: &Path, begin: impl FnOnce(FollowControl)) -> Result<Followin
         return Err(SourceError::Directory { path: name });
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let (to_marks, marks) = channel();
-    begin(FollowControl { stop: Arc::clone(&stop), marks: to_marks });
+    let (control, marks) = CaptureControl::new(&stop);
+    begin(control);
     let (pieces, arrived) = sync_channel(QUEUE);
     let writer = path.to_owned();
     let told = Arc::clone(&stop);
@@ -226,6 +200,7 @@ impl Read for Growing {
 mod tests {
     use std::fs::OpenOptions;
     use std::io::Write as _;
+    use std::sync::mpsc::channel;
 
     use super::*;
 

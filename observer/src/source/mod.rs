@@ -4,6 +4,7 @@
 //! that no frame is copied or allocated for. A source recognises formats by their magic bytes, never by a name.
 //! It knows nothing of what is inside a frame.
 
+mod control;
 mod dialect;
 mod file;
 #[cfg(feature = "live")]
@@ -31,7 +32,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use self::follow::{FollowControl, Following, follow};
+pub use self::control::CaptureControl;
+pub use self::follow::{Following, follow};
 pub use self::marker::{ClockOffset, MAX_LABEL, Marker, MarkerClock, MarkerKind, MarkerOrigin, TestResult};
 pub use self::peek::first_timestamp;
 pub use self::recorded::{Confidence, Dialect, RecordedOwner, known_id};

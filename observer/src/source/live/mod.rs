@@ -7,7 +7,7 @@ mod interface;
 mod outbound;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 pub use self::interface::{Device, devices};
 use self::interface::{Opened, Reading};
 use super::{
-    Damage, FrameBatch, FrameNumber, InputSummary, InterfaceInfo, Marker, Metadata, Source, SourceError,
+    CaptureControl, Damage, FrameBatch, FrameNumber, InputSummary, InterfaceInfo, Marker, Metadata, Source,
+    SourceError,
 };
 use crate::time::Timestamp;
 
@@ -87,10 +88,10 @@ impl Live {
 
     /// Begins to read.
     #[must_use]
-    pub fn start(self) -> (LiveSource, LiveControl) {
+    pub fn start(self) -> (LiveSource, CaptureControl) {
         let stop = Arc::new(AtomicBool::new(false));
         let (to_source, batches) = sync_channel(QUEUE);
-        let (to_marks, marks) = channel();
+        let (control, marks) = CaptureControl::new(&stop);
         let mut states = Vec::new();
         let mut threads = Vec::new();
         for (index, opened) in self.interfaces.into_iter().enumerate() {
@@ -100,7 +101,6 @@ impl Live {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             threads.push(std::thread::spawn(move || opened.read(index, &state, &to_source, &stop)));
         }
-        let control = LiveControl { stop: Arc::clone(&stop), marks: to_marks, states: states.clone() };
         let source = LiveSource {
             batches,
             marks,
@@ -117,45 +117,13 @@ impl Live {
     }
 }
 
-/// What may be done with a capture from elsewhere.
-#[derive(Clone)]
-pub struct LiveControl {
-    stop: Arc<AtomicBool>,
-    marks: Sender<Marker>,
-    states: Vec<Arc<Mutex<Reading>>>,
-}
-
-impl LiveControl {
-    /// Ends the capture: what the kernel has is still read.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-    }
-
-    /// Whether it was told to end, or has come to its end.
-    #[must_use]
-    pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    /// Puts a marker into the capture.
-    pub fn mark(&self, marker: Marker) {
-        // A capture that has ended takes no markers; whoever sets them is told by its socket.
-        let _ = self.marks.send(marker);
-    }
-
-    /// Frames that the kernel took and those that it dropped, for each interface, as of the last second.
-    #[must_use]
-    pub fn counts(&self) -> Vec<(u64, u64)> {
-        self.states.iter().map(|state| lock(state).counts()).collect()
-    }
-}
-
 fn lock(state: &Mutex<Reading>) -> std::sync::MutexGuard<'_, Reading> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sees every batch before it is analysed: a recorder.
-pub type Watch = Box<dyn FnMut(&FrameBatch) + Send>;
+/// Sees every batch before it is analysed, and the frames that the kernel took and those that it dropped, for each interface,
+/// as of the last second: a recorder.
+pub type Watch = Box<dyn FnMut(&FrameBatch, Vec<(u64, u64)>) + Send>;
 
 /// A running capture.
 pub struct LiveSource {
@@ -243,7 +211,7 @@ impl Source for LiveSource {
         if let Some(watch) = &mut self.watch
             && !(batch.frames.is_empty() && batch.metadata.is_empty())
         {
-            watch(&batch);
+            watch(&batch, self.states.iter().map(|state| lock(state).counts()).collect());
         }
         Ok(Some(batch))
     }
