@@ -7,11 +7,11 @@ use std::collections::btree_map::Entry;
 
 use pcap::{BpfProgram, Capture, Linktype};
 
-use super::{FrameBatch, InputSummary, LinkType, Source, SourceError};
+use super::layer::{Layer, Layered};
+use super::{FrameBatch, LinkType, Source, SourceError};
 
 /// The frames of another source that match an expression.
 pub(super) struct Filtered {
-    source: Box<dyn Source>,
     filter: Filter,
     /// The first frames, read ahead to see that the expression compiles.
     first: Option<FrameBatch>,
@@ -75,37 +75,28 @@ fn dlt(link_type: LinkType) -> i32 {
 
 impl Filtered {
     /// Reads the first frames of `source` and compiles `expression` for them.
-    pub(super) fn new(source: Box<dyn Source>, expression: &str) -> Result<Self, SourceError> {
+    pub(super) fn before(
+        mut source: Box<dyn Source>,
+        expression: &str,
+    ) -> Result<Layered<Self>, SourceError> {
         let filter = Filter { expression: expression.to_owned(), programs: BTreeMap::new() };
-        let mut filtered = Self { source, filter, first: None, filtered: 0 };
-        filtered.first = filtered.next_batch()?;
-        Ok(filtered)
+        let mut layer = Self { filter, first: None, filtered: 0 };
+        layer.first = layer.next(source.as_mut())?;
+        Ok(Layered { source, layer })
     }
 }
 
-impl Source for Filtered {
-    fn next_batch(&mut self) -> Result<Option<FrameBatch>, SourceError> {
+impl Layer for Filtered {
+    fn next(&mut self, source: &mut dyn Source) -> Result<Option<FrameBatch>, SourceError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        let Some(mut batch) = self.source.next_batch()? else { return Ok(None) };
+        let Some(mut batch) = source.next_batch()? else { return Ok(None) };
         self.filtered = self.filtered.saturating_add(self.filter.apply(&mut batch)?);
         Ok(Some(batch))
     }
 
-    fn inputs(&self) -> Vec<InputSummary> {
-        self.source.inputs()
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.source.progress()
-    }
-
-    fn dropped(&self) -> BTreeMap<String, u64> {
-        self.source.dropped()
-    }
-
-    fn filtered(&self) -> u64 {
+    fn kept_back(&self) -> u64 {
         self.filtered
     }
 }

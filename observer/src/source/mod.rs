@@ -11,6 +11,7 @@ mod file;
 mod filter;
 mod follow;
 mod input;
+mod layer;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub mod live;
 mod marker;
@@ -371,7 +372,7 @@ pub fn open_filtered(paths: &[PathBuf], expression: Option<&str>) -> Result<Box<
 
 #[cfg(feature = "live")]
 fn filtered(source: Box<dyn Source>, expression: &str) -> Result<Box<dyn Source>, SourceError> {
-    Ok(Box::new(filter::Filtered::new(source, expression)?))
+    Ok(Box::new(filter::Filtered::before(source, expression)?))
 }
 
 #[cfg(not(feature = "live"))]

@@ -1,8 +1,9 @@
 //! A look at what comes first, before a source is read.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::{FrameBatch, InputSummary, Source, SourceError};
+use super::layer::{Layer, Layered};
+use super::{FrameBatch, Source, SourceError};
 use crate::time::Timestamp;
 
 /// Batches without a frame that are looked through.
@@ -22,43 +23,19 @@ pub fn first_timestamp(
         first = batch.frames.first().map(|frame| frame.timestamp);
         seen.push_back(batch);
     }
-    Ok((first, Box::new(Peeked { seen, source })))
+    Ok((first, Box::new(Layered { source, layer: Peeked { seen } })))
 }
 
+/// What was seen is handed out first.
 struct Peeked {
     seen: VecDeque<FrameBatch>,
-    source: Box<dyn Source>,
 }
 
-impl Source for Peeked {
-    fn next_batch(&mut self) -> Result<Option<FrameBatch>, SourceError> {
+impl Layer for Peeked {
+    fn next(&mut self, source: &mut dyn Source) -> Result<Option<FrameBatch>, SourceError> {
         match self.seen.pop_front() {
             Some(batch) => Ok(Some(batch)),
-            None => self.source.next_batch(),
+            None => source.next_batch(),
         }
-    }
-
-    fn recycle(&mut self, batch: FrameBatch) {
-        self.source.recycle(batch);
-    }
-
-    fn inputs(&self) -> Vec<InputSummary> {
-        self.source.inputs()
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.source.progress()
-    }
-
-    fn is_live(&self) -> bool {
-        self.source.is_live()
-    }
-
-    fn dropped(&self) -> BTreeMap<String, u64> {
-        self.source.dropped()
-    }
-
-    fn filtered(&self) -> u64 {
-        self.source.filtered()
     }
 }

@@ -4,15 +4,15 @@
 //! them serve, too; only block headers are looked at. From a pipe, and from compressed files, secrets come when they
 //! come. What the lines mean is not known here.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::layer::{Layer, Layered};
 use super::pcapng::SecretsScan;
-use super::{FrameBatch, InputSummary, Metadata, Source, SourceError};
+use super::{FrameBatch, Metadata, Source, SourceError};
 
 /// Bytes asked of a key log at once.
 const BLOCK: usize = 1 << 20;
@@ -44,7 +44,8 @@ pub fn with_key_logs(source: Box<dyn Source>, paths: &[PathBuf]) -> Result<Box<d
     }
     let growing = source.is_live();
     let files = paths.iter().map(|path| KeyLogFile::open(path, growing)).collect::<Result<_, _>>()?;
-    Ok(Box::new(WithSecrets { source, known: Vec::new(), only_known: false, files, growing, ended: false }))
+    let layer = WithSecrets { known: Vec::new(), only_known: false, files, growing, ended: false };
+    Ok(Box::new(Layered { source, layer }))
 }
 
 /// Adds what the secrets blocks of capture files hold, before their frames.
@@ -63,7 +64,8 @@ pub(super) fn with_blocks(source: Box<dyn Source>, paths: &[PathBuf]) -> Box<dyn
     if known.is_empty() {
         return source;
     }
-    Box::new(WithSecrets { source, known, only_known, files: Vec::new(), growing: false, ended: false })
+    let layer = WithSecrets { known, only_known, files: Vec::new(), growing: false, ended: false };
+    Box::new(Layered { source, layer })
 }
 
 enum Scanned {
@@ -86,9 +88,8 @@ fn scan(path: &Path) -> Scanned {
     if whole { Scanned::All(secrets) } else { Scanned::Some(secrets) }
 }
 
-/// A source whose batches bring secrets.
+/// Batches bring secrets.
 struct WithSecrets {
-    source: Box<dyn Source>,
     /// To be handed out before anything else.
     known: Vec<Secrets>,
     /// Whether the source has no others.
@@ -112,12 +113,12 @@ impl WithSecrets {
     }
 }
 
-impl Source for WithSecrets {
-    fn next_batch(&mut self) -> Result<Option<FrameBatch>, SourceError> {
+impl Layer for WithSecrets {
+    fn next(&mut self, source: &mut dyn Source) -> Result<Option<FrameBatch>, SourceError> {
         if self.ended {
             return Ok(None);
         }
-        let next = self.source.next_batch()?;
+        let next = source.next_batch()?;
         self.ended = next.is_none();
         let gained = self.gained(self.ended)?;
         let mut batch = match next {
@@ -132,30 +133,6 @@ impl Source for WithSecrets {
         let gained = gained.into_iter().map(|text| (0, Metadata::Secrets { text, growing }));
         batch.metadata.splice(0..0, gained);
         Ok(Some(batch))
-    }
-
-    fn recycle(&mut self, batch: FrameBatch) {
-        self.source.recycle(batch);
-    }
-
-    fn inputs(&self) -> Vec<InputSummary> {
-        self.source.inputs()
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.source.progress()
-    }
-
-    fn is_live(&self) -> bool {
-        self.source.is_live()
-    }
-
-    fn dropped(&self) -> BTreeMap<String, u64> {
-        self.source.dropped()
-    }
-
-    fn filtered(&self) -> u64 {
-        self.source.filtered()
     }
 }
 
