@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use observer_captures::path;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::program::{Ended, run};
 
 /// The command, in a world without settings that change its output.
 pub(super) fn observer() -> Command {
@@ -19,15 +21,7 @@ pub(super) fn observer() -> Command {
     command
 }
 
-pub(super) fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().expect("the command starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    let (stdout, stderr) = (text(stdout), text(stderr));
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    (status.code(), stdout, stderr)
-}
-
-fn analyze(words: &[&str]) -> (Option<i32>, String, String) {
+fn analyze(words: &[&str]) -> Ended {
     run(observer().arg("analyze").args(words))
 }
 
@@ -257,7 +251,7 @@ fn database(directory: &TempDir) -> String {
     db
 }
 
-fn query(words: &[&str]) -> (Option<i32>, String, String) {
+fn query(words: &[&str]) -> Ended {
     run(observer().arg("query").args(words))
 }
 

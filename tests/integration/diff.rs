@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::program::observer;
 
 /// The shape of a refusal, or `accepted`: under an unknown authority and under one that is installed, first in TLS
 /// 1.3, then in TLS 1.2.
@@ -36,16 +37,6 @@ const CLIENTS: &[(&str, &str, [&str; 4])] = &[
 /// The runs that the columns of [`CLIENTS`] stand for, and whether the authority is installed in them.
 const RUNS: [(&str, bool); 4] =
     [("untrusted", false), ("installed", true), ("untrusted-tls12", false), ("installed-tls12", true)];
-
-fn observer(words: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_observer-under-test"))
-        .args(words)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the command starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
 
 /// A database with one run over a capture of the folder.
 fn database(directory: &Path, capture: &str) -> String {

@@ -2,41 +2,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::program::{Ended, database, observer};
 
 /// What the demo does, in this order: 6 findings of weight, all of apps.
 const DEMO: &str = "demo.pcapng";
 /// A page over HTTP, of nobody known.
 const PAGE: &str = "http/cleartext-get.pcap";
 
-type Ended = (Option<i32>, String, String);
-
-fn observer(words: &[&str]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_observer-under-test"))
-        .args(words)
-        .current_dir(observer_captures::root())
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the command starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    (output.status.code(), stdout, stderr)
-}
-
 fn analyze(capture: &str, words: &[&str]) -> Ended {
     observer(&[&["-q", "analyze", capture], words].concat())
-}
-
-/// A run over a capture in a database of that name, and the database.
-fn database(directory: &Path, name: &str, capture: &str, words: &[&str]) -> String {
-    let database = directory.join(name).display().to_string();
-    let (code, _, said) = analyze(capture, &[&["--db", &database], words].concat());
-    assert!(matches!(code, Some(0 | 1 | 4)), "{said}");
-    database
 }
 
 /// A policy with one exception for the page, and another that fits nothing.

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::cli::{file, observer, run};
+use super::cli::{file, observer};
+use super::program::run;
 
 /// The commands, as the help lists them.
 fn commands() -> Vec<String> {

@@ -14,6 +14,7 @@ mod help;
 mod page;
 #[cfg(target_os = "linux")]
 mod privileges;
+mod program;
 mod recording;
 mod refusal;
 mod report;

@@ -2,29 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn observer(words: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_observer-under-test"))
-        .args(words)
-        // Inputs are named as they are given: the same everywhere.
-        .current_dir(observer_captures::root())
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the command starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
+use super::program::{self, observer};
 
 /// A database with one run over a capture.
 fn database(directory: &Path, capture: &str) -> String {
-    let database = directory.join("run.db").display().to_string();
-    let (code, _, said) = observer(&["-q", "analyze", capture, "--db", &database]);
-    assert!(matches!(code, Some(0 | 1 | 4)), "{said}");
-    database
+    program::database(directory, "run.db", capture, &[])
 }
 
 fn report(database: &str, form: &str) -> String {

@@ -1,32 +1,11 @@
 //! `observer diff`: two releases of an app, as recorded, and as changed by hand.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-type Ended = (Option<i32>, String, String);
-
-fn observer(words: &[&str]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_observer-under-test"))
-        .args(words)
-        .current_dir(observer_captures::root())
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the command starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    (output.status.code(), stdout, stderr)
-}
-
-fn database(directory: &Path, name: &str, capture: &str) -> String {
-    let database = directory.join(name).display().to_string();
-    let (code, _, said) = observer(&["-q", "analyze", capture, "--db", &database]);
-    assert!(matches!(code, Some(0 | 1 | 4)), "{said}");
-    database
-}
+use super::program::{database, observer};
 
 fn change(database: &str, statement: &str) {
     let connection = rusqlite::Connection::open(database).expect("the database");
@@ -46,8 +25,8 @@ fn text(directory: &Path, words: &[&str]) -> (Option<i32>, String) {
 fn the_same_traffic_is_no_change() {
     let directory = TempDir::new().unwrap();
     let (one, other) = (
-        database(directory.path(), "a.db", "demo.pcapng"),
-        database(directory.path(), "b.db", "demo.pcapng"),
+        database(directory.path(), "a.db", "demo.pcapng", &[]),
+        database(directory.path(), "b.db", "demo.pcapng", &[]),
     );
     let (code, text) = text(directory.path(), &[&one, &other]);
     assert_eq!(code, Some(0), "{text}");
@@ -57,8 +36,8 @@ fn the_same_traffic_is_no_change() {
 #[test]
 fn a_release_that_made_it_worse() {
     let directory = TempDir::new().unwrap();
-    let one = database(directory.path(), "a.db", "demo.pcapng");
-    let other = database(directory.path(), "b.db", "demo.pcapng");
+    let one = database(directory.path(), "a.db", "demo.pcapng", &[]);
+    let other = database(directory.path(), "b.db", "demo.pcapng", &[]);
     // The release before: protected where this one is not, TLS 1.3 where this one has less, another certificate, another
     // host, an app more; a finding less.
     change(
@@ -109,8 +88,8 @@ fn a_release_that_made_it_worse() {
 #[test]
 fn captures_of_a_client_that_went_back_to_an_older_version() {
     let directory = TempDir::new().unwrap();
-    let one = database(directory.path(), "a.db", "certificates/untrusted-accepted-tls13.pcap");
-    let other = database(directory.path(), "b.db", "certificates/untrusted-accepted.pcap");
+    let one = database(directory.path(), "a.db", "certificates/untrusted-accepted-tls13.pcap", &[]);
+    let other = database(directory.path(), "b.db", "certificates/untrusted-accepted.pcap", &[]);
     let (code, text) = text(directory.path(), &[&one, &other]);
     assert_eq!(code, Some(1), "{text}");
     insta::assert_snapshot!("review_older_version", text);
@@ -119,8 +98,8 @@ fn captures_of_a_client_that_went_back_to_an_older_version() {
 #[test]
 fn what_proves_nothing_is_inconclusive() {
     let directory = TempDir::new().unwrap();
-    let page = database(directory.path(), "a.db", "tls/gnutls.pcap");
-    let arp = database(directory.path(), "b.db", "link_types/arp-only.pcap");
+    let page = database(directory.path(), "a.db", "tls/gnutls.pcap", &[]);
+    let arp = database(directory.path(), "b.db", "link_types/arp-only.pcap", &[]);
     let (code, text) = text(directory.path(), &[&page, &arp]);
     assert_eq!(code, Some(4), "{text}");
     assert!(text.starts_with("INCONCLUSIVE: ") && text.contains("b.db, run 1, is inconclusive"), "{text}");
@@ -130,11 +109,11 @@ fn what_proves_nothing_is_inconclusive() {
 #[test]
 fn runs_are_named_and_a_run_is_not_compared_with_itself() {
     let directory = TempDir::new().unwrap();
-    let runs = database(directory.path(), "runs.db", "http/cleartext-get.pcap");
+    let runs = database(directory.path(), "runs.db", "http/cleartext-get.pcap", &[]);
     let (code, _, said) = observer(&["diff", &runs, &runs]);
     assert_eq!(code, Some(2));
     assert!(said.contains("against itself"), "{said}");
-    database(directory.path(), "runs.db", "http/cleartext-get.pcap");
+    database(directory.path(), "runs.db", "http/cleartext-get.pcap", &[]);
     let (code, text, _) = observer(&["diff", &format!("{runs}:1"), &runs]);
     assert_eq!(code, Some(0), "{text}");
     let (code, _, said) = observer(&["diff", &format!("{runs}:7"), &runs]);
@@ -154,8 +133,8 @@ fn runs_are_named_and_a_run_is_not_compared_with_itself() {
 #[test]
 fn strange_names_do_not_reach_the_terminal() {
     let directory = TempDir::new().unwrap();
-    let one = database(directory.path(), "a.db", "demo.pcapng");
-    let other = database(directory.path(), "b.db", "demo.pcapng");
+    let one = database(directory.path(), "a.db", "demo.pcapng", &[]);
+    let other = database(directory.path(), "b.db", "demo.pcapng", &[]);
     change(
         &other,
         "UPDATE owners_v1 SET name = 'x' || char(27) || '[2J' || char(8238) || '</details>|@team' WHERE package = 'com.example.shop';

@@ -10,6 +10,8 @@ use observer::rules::{Blame, Confidence, Finding, RULES, Severity};
 use observer::trust::TrustStore;
 use observer_captures::{Capture, Judged};
 
+use super::program::observer;
+
 /// What the lab's tester declares.
 fn lab_policy() -> String {
     std::fs::read_to_string(observer_captures::path(observer_captures::POLICY)).expect("the lab's policy")
@@ -275,13 +277,6 @@ fn findings_are_the_same_with_any_number_of_threads() {
         format!("{:?}", run.assessment)
     };
     assert_eq!(render(1), render(8));
-}
-
-fn observer(words: &[&str]) -> (Option<i32>, String, String) {
-    let command = std::process::Command::new(env!("CARGO_BIN_EXE_observer-under-test")).args(words).output();
-    let output = command.expect("the command starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[test]

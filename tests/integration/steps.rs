@@ -1,21 +1,11 @@
 //! In which test each flow of a capture began: from the files that a test run leaves behind.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn observer(words: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_observer-under-test"))
-        .args(words)
-        .current_dir(observer_captures::root())
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the command starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
+use super::program::observer;
 
 /// A file beside this one.
 fn fixture(name: &str) -> String {
