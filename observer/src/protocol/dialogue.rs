@@ -314,6 +314,15 @@ pub(super) fn reply(line: &[u8]) -> Option<(u16, bool)> {
     (100..700).contains(&code).then_some((code, more))
 }
 
+/// Whether a line, as far as it is in sight, is a reply with one of `codes`.
+pub(super) fn may_reply(line: &[u8], codes: &[&[u8; 3]]) -> bool {
+    let starts = codes.iter().any(|code| {
+        let len = line.len().min(code.len());
+        line.get(..len) == code.get(..len)
+    });
+    starts && (line.len() <= 3 || reply(line).is_some())
+}
+
 /// Bytes as text; what is no UTF-8 is replaced.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -7,6 +7,7 @@
 //! To add a protocol: a folder, a [`Fact`] variant, and a line in [`PROTOCOLS`].
 
 pub mod amqp;
+mod awaited;
 mod bittorrent;
 mod conversation;
 mod demultiplexer;

@@ -1,18 +1,14 @@
 //! Commands and their replies.
 
-use std::collections::VecDeque;
-
 use super::PROTOCOL;
 use super::transfer::{self, Agreement, Transfer};
 use crate::flow::Direction;
+use crate::protocol::awaited::Awaited;
 use crate::protocol::dialogue::{Dialogue, Turn, command, mentions, reply, trimmed};
 use crate::protocol::login::Exposure;
 use crate::protocol::sasl;
 use crate::protocol::upgrade::{self, Step};
 use crate::protocol::{Context, Progress, property};
-
-/// Commands that may wait for their replies.
-const MAX_PENDING: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
@@ -32,8 +28,7 @@ enum Pending {
 
 #[derive(Default)]
 pub(super) struct Ftp {
-    pending: VecDeque<Pending>,
-    spoken: bool,
+    awaited: Awaited<Pending>,
     /// The code of a reply of several lines that is being read (RFC 959 §4.2).
     inside: Option<u16>,
     offered: bool,
@@ -44,21 +39,16 @@ impl Dialogue for Ftp {
     const NAME: &'static str = PROTOCOL.name;
 
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
-        let first = !std::mem::replace(&mut self.spoken, true);
+        self.awaited.speak(direction, Pending::Greeting);
         match direction {
             Direction::ToResponder => self.command(message, cx),
-            Direction::ToOriginator => {
-                if first {
-                    self.pending.push_front(Pending::Greeting);
-                }
-                self.reply(message, cx)
-            }
+            Direction::ToOriginator => self.reply(message, cx),
         }
     }
 
     fn missing(&mut self, _direction: Direction) {
-        self.pending.clear();
-        (self.inside, self.spoken) = (None, true);
+        self.awaited.lose();
+        self.inside = None;
     }
 }
 
@@ -96,11 +86,7 @@ impl Ftp {
             "PROT" if rest.eq_ignore_ascii_case(b"P") => Pending::Protection("P"),
             _ => Pending::Other,
         };
-        if self.pending.len() >= MAX_PENDING {
-            return Turn::Stop(Progress::Done);
-        }
-        self.pending.push_back(pending);
-        turn
+        self.awaited.ask(pending, turn)
     }
 
     fn reply(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
@@ -109,16 +95,10 @@ impl Ftp {
             (Some(code), Some((other, false))) if code == other => (code, false),
             (Some(code), _) => (code, true),
             (None, Some(begins)) => begins,
-            (None, None) if self.pending.front() == Some(&Pending::StartTls) => {
-                // What is no reply does not agree to TLS.
-                self.pending.pop_front();
-                return Turn::Release;
-            }
-            (None, None) => return Turn::Next,
+            (None, None) => return self.awaited.no_reply(&Pending::StartTls),
         };
         self.inside = more.then_some(code);
-        let front = self.pending.front().copied();
-        if front == Some(Pending::Features) && begins.is_none() {
+        if self.awaited.next() == Some(&Pending::Features) && begins.is_none() {
             let said = trimmed(line).trim_ascii();
             if !self.offered && (mentions(said, "AUTH TLS") || mentions(said, "AUTH SSL")) {
                 self.offered = true;
@@ -132,7 +112,7 @@ impl Ftp {
             return Turn::Next;
         }
         let said = trimmed(line).get(4..).unwrap_or_default();
-        match self.pending.pop_front() {
+        match self.awaited.answer() {
             Some(Pending::Greeting) => property::Fact::say(PROTOCOL.name, "banner", said, cx),
             Some(Pending::Features) if code == 211 && !self.offered => {
                 upgrade::Fact::say(PROTOCOL.name, Step::NotOffered, cx);

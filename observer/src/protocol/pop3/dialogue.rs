@@ -1,17 +1,13 @@
 //! Commands and their replies, which may be pipelined (RFC 2449 §6.6).
 
-use std::collections::VecDeque;
-
 use super::PROTOCOL;
 use crate::flow::Direction;
+use crate::protocol::awaited::Awaited;
 use crate::protocol::dialogue::{Dialogue, Turn, command, trimmed};
 use crate::protocol::login::Exposure;
 use crate::protocol::sasl::{self, Exchange};
 use crate::protocol::upgrade::{self, Step};
 use crate::protocol::{Context, Progress, property};
-
-/// Commands that may wait for their replies.
-const MAX_PENDING: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
@@ -25,8 +21,7 @@ enum Pending {
 
 #[derive(Default)]
 pub(super) struct Pop3 {
-    pending: VecDeque<Pending>,
-    spoken: bool,
+    awaited: Awaited<Pending>,
     /// The list that is being read, up to a line with a dot; whether it offers an upgrade.
     list: Option<(Pending, bool)>,
     exchange: Option<Exchange>,
@@ -36,21 +31,16 @@ impl Dialogue for Pop3 {
     const NAME: &'static str = PROTOCOL.name;
 
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
-        let first = !std::mem::replace(&mut self.spoken, true);
+        self.awaited.speak(direction, Pending::Greeting);
         match direction {
             Direction::ToResponder => self.command(message, cx),
-            Direction::ToOriginator => {
-                if first {
-                    self.pending.push_front(Pending::Greeting);
-                }
-                self.reply(trimmed(message), cx)
-            }
+            Direction::ToOriginator => self.reply(trimmed(message), cx),
         }
     }
 
     fn missing(&mut self, _direction: Direction) {
-        self.pending.clear();
-        (self.exchange, self.list, self.spoken) = (None, None, true);
+        self.awaited.lose();
+        (self.exchange, self.list) = (None, None);
     }
 }
 
@@ -94,11 +84,7 @@ impl Pop3 {
             }
             _ => Pending::Other,
         };
-        if self.pending.len() >= MAX_PENDING {
-            return Turn::Stop(Progress::Done);
-        }
-        self.pending.push_back(pending);
-        turn
+        self.awaited.ask(pending, turn)
     }
 
     fn reply(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
@@ -116,11 +102,9 @@ impl Pop3 {
         }
         let agreed = line.starts_with(b"+OK");
         if !agreed && !line.starts_with(b"-ERR") {
-            // What is no reply does not agree to TLS.
-            let asked = self.pending.front() == Some(&Pending::StartTls);
-            return if asked && self.pending.pop_front().is_some() { Turn::Release } else { Turn::Next };
+            return self.awaited.no_reply(&Pending::StartTls);
         }
-        match self.pending.pop_front() {
+        match self.awaited.answer() {
             Some(Pending::Greeting) => {
                 let banner = line.get(3..).unwrap_or_default();
                 // The part in brackets is the challenge of APOP.

@@ -1,16 +1,12 @@
 //! Commands and their replies, which may be pipelined (RFC 2920).
 
-use std::collections::VecDeque;
-
 use super::PROTOCOL;
 use crate::flow::Direction;
+use crate::protocol::awaited::Awaited;
 use crate::protocol::dialogue::{Dialogue, Turn, command, reply, trimmed};
 use crate::protocol::sasl::Exchange;
 use crate::protocol::upgrade::{self, Step};
 use crate::protocol::{Context, Progress, property};
-
-/// Commands that may wait for their replies.
-const MAX_PENDING: usize = 64;
 
 /// A command that waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +20,7 @@ enum Pending {
 
 #[derive(Default)]
 pub(super) struct Smtp {
-    pending: VecDeque<Pending>,
-    spoken: bool,
+    awaited: Awaited<Pending>,
     /// Whether the greeting has begun.
     greeted: bool,
     /// Whether the reply to EHLO that is being read offers an upgrade.
@@ -37,22 +32,16 @@ impl Dialogue for Smtp {
     const NAME: &'static str = PROTOCOL.name;
 
     fn message(&mut self, direction: Direction, message: &[u8], cx: &mut Context<'_>) -> Turn {
-        let first = !std::mem::replace(&mut self.spoken, true);
+        self.awaited.speak(direction, Pending::Greeting);
         match direction {
             Direction::ToResponder => self.command(message, cx),
-            Direction::ToOriginator => {
-                if first {
-                    self.pending.push_front(Pending::Greeting);
-                }
-                self.reply(message, cx)
-            }
+            Direction::ToOriginator => self.reply(message, cx),
         }
     }
 
     fn missing(&mut self, _direction: Direction) {
-        self.pending.clear();
+        self.awaited.lose();
         self.exchange = None;
-        self.spoken = true;
     }
 }
 
@@ -86,21 +75,15 @@ impl Smtp {
             }
             _ => (Pending::Other, Turn::Next),
         };
-        if self.pending.len() >= MAX_PENDING {
-            return Turn::Stop(Progress::Done);
-        }
-        self.pending.push_back(pending);
-        turn
+        self.awaited.ask(pending, turn)
     }
 
     fn reply(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
         let Some((code, more)) = reply(line) else {
-            // What is no reply does not agree to TLS (RFC 3207 §4).
-            let asked = self.pending.front() == Some(&Pending::StartTls);
-            return if asked && self.pending.pop_front().is_some() { Turn::Release } else { Turn::Next };
+            return self.awaited.no_reply(&Pending::StartTls);
         };
         let said = trimmed(line).get(4..).unwrap_or_default();
-        match self.pending.front() {
+        match self.awaited.next() {
             Some(Pending::Hello) if code == 250 => self.capability(said, more, cx),
             // The first line has the server's name and software (RFC 5321 §4.2).
             Some(Pending::Greeting) if !self.greeted => {
@@ -113,7 +96,7 @@ impl Smtp {
         if more || code == 334 {
             return Turn::Next;
         }
-        match self.pending.pop_front() {
+        match self.awaited.answer() {
             Some(Pending::StartTls) if code == 220 => {
                 upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
                 Turn::Stop(Progress::Upgraded)

@@ -6,7 +6,7 @@
 
 mod dialogue;
 
-use super::dialogue::{Talk, command, first_line, is_text, mentions, reply};
+use super::dialogue::{Talk, command, first_line, is_text, may_reply, mentions, reply};
 use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
 use crate::decode::Transport;
 use crate::flow::Direction;
@@ -39,11 +39,7 @@ fn probe(input: &ProbeInput<'_>) -> Probe {
 }
 
 fn greeting(line: &[u8], whole: bool, input: &ProbeInput<'_>) -> Probe {
-    let starts = [&b"220"[..], b"421", b"521", b"554"].iter().any(|code| {
-        let len = line.len().min(code.len());
-        line.get(..len) == code.get(..len)
-    });
-    if !starts || (line.len() > 3 && reply(line).is_none()) {
+    if !may_reply(line, &[b"220", b"421", b"521", b"554"]) {
         return Probe::NoMatch;
     }
     if !whole {
