@@ -43,6 +43,14 @@ impl Exchange {
         Self { mechanism, left: if twice { 2 } else { 1 } }
     }
 
+    /// The client names a mechanism, behind which the initial response may stand: `PLAIN AGFubmEA…` (RFC 4954 §4).
+    pub(super) fn of_words(words: &[u8], protocol: &'static str, cx: &mut Context<'_>) -> Self {
+        let mut words = words.splitn(2, |byte| *byte == b' ');
+        let mut exchange = Self::new(words.next().unwrap_or_default());
+        exchange.response(words.next().unwrap_or_default(), protocol, cx);
+        exchange
+    }
+
     /// The client names `mechanism` and responds in one message, where the response may be empty: a mechanism without a
     /// secret is said at once.
     pub(super) fn begin(

@@ -2,7 +2,8 @@
 //!
 //! The order of the steps tells what happened: an offer that nobody takes, a request that is refused, an upgrade.
 
-use super::property;
+use super::dialogue::Turn;
+use super::{Progress, property};
 use crate::observation::Basis;
 
 /// What was said of an upgrade to TLS.
@@ -35,6 +36,13 @@ impl Fact {
     pub(super) fn say(protocol: &'static str, step: Step, cx: &mut super::Context<'_>) {
         cx.say(super::Fact::Upgrade(Self { protocol, step }));
     }
+}
+
+/// Says whether the server of `protocol` agrees to the upgrade that it was asked for: TLS follows, or what the client goes on
+/// with.
+pub(super) fn answered(protocol: &'static str, agreed: bool, cx: &mut super::Context<'_>) -> Turn {
+    Fact::say(protocol, if agreed { Step::Accepted } else { Step::Refused }, cx);
+    if agreed { Turn::Stop(Progress::Upgraded) } else { Turn::Release }
 }
 
 /// The property that tells with what the client goes on, where that is not TLS.

@@ -105,14 +105,12 @@ impl Amqp {
             Tls::Asked if header.asks_for_tls() => {
                 // Within TLS the client begins anew, with a header (part 2 §2.2).
                 self.tls = Tls::Unasked;
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Upgraded)
+                upgrade::answered(PROTOCOL.name, true, cx)
             }
             // The server names what it would speak instead (AMQP 1.0 part 2 §2.2).
             Tls::Asked => {
                 self.tls = Tls::Refused;
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                Turn::Release
+                upgrade::answered(PROTOCOL.name, false, cx)
             }
             _ if before.map(Header::family) != Some(header.family()) => {
                 say("refusal", format!("speaks {}", header.version()).as_bytes(), cx);

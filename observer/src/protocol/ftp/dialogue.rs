@@ -117,14 +117,12 @@ impl Ftp {
             Some(Pending::Features) if code == 211 && !self.offered => {
                 upgrade::Fact::say(PROTOCOL.name, Step::NotOffered, cx);
             }
-            Some(Pending::StartTls) if code == 234 => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                say(transfer::Step::Hidden, cx);
-                return Turn::Stop(Progress::Upgraded);
-            }
             Some(Pending::StartTls) => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                return Turn::Release;
+                let agreed = code == 234;
+                if agreed {
+                    say(transfer::Step::Hidden, cx);
+                }
+                return upgrade::answered(PROTOCOL.name, agreed, cx);
             }
             Some(Pending::Passive) if code == 227 => agree(Agreement::of_pasv(said), cx),
             Some(Pending::ExtendedPassive) if code == 229 => agree(Agreement::of_epsv(said), cx),

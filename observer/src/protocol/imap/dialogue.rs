@@ -78,9 +78,7 @@ impl Imap {
             }
             "AUTHENTICATE" => {
                 upgrade::went_on(PROTOCOL.name, b"AUTHENTICATE", cx);
-                let mut words = rest.splitn(2, |byte| *byte == b' ');
-                let mut exchange = Exchange::new(words.next().unwrap_or_default());
-                exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
+                let exchange = Exchange::of_words(rest, PROTOCOL.name, cx);
                 self.pending = Some((tag.to_vec(), Pending::Authenticate(exchange)));
                 return Turn::Next;
             }
@@ -113,14 +111,7 @@ impl Imap {
         };
         let agreed = command(status).0 == "OK";
         let turn = match (pending, agreed) {
-            (Pending::StartTls, true) => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Upgraded)
-            }
-            (Pending::StartTls, false) => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                Turn::Release
-            }
+            (Pending::StartTls, agreed) => upgrade::answered(PROTOCOL.name, agreed, cx),
             (Pending::Login(_) | Pending::Authenticate(_), true) => Turn::Stop(Progress::Done),
             // A literal that was announced does not follow any more.
             (Pending::Login(_) | Pending::Authenticate(_), false) => Turn::Release,

@@ -92,20 +92,17 @@ impl Irc {
             }
             "670" => {
                 self.requested = false;
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                return Turn::Stop(Progress::Upgraded);
+                return upgrade::answered(PROTOCOL.name, true, cx);
             }
             // ERR_STARTTLS; unknown command, not registered, already registered.
             "691" | "421" | "451" | "462" if self.requested && !names_another(rest) => {
                 self.requested = false;
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                return Turn::Release;
+                return upgrade::answered(PROTOCOL.name, false, cx);
             }
             "001" => {
                 self.welcomed = true;
                 if std::mem::take(&mut self.requested) {
-                    upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                    return Turn::Release;
+                    return upgrade::answered(PROTOCOL.name, false, cx);
                 }
             }
             "004" => {

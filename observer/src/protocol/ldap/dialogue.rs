@@ -78,8 +78,7 @@ impl Dialogue for Ldap {
             (Direction::ToOriginator, tag::EXTENDED_RESPONSE) if self.requested.is_some() => {
                 self.requested = None;
                 let agreed = wire::result_code(content) == Ok(0);
-                upgrade::Fact::say(PROTOCOL.name, if agreed { Step::Accepted } else { Step::Refused }, cx);
-                return if agreed { Turn::Stop(Progress::Upgraded) } else { Turn::Release };
+                return upgrade::answered(PROTOCOL.name, agreed, cx);
             }
             // Behind a SASL login messages may be wrapped (RFC 4513 §5.2.1.6); behind another one nothing new comes.
             (Direction::ToOriginator, tag::BIND_RESPONSE)

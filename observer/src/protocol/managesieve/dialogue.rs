@@ -93,8 +93,7 @@ impl ManageSieve {
             upgrade::Fact::say(PROTOCOL.name, Step::NotOffered, cx);
         }
         if std::mem::take(&mut self.requested) {
-            upgrade::Fact::say(PROTOCOL.name, if agreed { Step::Accepted } else { Step::Refused }, cx);
-            return if agreed { Turn::Stop(Progress::Upgraded) } else { Turn::Release };
+            return upgrade::answered(PROTOCOL.name, agreed, cx);
         }
         if self.exchange.take().is_some() && agreed { Turn::Stop(Progress::Done) } else { Turn::Next }
     }

@@ -53,10 +53,7 @@ impl Nntp {
                         sasl::say(PROTOCOL.name, "AUTHINFO USER/PASS", Exposure::Secret, cx);
                     }
                     "SASL" => {
-                        let mut words = rest.splitn(2, |byte| *byte == b' ');
-                        let mut exchange = Exchange::new(words.next().unwrap_or_default());
-                        exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
-                        self.exchange = Some(exchange);
+                        self.exchange = Some(Exchange::of_words(rest, PROTOCOL.name, cx));
                     }
                     _ => {}
                 }
@@ -100,12 +97,7 @@ impl Nntp {
         match code {
             101 => self.list = Some(false),
             _ if std::mem::take(&mut self.requested) => {
-                if code == 382 {
-                    upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                    return Turn::Stop(Progress::Upgraded);
-                }
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                return Turn::Release;
+                return upgrade::answered(PROTOCOL.name, code == 382, cx);
             }
             // A login, and lists and articles, which end with a dot.
             281 | 215 | 220..=222 | 224 | 225 | 230 | 231 => return Turn::Stop(Progress::Done),

@@ -72,10 +72,7 @@ impl Pop3 {
             "AUTH" if rest.is_empty() => Pending::Mechanisms,
             "AUTH" => {
                 upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
-                let mut words = rest.splitn(2, |byte| *byte == b' ');
-                let mut exchange = Exchange::new(words.next().unwrap_or_default());
-                exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
-                self.exchange = Some(exchange);
+                self.exchange = Some(Exchange::of_words(rest, PROTOCOL.name, cx));
                 Pending::Login
             }
             "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" => {
@@ -114,14 +111,7 @@ impl Pop3 {
             Some(what @ (Pending::Capabilities | Pending::Mechanisms)) if agreed => {
                 self.list = Some((what, false));
             }
-            Some(Pending::StartTls) if agreed => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                return Turn::Stop(Progress::Upgraded);
-            }
-            Some(Pending::StartTls) => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                return Turn::Release;
-            }
+            Some(Pending::StartTls) => return upgrade::answered(PROTOCOL.name, agreed, cx),
             Some(Pending::Login) if agreed => return Turn::Stop(Progress::Done),
             Some(Pending::Login) => self.exchange = None,
             _ => {}

@@ -94,10 +94,7 @@ impl PostgreSql {
     /// The byte that answers a request for encryption.
     fn answer(asked: Opening, byte: &[u8], cx: &mut Context<'_>) -> Turn {
         match (asked, byte) {
-            (Opening::Ssl, b"S") => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Upgraded)
-            }
+            (Opening::Ssl, b"S") => upgrade::answered(PROTOCOL.name, true, cx),
             (Opening::Gss, b"G") => {
                 property::Fact::say(PROTOCOL.name, "gss_encryption", b"accepted", cx);
                 Turn::Stop(Progress::Inner)

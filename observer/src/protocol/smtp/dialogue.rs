@@ -62,10 +62,7 @@ impl Smtp {
                 (Pending::StartTls, Turn::Hold)
             }
             "AUTH" => {
-                let mut words = rest.splitn(2, |byte| *byte == b' ');
-                let mut exchange = Exchange::new(words.next().unwrap_or_default());
-                exchange.response(words.next().unwrap_or_default(), PROTOCOL.name, cx);
-                self.exchange = Some(exchange);
+                self.exchange = Some(Exchange::of_words(rest, PROTOCOL.name, cx));
                 upgrade::went_on(PROTOCOL.name, b"AUTH", cx);
                 (Pending::Auth, Turn::Next)
             }
@@ -97,14 +94,7 @@ impl Smtp {
             return Turn::Next;
         }
         match self.awaited.answer() {
-            Some(Pending::StartTls) if code == 220 => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                Turn::Stop(Progress::Upgraded)
-            }
-            Some(Pending::StartTls) => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                Turn::Release
-            }
+            Some(Pending::StartTls) => upgrade::answered(PROTOCOL.name, code == 220, cx),
             Some(Pending::Auth) => {
                 self.exchange = None;
                 Turn::Next

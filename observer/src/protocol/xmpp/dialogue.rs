@@ -86,13 +86,11 @@ impl Xmpp {
             }
             b"proceed" if mentions(tag, "xmpp-tls") || self.requested => {
                 self.requested = false;
-                upgrade::Fact::say(PROTOCOL.name, Step::Accepted, cx);
-                return Turn::Stop(Progress::Upgraded);
+                return upgrade::answered(PROTOCOL.name, true, cx);
             }
             b"failure" if self.requested => {
                 self.requested = false;
-                upgrade::Fact::say(PROTOCOL.name, Step::Refused, cx);
-                return Turn::Release;
+                return upgrade::answered(PROTOCOL.name, false, cx);
             }
             b"failure" => self.exchange = None,
             b"success" => return Turn::Stop(Progress::Done),
