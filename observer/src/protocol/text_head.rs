@@ -1,5 +1,10 @@
 //! Heads of text in the manner of HTTP that SIP and RTSP share: a start line and fields, ended by an empty line.
 
+use super::Probe;
+
+/// Bytes of a start line without an end that are waited for.
+const MAX_LINE: usize = 900;
+
 /// A head that is whole.
 pub(super) struct Head<'a> {
     /// The first line.
@@ -37,8 +42,29 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Whether `bytes` begin with a start line: that of a request has one of the `methods` and one of the `targets` behind it.
+pub(super) fn probe(
+    bytes: &[u8],
+    (methods, targets): (&[&str], &[&str]),
+    response: &str,
+    is_start: fn(&str) -> bool,
+) -> Probe {
+    let begins = |start: &[u8]| bytes.starts_with(start) || start.starts_with(bytes);
+    let request = |method: &str, target: &str| begins([method, target].concat().as_bytes());
+    let requests = methods.iter().any(|method| targets.iter().any(|target| request(method, target)));
+    if !requests && !begins(response.as_bytes()) {
+        return Probe::NoMatch;
+    }
+    match first_line(bytes) {
+        Some(line) if is_start(line) => Probe::Match,
+        Some(_) => Probe::NoMatch,
+        None if bytes.len() < MAX_LINE => Probe::NeedMore,
+        None => Probe::NoMatch,
+    }
+}
+
 /// The first line of `bytes` without its end; `None` where the end is not in sight.
-pub(super) fn first_line(bytes: &[u8]) -> Option<&str> {
+fn first_line(bytes: &[u8]) -> Option<&str> {
     let end = bytes.windows(2).position(|end| end == b"\r\n")?;
     std::str::from_utf8(bytes.get(..end)?).ok()
 }

@@ -5,7 +5,7 @@
 
 use super::login::{self, Exposure};
 use super::pending::{Messages, Reading, Step};
-use super::text_head::{Head, first_line};
+use super::text_head::{self, Head};
 use super::{Analyzer, Context, Fact, Probe, ProbeInput, Protocol, Worth, property};
 use crate::bytes::ParseError;
 use crate::decode::Transport;
@@ -41,30 +41,11 @@ const METHODS: [&str; 14] = [
     "MESSAGE",
     "UPDATE",
 ];
-/// Bytes of a request line without an end that are waited for.
-const MAX_LINE: usize = 900;
 /// Messages that are read before a flow is only counted.
 const MAX_MESSAGES: u8 = 64;
 
 fn probe(input: &ProbeInput<'_>) -> Probe {
-    let bytes = input.bytes;
-    let begins = |word: &str, then: &str| {
-        let all = [word.as_bytes(), then.as_bytes()].concat();
-        bytes.starts_with(&all) || all.starts_with(bytes)
-    };
-    let request = METHODS
-        .iter()
-        .any(|method| begins(method, " sip:") || begins(method, " sips:") || begins(method, " tel:"));
-    let response = begins("SIP/2.0", " ");
-    if !request && !response {
-        return Probe::NoMatch;
-    }
-    match first_line(bytes) {
-        Some(line) if is_start(line) => Probe::Match,
-        Some(_) => Probe::NoMatch,
-        None if bytes.len() < MAX_LINE => Probe::NeedMore,
-        None => Probe::NoMatch,
-    }
+    text_head::probe(input.bytes, (&METHODS, &[" sip:", " sips:", " tel:"]), "SIP/2.0 ", is_start)
 }
 
 fn is_start(line: &str) -> bool {
