@@ -25,6 +25,20 @@ pub enum Judgement {
     Inconclusive,
 }
 
+impl Judgement {
+    /// In a word or two.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Violated => "violated",
+            Self::NoViolationObserved => "no violation",
+            Self::NotExercised => "not exercised",
+            Self::NotObservable => "not observable",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
 /// A conclusion for one app and one requirement.
 #[derive(Clone, Debug)]
 pub struct Verdict {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::LONGEST;
 use super::remedy::remedy;
 use super::stored::{StoredApp, StoredFinding, StoredRun};
-use super::wording::{cl_mss, count, judgement, title};
+use super::wording::{cl_mss, count, title};
 use crate::assess::Judgement;
 use crate::rules::Severity;
 
@@ -54,7 +54,7 @@ fn section(run: &StoredRun, app: &StoredApp) -> String {
         let Some(number) = cl_mss(&verdict.requirement) else { continue };
         let word = match verdict.judgement {
             Judgement::Violated => "**VIOLATED**",
-            other => judgement(other),
+            other => other.in_words(),
         };
         let (title, ground) = (title(number), escaped(&verdict.reason));
         text.push_str(&format!("| {number} | {title} | {word} | {ground} |\n"));

@@ -131,17 +131,6 @@ pub(super) fn title(number: &str) -> &'static str {
     TITLES.iter().find(|(known, _)| *known == number).map_or("", |(_, title)| title)
 }
 
-/// A conclusion in a word or two.
-pub(super) fn judgement(judgement: Judgement) -> &'static str {
-    match judgement {
-        Judgement::Violated => "violated",
-        Judgement::NoViolationObserved => "no violation",
-        Judgement::NotExercised => "not exercised",
-        Judgement::NotObservable => "not observable",
-        Judgement::Inconclusive => "inconclusive",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

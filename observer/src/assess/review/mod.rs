@@ -259,7 +259,9 @@ impl Reviewer {
         if now == Judgement::Inconclusive && requirement.starts_with("cl-mss:") {
             self.opened = self.opened.saturating_add(1);
         }
-        let words = |judgement: Option<Judgement>| judgement.map(name_of).into_iter().collect();
+        let words = |judgement: Option<Judgement>| {
+            judgement.map(|judgement| judgement.in_words().to_owned()).into_iter().collect()
+        };
         let sign = if before.is_none() { Sign::Added } else { Sign::Changed };
         let change = Change::of(sign, Kind::Verdict, Some(requirement));
         self.keep(app, Change { worse, before: words(before), after: words(after), ..change });
@@ -450,17 +452,6 @@ fn uncounted(weight: Weight) -> Option<String> {
         Weight::Noted => Some("held against no app".to_owned()),
         Weight::Excused => Some("excused".to_owned()),
     }
-}
-
-fn name_of(judgement: Judgement) -> String {
-    match judgement {
-        Judgement::Violated => "violated",
-        Judgement::NoViolationObserved => "no violation",
-        Judgement::NotExercised => "not exercised",
-        Judgement::NotObservable => "not observable",
-        Judgement::Inconclusive => "inconclusive",
-    }
-    .to_owned()
 }
 
 /// Values in order.

@@ -310,7 +310,7 @@ impl Matrix {
 fn word(judged: Judgement) -> &'static str {
     match judged {
         Judgement::Violated => "VIOLATED",
-        other => wording::judgement(other),
+        other => other.in_words(),
     }
 }
 
@@ -418,7 +418,7 @@ impl Section {
         });
         let counts = wording::JUDGEMENTS.into_iter().filter_map(|judged| {
             let many = others.iter().filter(|verdict| verdict.judgement == judged).count();
-            (many > 0).then(|| format!("{many} {}", wording::judgement(judged)))
+            (many > 0).then(|| format!("{many} {}", judged.in_words()))
         });
         Self {
             number,

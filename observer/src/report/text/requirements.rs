@@ -24,7 +24,7 @@ pub(super) fn table(verdicts: &[&Verdict], out: &mut dyn Write) -> io::Result<()
         .into_iter()
         .filter_map(|judged| {
             let many = others.iter().filter(|verdict| verdict.judgement == judged).count();
-            (many > 0).then(|| format!("{many} {}", wording::judgement(judged)))
+            (many > 0).then(|| format!("{many} {}", judged.in_words()))
         })
         .collect();
     if !counts.is_empty() {
@@ -41,7 +41,7 @@ fn row(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     let style = words::judgement(verdict.judgement);
     let word = match verdict.judgement {
         Judgement::Violated => "VIOLATED",
-        judged => wording::judgement(judged),
+        judged => judged.in_words(),
     };
     let pad = 14_usize.saturating_sub(word.len());
     writeln!(out, "  {number}  {title:34} {style}{word}{style:#}{:pad$} {}", "", dim(&ground(verdict)))?;
