@@ -10,23 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::adb::{Adb, AdbError, Stream, quote};
-use crate::attribution::{Attributor, AttributorError, Method, Sighting, SocketRow};
+use crate::attribution::socket_table::{MAX_ROW, Row, TABLES};
+use crate::attribution::{Attributor, AttributorError, Method, Sighting};
 use crate::decode::{FiveTuple, Transport};
 use crate::source::live::now;
 
-/// The tables, by what the shell prints before each.
-const TABLES: &[(&str, Transport)] = &[
-    ("tcp6", Transport::Tcp),
-    ("tcp", Transport::Tcp),
-    ("udp6", Transport::Udp),
-    ("udp", Transport::Udp),
-    ("icmp6", Transport::IcmpEcho),
-    ("icmp", Transport::IcmpEcho),
-];
 /// What the shell prints behind the last table.
 const LAST: &str = "=end";
-/// Bytes of a row that are looked at; one has some 170.
-const MAX_ROW: u64 = 1024;
 /// Bytes of one reading: some 50,000 rows.
 const MAX_READING: u64 = 8 << 20;
 /// Sightings that may wait to be taken.
@@ -144,11 +134,7 @@ fn reading(input: &mut ChildStdin, output: &mut impl BufRead) -> io::Result<Read
 }
 
 /// Hands the rows up to [`LAST`] to `take`, and counts those that are none; how many tables have a heading.
-fn parse(
-    output: &mut impl BufRead,
-    take: &mut dyn FnMut(Transport, SocketRow),
-    lost: &mut u64,
-) -> io::Result<u64> {
+fn parse(output: &mut impl BufRead, take: &mut dyn FnMut(Transport, Row), lost: &mut u64) -> io::Result<u64> {
     let mut left = MAX_READING;
     let mut tables = 0_u64;
     let mut table = None;
@@ -173,7 +159,7 @@ fn parse(
             // The first line of a table names its columns.
             tables = tables.saturating_add(1);
         } else if let (Some(transport), false) = (table, over) {
-            match SocketRow::parse(text, transport) {
+            match Row::parse(text, transport) {
                 Some(row) => take(transport, row),
                 None => *lost = lost.saturating_add(1),
             }

@@ -11,7 +11,7 @@ mod live;
 mod selection;
 mod sidecar;
 mod sighting;
-mod socket_table;
+pub(crate) mod socket_table;
 mod statement;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod system;
@@ -27,7 +27,6 @@ pub use self::live::{Listener, LiveOwners};
 pub use self::selection::Selection;
 pub use self::sidecar::{Sidecar, SidecarError};
 pub use self::sighting::{Attributor, AttributorError, Sighting, SocketOwner};
-pub(crate) use self::socket_table::Row as SocketRow;
 pub use self::statement::{owner_of, owner_of_socket, owners_of, settle};
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub use self::system::{Attributors, Choice, PACKAGES_LIST, PackageWatch, attributors};

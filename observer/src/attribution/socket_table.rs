@@ -9,6 +9,22 @@ use super::{Confidence, Method, Sighting, SocketOwner};
 use crate::decode::{Endpoint, Transport};
 use crate::time::Timestamp;
 
+/// Names of tables, and whose sockets they list.
+pub(crate) type Tables = &'static [(&'static str, Transport)];
+
+/// All tables.
+pub(crate) const TABLES: Tables = &[
+    ("tcp6", Transport::Tcp),
+    ("tcp", Transport::Tcp),
+    ("udp6", Transport::Udp),
+    ("udp", Transport::Udp),
+    ("icmp6", Transport::IcmpEcho),
+    ("icmp", Transport::IcmpEcho),
+];
+
+/// Bytes of a row that are looked at; one has some 170.
+pub(crate) const MAX_ROW: u64 = 1024;
+
 /// TCP's states, from `include/net/tcp_states.h`.
 const TIME_WAIT: u8 = 6;
 const LISTEN: u8 = 10;

@@ -6,6 +6,7 @@ use super::process::Processes;
 use super::procfs::{self, Procfs};
 use super::sock_diag::SockDiag;
 use crate::attribution::ebpf::EbpfAttributor;
+use crate::attribution::socket_table::{TABLES, Tables};
 use crate::attribution::{Attributor, AttributorError, Sighting};
 use crate::source::live::now;
 
@@ -49,7 +50,7 @@ pub fn attributors(choice: Choice) -> Result<Attributors, AttributorError> {
         Choice::Auto => return Ok(strongest(&processes)),
         Choice::Ebpf => vec![ebpf(&processes, &mut notes)?],
         Choice::SockDiag => vec![sock_diag(&processes)?],
-        Choice::Procfs => vec![tables(procfs::ALL, &processes)?],
+        Choice::Procfs => vec![tables(TABLES, &processes)?],
         Choice::Recorded | Choice::None => Vec::new(),
     };
     Ok(Attributors { allowed, notes })
@@ -73,7 +74,7 @@ fn strongest(processes: &Arc<Mutex<Processes>>) -> Attributors {
         Err(error) => {
             notes
                 .push(format!("{error}; /proc/net is read instead: slower, and more short flows are missed"));
-            match tables(procfs::ALL, processes) {
+            match tables(TABLES, processes) {
                 Ok(attributor) => allowed.push(attributor),
                 Err(error) if allowed.is_empty() => {
                     notes.push(format!("{error}; all flows stay unattributed"));
@@ -105,10 +106,7 @@ fn sock_diag(processes: &Arc<Mutex<Processes>>) -> Result<Box<dyn Attributor>, A
     Ok(Box::new(SockDiag::open(Arc::clone(processes))?))
 }
 
-fn tables(
-    tables: procfs::Tables,
-    processes: &Arc<Mutex<Processes>>,
-) -> Result<Box<dyn Attributor>, AttributorError> {
+fn tables(tables: Tables, processes: &Arc<Mutex<Processes>>) -> Result<Box<dyn Attributor>, AttributorError> {
     Ok(Box::new(Procfs::open(tables, Arc::clone(processes))?))
 }
 

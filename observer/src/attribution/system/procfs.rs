@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::process::Processes;
-use crate::attribution::socket_table::Row;
+use crate::attribution::socket_table::{MAX_ROW, Row, Tables};
 use crate::attribution::{Attributor, AttributorError, Method, Sighting};
 use crate::decode::{FiveTuple, Transport};
 use crate::source::live::now;
@@ -18,28 +18,13 @@ use crate::time::Timestamp;
 
 /// Bytes that are read of one table: some 50,000 rows.
 const MAX_TABLE: u64 = 8 << 20;
-/// Bytes of a row that are looked at; one has some 170.
-const MAX_ROW: u64 = 1024;
 /// How often the tables are read while flows begin; reading them takes the kernel milliseconds.
 const BUSY: Duration = Duration::from_millis(100);
 /// How often otherwise.
 const IDLE: Duration = Duration::from_secs(1);
-/// Names of tables, and whose sockets they list.
-pub(super) type Tables = &'static [(&'static str, Transport)];
-
-/// All tables.
-pub(super) const ALL: Tables = &[
-    ("tcp6", Transport::Tcp),
-    ("tcp", Transport::Tcp),
-    ("udp6", Transport::Udp),
-    ("udp", Transport::Udp),
-    ("icmp6", Transport::IcmpEcho),
-    ("icmp", Transport::IcmpEcho),
-];
 
 /// Those of the sockets of `ping`, which netlink does not list.
-pub(super) const ECHO: &[(&str, Transport)] =
-    &[("icmp6", Transport::IcmpEcho), ("icmp", Transport::IcmpEcho)];
+pub(super) const ECHO: Tables = &[("icmp6", Transport::IcmpEcho), ("icmp", Transport::IcmpEcho)];
 
 /// The socket tables in `/proc/net`.
 #[derive(Debug)]
@@ -166,6 +151,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::attribution::socket_table::TABLES;
     use crate::attribution::system::namespace::{CLIENTS, Program, SERVERS, within};
     use crate::attribution::{Life, OwnerTable};
     use crate::decode::Endpoint;
@@ -191,7 +177,7 @@ mod tests {
         files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
         // No process holds these sockets: the real ones do not count.
         let processes = Arc::new(Mutex::new(Processes::of(folder.path())));
-        let mut procfs = Procfs::of(folder.path(), ALL, processes).unwrap();
+        let mut procfs = Procfs::of(folder.path(), TABLES, processes).unwrap();
         let mut sightings = Vec::new();
         procfs.poll(&[], &mut sightings).unwrap();
         (sightings, procfs.lost())
@@ -227,7 +213,7 @@ mod tests {
     fn a_system_without_tables_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let processes = Arc::new(Mutex::new(Processes::of(folder.path())));
-        let error = Procfs::of(folder.path(), ALL, processes).unwrap_err();
+        let error = Procfs::of(folder.path(), TABLES, processes).unwrap_err();
         assert_eq!(error.method, Method::Procfs);
         assert!(error.reason.contains("cannot read") && error.reason.contains("/icmp"), "{error}");
     }
@@ -237,7 +223,7 @@ mod tests {
         within(|| {
             let servers = Program::new(10_200, SERVERS);
             let clients = Program::new(10_123, CLIENTS);
-            let mut procfs = Procfs::open(ALL, Arc::new(Mutex::new(Processes::new()))).unwrap();
+            let mut procfs = Procfs::open(TABLES, Arc::new(Mutex::new(Processes::new()))).unwrap();
             let mut sightings = Vec::new();
             procfs.poll(&[], &mut sightings).unwrap();
             let listening = |sighting: &&Sighting| sighting.listening;
