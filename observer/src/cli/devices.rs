@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use super::doctor::{width, write_wrapped};
+use super::doctor::{Format, width, write_wrapped};
 use super::{FAILED, INCONCLUSIVE};
 use crate::android::adb::{Adb, AdbError, Listed, SpawnedAdb, find_adb};
 use crate::android::device::{Device, Extent, Verdict, extent, verdicts};
@@ -23,12 +23,6 @@ pub(super) struct Arguments {
     /// The form of the answers
     #[arg(long, value_name = "FORM", default_value = "text")]
     format: Format,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 const HELP: &str = "\

@@ -19,8 +19,9 @@ pub(super) struct Arguments {
     format: Format,
 }
 
+/// The form of answers.
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Text,
     Json,
 }
