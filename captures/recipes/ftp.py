@@ -118,6 +118,44 @@ def data_under_tls(lab):
         lab.phone("lftp", "-u", "anonymous,app@phone.test", v4(HOST), "-e", commands)
 
 
+def asks_late(lab, *, tls):
+    """lftp logs in, asks only then what the server can, and goes on with a list and a file."""
+    vsftpd(lab, tls=tls)
+    settings = "set ftp:ssl-allow no; set ftp:use-feat no"
+    commands = f"{settings}; quote FEAT; ls; cat orders.txt; bye"
+    with lab.recording():
+        lab.phone("lftp", "-u", "anonymous,app@phone.test", v4(HOST), "-e", commands)
+
+
+LATE = ["ftp.request.command == PASS", "ftp.request.command == FEAT", "ftp.request.command == RETR"]
+
+
+@capture(
+    "ftp/listed-late.pcap",
+    shows="lftp logs in and asks then what the server can, which has no TLS, and fetches a file.",
+    tools=["lftp", "vsftpd"],
+    fires=["cleartext-protocol"],
+    silent=[*QUIET, "starttls-not-used", "starttls-stripped"],
+    expect=LATE,
+    forbid=['frame contains "AUTH TLS"'],
+)
+def listed_late(lab):
+    asks_late(lab, tls=False)
+
+
+@capture(
+    "ftp/offered-late.pcap",
+    shows="lftp logs in and asks then what the server can, which offers TLS, and fetches a file without.",
+    tools=["lftp", "vsftpd"],
+    fires=["cleartext-protocol", "starttls-not-used"],
+    silent=[*QUIET, "starttls-stripped"],
+    expect=[*LATE, 'frame contains "AUTH TLS"'],
+    forbid=["tls"],
+)
+def offered_late(lab):
+    asks_late(lab, tls=True)
+
+
 def control_alone(lab, **settings):
     fetch(lab, "orders.txt", "--ftp-ssl-control", **settings)
 

@@ -26,6 +26,10 @@ pub struct Missed {
     pub refused: Option<FrameNumber>,
     /// Where the client first went on after the last of these, and with what.
     pub went_on: Option<(FrameNumber, String)>,
+    /// Whether the client went on before any of these: it did not wait for a word on TLS.
+    pub went_ahead: bool,
+    /// Whether it had logged in by then or since.
+    logged_in: bool,
 }
 
 impl Missed {
@@ -46,7 +50,10 @@ impl Missed {
                     missed.garbled.get_or_insert(frame);
                 }
                 Fact::Property(fact) if fact.name == WENT_ON => missed.goes_on(frame, &fact.value),
-                Fact::Login(fact) => missed.goes_on(frame, &fact.mechanism),
+                Fact::Login(fact) => {
+                    missed.goes_on(frame, &fact.mechanism);
+                    missed.logged_in = true;
+                }
                 _ => {}
             }
         }
@@ -54,9 +61,11 @@ impl Missed {
     }
 
     fn step(&mut self, protocol: &'static str, step: Step, frame: FrameNumber) {
-        // Servers list again what they can after the login, without TLS: that takes nothing back.
-        let repeats = matches!(step, Step::NotOffered) || (step == Step::Offered && self.offered.is_some());
-        if repeats && self.went_on.is_some() {
+        // Servers list again what they can after the login, without TLS: that takes nothing back. Where it is the first
+        // list, it does not tell whether they had TLS before the login (RFC 4642 §2.1 forbids to list it then).
+        let after_login = step == Step::NotOffered && self.logged_in;
+        let repeats = step == Step::NotOffered || (step == Step::Offered && self.offered.is_some());
+        if after_login || (repeats && self.went_on.is_some()) {
             return;
         }
         let place = match step {
@@ -75,9 +84,17 @@ impl Missed {
     }
 
     fn goes_on(&mut self, frame: FrameNumber, what: &str) {
-        if !self.protocol.is_empty() && self.went_on.is_none() {
+        if self.protocol.is_empty() {
+            self.went_ahead = true;
+        } else if self.went_on.is_none() {
             self.went_on = Some((frame, what.to_owned()));
         }
+    }
+
+    /// Whether the client never went on: it left where there was no TLS.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.went_on.is_none() && !self.went_ahead
     }
 
     /// Whether the server offered, and the client went on without asking.
@@ -111,7 +128,7 @@ pub(super) fn offer(flow: &Flow) -> Option<(&'static str, FrameNumber)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{property, upgrade};
+    use crate::protocol::{login, property, upgrade};
 
     fn missed(facts: Vec<Fact>) -> Option<Box<Missed>> {
         let mut flow = Flow::made(([10, 0, 0, 1], 50000), ([198, 51, 100, 1], 587));
@@ -145,10 +162,28 @@ mod tests {
         assert!(missed(listed).unwrap().is_ignored());
         // The offer came after the command: it was not ignored.
         let late = missed(vec![says(WENT_ON, "NICK"), step(Step::Offered)]).unwrap();
-        assert!(!late.is_ignored());
+        assert!(!late.is_ignored() && late.went_ahead && !late.is_left());
         let left = missed(vec![step(Step::Offered), step(Step::Requested), step(Step::Refused)]).unwrap();
-        assert!(!left.is_ignored() && !left.is_taken_away());
+        assert!(!left.is_ignored() && !left.is_taken_away() && left.is_left());
         assert_eq!(missed(vec![says(WENT_ON, "MAIL")]), None);
+    }
+
+    #[test]
+    fn what_goes_on_before_the_first_step_counts_as_well() {
+        let login = || {
+            let (protocol, mechanism) = ("smtp", "PLAIN".to_owned());
+            Fact::Login(Box::new(login::Fact { protocol, mechanism, exposure: login::Exposure::Secret }))
+        };
+        // The first list comes after the login, when servers need not list TLS any more: nothing was missing before.
+        assert_eq!(missed(vec![says(WENT_ON, "AUTH"), login(), step(Step::NotOffered)]), None);
+        let unasked = missed(vec![says(WENT_ON, "NICK"), step(Step::NotOffered)]).unwrap();
+        assert!(!unasked.is_left() && unasked.went_on.is_none());
+        // An offer that comes late is still one, and what follows it goes on without.
+        let late = missed(vec![login(), step(Step::Offered), says(WENT_ON, "RETR")]).unwrap();
+        assert!(late.is_ignored() && late.went_ahead);
+        assert_eq!(late.place(1), Some((1, 3)));
+        let only_listed = missed(vec![step(Step::NotOffered)]).unwrap();
+        assert!(only_listed.is_left());
     }
 
     #[test]

@@ -10,6 +10,13 @@ use crate::protocol::sasl;
 use crate::protocol::upgrade::{self, Step};
 use crate::protocol::{Context, Progress, property};
 
+/// Commands that are a client's purpose, with the names of its files: transfers, lists, changes ([RFC 959
+/// §4.1.3](https://datatracker.ietf.org/doc/html/rfc959#section-4.1.3), RFC 3659).
+const PURPOSE: &[&str] = &[
+    "RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD", "MLST", "SIZE", "MDTM", "DELE", "RNFR", "MKD",
+    "XMKD", "RMD", "XRMD",
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
     Greeting,
@@ -33,6 +40,8 @@ pub(super) struct Ftp {
     inside: Option<u16>,
     offered: bool,
     anonymous: bool,
+    /// Whether it has been said that the client went on since the last word on TLS.
+    went_on: bool,
 }
 
 impl Dialogue for Ftp {
@@ -62,7 +71,7 @@ impl Ftp {
                 Pending::Features
             }
             "AUTH" if matches!(command(rest).0.as_str(), "TLS" | "SSL" | "TLS-C" | "TLS-P") => {
-                upgrade::Fact::say(PROTOCOL.name, Step::Requested, cx);
+                self.say(Step::Requested, cx);
                 turn = Turn::Hold;
                 Pending::StartTls
             }
@@ -70,12 +79,19 @@ impl Ftp {
             "USER" => {
                 self.anonymous = rest.eq_ignore_ascii_case(b"anonymous") || rest.eq_ignore_ascii_case(b"ftp");
                 upgrade::went_on(PROTOCOL.name, b"USER", cx);
+                self.went_on = true;
                 Pending::Other
             }
             "PASS" => {
                 // An anonymous user's password is an address that nobody checks (RFC 1635).
                 let exposure = if self.anonymous { Exposure::Identity } else { Exposure::Secret };
                 sasl::say(PROTOCOL.name, "USER/PASS", exposure, cx);
+                Pending::Other
+            }
+            word if PURPOSE.contains(&word) => {
+                if !std::mem::replace(&mut self.went_on, true) {
+                    upgrade::went_on(PROTOCOL.name, word.as_bytes(), cx);
+                }
                 Pending::Other
             }
             "PASV" => Pending::Passive,
@@ -102,7 +118,7 @@ impl Ftp {
             let said = trimmed(line).trim_ascii();
             if !self.offered && (mentions(said, "AUTH TLS") || mentions(said, "AUTH SSL")) {
                 self.offered = true;
-                upgrade::Fact::say(PROTOCOL.name, Step::Offered, cx);
+                self.say(Step::Offered, cx);
             } else if said.starts_with(b"XXXX") {
                 property::Fact::say(PROTOCOL.name, "garbled_capability", said, cx);
             }
@@ -115,9 +131,10 @@ impl Ftp {
         match self.awaited.answer() {
             Some(Pending::Greeting) => property::Fact::say(PROTOCOL.name, "banner", said, cx),
             Some(Pending::Features) if code == 211 && !self.offered => {
-                upgrade::Fact::say(PROTOCOL.name, Step::NotOffered, cx);
+                self.say(Step::NotOffered, cx);
             }
             Some(Pending::StartTls) => {
+                self.went_on = false;
                 let agreed = code == 234;
                 if agreed {
                     say(transfer::Step::Hidden, cx);
@@ -135,6 +152,12 @@ impl Ftp {
             _ => {}
         }
         Turn::Next
+    }
+
+    /// Says a step towards TLS: what the client does after it has not been said.
+    fn say(&mut self, step: Step, cx: &mut Context<'_>) {
+        self.went_on = false;
+        upgrade::Fact::say(PROTOCOL.name, step, cx);
     }
 }
 
@@ -156,6 +179,7 @@ mod tests {
 
     use super::*;
     use crate::decode::Transport;
+    use crate::protocol::Fact;
     use crate::protocol::ftp::transfer::Command;
     use crate::protocol::script::{REQUEST, RESPONSE, cut, play, send};
 
@@ -178,6 +202,27 @@ mod tests {
             let steps: Vec<_> = played.transfers.iter().map(|transfer| transfer.step).collect();
             assert_eq!(steps, expected, "pieces of {size} bytes");
         }
+    }
+
+    #[test]
+    fn what_a_client_goes_on_with_is_said_once_after_each_step() {
+        let acts = [
+            send(RESPONSE, "220 FTP\r\n"),
+            send(REQUEST, "USER ftp\r\nLIST\r\nFEAT\r\n"),
+            send(RESPONSE, "331 password\r\n226 done\r\n211-Features:\r\n AUTH TLS\r\n211 End\r\n"),
+            send(REQUEST, "PWD\r\nRETR a\r\nSTOR b\r\nQUIT\r\n"),
+        ];
+        let played = play(Transport::Tcp, 21, &acts);
+        let said: Vec<String> = played
+            .facts()
+            .into_iter()
+            .filter_map(|fact| match fact {
+                Fact::Upgrade(fact) => Some(format!("{:?}", fact.step)),
+                Fact::Property(fact) if fact.name == upgrade::WENT_ON => Some(fact.value.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said, ["USER", "Offered", "RETR"]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ declare_rule! {
     /// and what the client says next.
     /// ## Fails when
     /// The server offers TLS in the same connection, the client never asks for it, and goes on readably: with a
-    /// login or with commands that are its purpose. A client that leaves is not reported.
+    /// login or with commands that are its purpose. An offer that comes after the login counts, too, where more
+    /// follows it. A client that leaves is not reported.
     /// ## Blind spots
     /// Clients that do not ask what the server can, which cleartext-protocol reports. PostgreSQL's server
     /// offers nothing before it is asked.

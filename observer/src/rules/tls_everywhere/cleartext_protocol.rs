@@ -18,7 +18,7 @@ declare_rule! {
     /// ## Blind spots
     /// Protocols that nothing here reads, which cleartext-unknown may report. What a protocol encrypts within
     /// itself, such as SASL's security layers, is not seen. Where starttls-not-used or starttls-stripped say
-    /// more of the flow, only they speak.
+    /// more of the flow, only they speak, unless the client had gone on before a word was said of TLS.
     /// ## References
     /// [RFC 8314 §3](https://datatracker.ietf.org/doc/html/rfc8314#section-3),
     /// [MASTG-TEST-0236](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0236/),
@@ -38,10 +38,11 @@ impl Rule for CleartextProtocol {
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let Some(protocol) = readable(flow).filter(|_| facts::counts(flow)) else { return };
-        if let Some(missed) = Missed::of(flow)
-            && (missed.is_ignored() || missed.is_taken_away() || missed.went_on.is_none())
-        {
-            return;
+        if let Some(missed) = Missed::of(flow) {
+            let said_elsewhere = missed.is_ignored() || missed.is_taken_away();
+            if missed.is_left() || (said_elsewhere && !missed.went_ahead) {
+                return;
+            }
         }
         let first = flow.observations.iter().next();
         let frame = first.map_or(flow.flow.info.first_frame, |observation| observation.frame);
