@@ -8,6 +8,7 @@ import struct
 
 from . import capfile, dialects
 from .catalogue import capture
+from .network import v4
 
 SHOP, CHAT, SYSTEM = 10123, 10145, 1073
 APPS = {
@@ -65,6 +66,28 @@ def dialect(file, shows, write, expect=()):
 def nflog(lab):
     _, _, log = session(lab)
     lab.out.write_bytes(log.read_bytes())
+
+
+@capture(
+    "owners/shared-address.pcapng",
+    shows="Two apps resolve two names of one address, and reach it without SNI: each means the name that it asked for.",
+    tools=["dig", "curl", "nginx", "dnsmasq", "netfilter log"],
+    how="converted",
+    fires=["missing-sni"],
+    silent=["cleartext-http", "mixed-protection-host"],
+    expect=["dns.qry.name == one.test", "dns.qry.name == two.test", 'frame.comment == "u-10145"'],
+    forbid=["tls.handshake.extensions_server_name"],
+)
+def shared_address(lab):
+    lab.nginx(lab.https("shop.test"))
+    with lab.owners() as log, lab.recording(file=lab.temporary("wire.pcap")) as wire:
+        lab.phone("dig", "+nocookie", "one.test", uid=SHOP)
+        lab.phone("dig", "+nocookie", "two.test", uid=CHAT)
+        for uid in (SHOP, CHAT):
+            lab.curl("-k", f"https://{v4('shop.test')}/", uid=uid)
+    frames = dialects.without_ethernet(capfile.read(wire))
+    ownership = dialects.Ownership(dialects.owners_of(capfile.read(log)))
+    lab.out.write_bytes(dialects.pcapdroid_pcapng(frames, ownership, APPS))
 
 
 # PCAPdroid

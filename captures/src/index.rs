@@ -3301,6 +3301,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "owners/shared-address.pcapng",
+        frames: 36,
+        link_type: "RAW",
+        shows: "Two apps resolve two names of one address, and reach it without SNI: each means the name that it asked for.",
+        fires: &["missing-sni"],
+        silent: &["cleartext-http", "mixed-protection-host"],
+        judged: &[],
+    },
+    Capture {
         name: "owners/two-users.pcapng",
         frames: 30,
         link_type: "RAW",

@@ -184,7 +184,7 @@ pub enum DomainBasis {
     HttpHost,
     /// What a proxy was asked to connect to.
     Proxy,
-    /// A DNS answer that the capture holds. An inference where names share an address.
+    /// DNS answers that the capture holds, which gave the address to this name alone: an inference.
     Dns,
     /// The server certificate's first name.
     Certificate,
@@ -199,8 +199,6 @@ pub struct Domain {
     pub name: String,
     /// Why it is believed.
     pub basis: DomainBasis,
-    /// Of a DNS answer: whether other names share the address, so that the flow may belong to one of them.
-    pub ambiguous: bool,
 }
 
 /// The way that a proxy was asked for.
@@ -248,6 +246,8 @@ pub struct Flow {
     pub tls: Option<Box<tls::Session>>,
     /// The responder's name.
     pub domain: Option<Domain>,
+    /// Where only DNS answers could tell that name, and gave the address to several: all of them.
+    pub shared_names: Vec<String>,
     /// Where the responder, a proxy, was asked to lead.
     pub proxy: Option<Tunnel>,
     /// Whose it is.
@@ -404,6 +404,7 @@ impl Flow {
             observations: Observations::default(),
             tls: None,
             domain: None,
+            shared_names: Vec::new(),
             proxy: None,
             owner: None,
             contradicting: Vec::new(),

@@ -195,7 +195,7 @@ impl Connections {
         // The one that was taken back left room.
         ended.observations.push(observation, usize::MAX);
         let name = domain.map(|domain| domain.name).or_else(|| began.server_name.clone());
-        let domain = name.map(|name| Domain { name, basis: DomainBasis::QuicConnection, ambiguous: false });
+        let domain = name.map(|name| Domain { name, basis: DomainBasis::QuicConnection });
         let owner = owner.map(|owner| Owner { confidence: Confidence::Inferred, ..owner });
         Some(Origin { domain, owner })
     }

@@ -2,34 +2,72 @@
 
 use std::net::IpAddr;
 
+use crate::attribution::Owner;
 use crate::flow::ClosedFlow;
 use crate::observation::{Domain, DomainBasis, Observations, Tunnel};
 use crate::protocol::{Fact, dns, http1, quic, tls};
 
-/// The name of the responder of `flow`, from the best source that has one.
+/// What is known of a responder's name.
+#[derive(Default)]
+pub(super) struct Named {
+    /// The name, where it can be told.
+    pub(super) domain: Option<Domain>,
+    /// See [`crate::observation::Flow::shared_names`].
+    pub(super) shared: Vec<String>,
+}
+
+impl Named {
+    fn new(name: String, basis: DomainBasis) -> Self {
+        Self { domain: Some(Domain { name, basis }), shared: Vec::new() }
+    }
+}
+
+/// The name of the responder of a flow of `owner`, from the best source that has one.
+///
+/// Look-ups name an address only where they agree on one name: an alias counts for the name that was asked for, and asking
+/// again changes nothing, but of two names for one address a flow may be meant for either. What another app asked for says
+/// nothing of this one.
 pub(super) fn domain_of(
     flow: &ClosedFlow,
     observations: &Observations,
     session: Option<&tls::Session>,
     proxy: Option<&Tunnel>,
     names: &dns::NameMemory,
-) -> Option<Domain> {
-    let said = |name: Option<String>, basis| Some(Domain { name: name?, basis, ambiguous: false });
+    owner: Option<&Owner>,
+) -> Named {
     let resolved = || {
         let responder = flow.info.five_tuple.destination.ip;
-        let address = proxy.map_or(Some(responder), |tunnel| tunnel.target.address())?;
-        let known = names.lookup(address, flow.info.first_frame)?;
-        let (name, ambiguous) = (normal(known.name)?, known.ambiguous);
-        Some(Domain { name, basis: DomainBasis::Dns, ambiguous })
+        let address = proxy.map_or(Some(responder), |tunnel| tunnel.target.address());
+        let asker = owner.and_then(asker);
+        let known = address.map(|address| names.lookup(address, flow.info.first_frame, asker.as_deref()));
+        let mut known: Vec<String> = known.into_iter().flatten().filter_map(normal).collect();
+        known.dedup();
+        known
     };
     if let Some(session) = session.filter(|session| session.ech.hides_name()) {
         return hidden_name(flow, session, names, resolved());
     }
-    said(session.and_then(server_name).or_else(|| google_name(observations)), DomainBasis::Sni)
-        .or_else(|| said(http_host(observations), DomainBasis::HttpHost))
-        .or_else(|| said(proxy.and_then(|tunnel| normal(tunnel.target.name()?)), DomainBasis::Proxy))
-        .or_else(resolved)
-        .or_else(|| said(session.and_then(certificate_name), DomainBasis::Certificate))
+    let said = session.and_then(server_name).or_else(|| google_name(observations));
+    let proxied = || proxy.and_then(|tunnel| normal(tunnel.target.name()?));
+    if let Some(named) = said
+        .map(|name| Named::new(name, DomainBasis::Sni))
+        .or_else(|| http_host(observations).map(|name| Named::new(name, DomainBasis::HttpHost)))
+        .or_else(|| proxied().map(|name| Named::new(name, DomainBasis::Proxy)))
+    {
+        return named;
+    }
+    let shared = match <[String; 1]>::try_from(resolved()) {
+        Ok([only]) => return Named::new(only, DomainBasis::Dns),
+        Err(several) => several,
+    };
+    let domain = session.and_then(certificate_name);
+    Named { domain: domain.map(|name| Domain { name, basis: DomainBasis::Certificate }), shared }
+}
+
+/// By what look-ups and flows of the same app are known; `None` for those that ask on behalf of others.
+pub(super) fn asker(owner: &Owner) -> Option<String> {
+    let for_others = owner.is_resolver() || owner.is_platform();
+    Some(owner.name()).filter(|name| !for_others && !name.is_empty())
 }
 
 /// Names that stand in the open for all hosts of a network: nobody is reached under them by Encrypted Client Hello for
@@ -50,32 +88,33 @@ pub(super) fn ech_of(flow: &ClosedFlow, session: &tls::Session, names: &dns::Nam
     if looked_up || PUBLIC_NAMES.contains(&outer.as_str()) {
         return if session.accepted_server() { tls::Ech::Accepted } else { tls::Ech::Offered };
     }
-    let known = names.lookup(flow.info.five_tuple.destination.ip, before);
-    match known.and_then(|known| normal(known.name)) {
+    let known = names.lookup(flow.info.five_tuple.destination.ip, before, None);
+    match known.first().and_then(|name| normal(name)) {
         Some(name) if name == outer && !names.has_key(&outer) => tls::Ech::Grease,
         _ => tls::Ech::Unknown,
     }
 }
 
-/// The name behind an Encrypted Client Hello: the one that the address was looked up for, or the only one with that
-/// key. Never the one in the open.
+/// The name behind an Encrypted Client Hello: the only one with that key, the one of several that the address was looked
+/// up for, or the only one that it was looked up for. Never the one in the open.
 fn hidden_name(
     flow: &ClosedFlow,
     session: &tls::Session,
     names: &dns::NameMemory,
-    resolved: Option<Domain>,
-) -> Option<Domain> {
-    let hello = &session.client_hello.as_ref()?.value;
-    let outer = normal(hello.server_name.as_deref()?)?;
-    let tls::ClientEch::Outer { config: Some(number) } = hello.ech else { return None };
-    let candidates: Vec<&str> = names.hidden(&outer, number, flow.info.first_frame).collect();
-    let resolved = resolved.filter(|domain| domain.name != outer);
-    match (resolved, candidates.as_slice()) {
-        (Some(domain), _) if candidates.iter().any(|name| normal(name).as_ref() == Some(&domain.name)) => {
-            Some(domain)
-        }
-        (_, [only]) => Some(Domain { name: normal(only)?, basis: DomainBasis::Dns, ambiguous: false }),
-        (domain, _) => domain.map(|domain| Domain { ambiguous: true, ..domain }),
+    mut resolved: Vec<String>,
+) -> Named {
+    let hello = session.client_hello.as_ref().map(|hello| &hello.value);
+    let outer = hello.and_then(|hello| Some((normal(hello.server_name.as_deref()?)?, hello.ech)));
+    let Some((outer, tls::ClientEch::Outer { config: Some(number) })) = outer else {
+        return Named::default();
+    };
+    resolved.retain(|name| *name != outer);
+    let keyed: Vec<String> = names.hidden(&outer, number, flow.info.first_frame).filter_map(normal).collect();
+    let both: Vec<&String> = resolved.iter().filter(|name| keyed.contains(name)).collect();
+    match (both.as_slice(), keyed.as_slice(), resolved.as_slice()) {
+        ([only], _, _) => Named::new((*only).clone(), DomainBasis::Dns),
+        (_, [only], _) | ([], _, [only]) => Named::new(only.clone(), DomainBasis::Dns),
+        _ => Named { domain: None, shared: resolved },
     }
 }
 
@@ -139,7 +178,7 @@ mod tests {
     use crate::observation::{Flow, FlowSink, SinkError};
     use crate::{pipeline, source};
 
-    /// The names of the flows other than DNS itself, as `name basis ambiguous`.
+    /// The names of the flows other than DNS itself, as `name basis`, or those that share the address.
     #[derive(Default)]
     struct Names(Vec<String>);
 
@@ -147,9 +186,11 @@ mod tests {
         fn flow(&mut self, flow: &Flow) -> Result<(), SinkError> {
             let domain = flow.domain.as_ref().filter(|_| !flow.layers.contains(&"dns"));
             self.0.extend(domain.map(|domain| {
-                let Domain { name, basis, ambiguous } = domain;
-                format!("{name} {basis:?} {ambiguous}")
+                let Domain { name, basis } = domain;
+                format!("{name} {basis:?}")
             }));
+            let shared = Some(flow.shared_names.join(" or ")).filter(|shared| !shared.is_empty());
+            self.0.extend(shared);
             Ok(())
         }
     }
@@ -163,24 +204,26 @@ mod tests {
 
     #[test]
     fn an_answer_names_the_flow_that_follows_it() {
-        // The flow begins before the DNS flows have ended, and two names share its address.
-        assert_eq!(names("dns/shared-address.pcap"), ["two.test Dns true"]);
-        assert_eq!(names("dns/cname-chain.pcap"), ["static.news.test Sni false"]);
-        assert_eq!(names("http/cleartext-get.pcap"), ["news.test HttpHost false"]);
+        // The flow begins before the DNS flows have ended, and two names share its address: it has neither.
+        assert_eq!(names("dns/shared-address.pcap"), ["two.test or one.test"]);
+        // Whose look-ups they were is known: each of the two apps asked for one.
+        assert_eq!(names("owners/shared-address.pcapng"), ["one.test Dns", "two.test Dns"]);
+        assert_eq!(names("dns/cname-chain.pcap"), ["static.news.test Sni"]);
+        assert_eq!(names("http/cleartext-get.pcap"), ["news.test HttpHost"]);
     }
 
     #[test]
     fn the_name_in_the_open_is_never_the_host() {
-        assert_eq!(names("tls/ech-offered.pcap"), ["one.test Dns false"]);
-        assert_eq!(names("tls/ech-accepted.pcap"), ["two.test Dns false"]);
-        assert_eq!(names("tls/ech-rejected.pcap"), ["two.test Dns false"]);
-        assert_eq!(names("tls/chrome131-android.pcap"), ["shop.test Sni false"]);
+        assert_eq!(names("tls/ech-offered.pcap"), ["one.test Dns"]);
+        assert_eq!(names("tls/ech-accepted.pcap"), ["two.test Dns"]);
+        assert_eq!(names("tls/ech-rejected.pcap"), ["two.test Dns"]);
+        assert_eq!(names("tls/chrome131-android.pcap"), ["shop.test Sni"]);
     }
 
     #[test]
     fn a_name_that_stands_for_a_network_hides_the_host() {
         // A flow with Encrypted Client Hello, whose host nobody knows, and one without.
-        assert_eq!(names("tls/ech-public-name.pcap"), ["cloudflare-ech.com Sni false"]);
+        assert_eq!(names("tls/ech-public-name.pcap"), ["cloudflare-ech.com Sni"]);
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn is_http(protocol: &str) -> bool {
 /// The public resolver that a flow leads to: by its name or, where there is none, by its address.
 fn resolver(flow: &Flow) -> Option<String> {
     let known = Resolvers::get();
-    let Some(domain) = flow.domain.as_ref().filter(|domain| !domain.ambiguous) else {
+    let Some(domain) = &flow.domain else {
         let address = flow.tunnelled().map_or(Some(flow.destination().ip), |target| target.address())?;
         let operator = known.addresses.get(&address)?;
         return Some(format!("address {address} of {operator}'s resolver"));

@@ -27,8 +27,8 @@ use crate::protocol::ftp::transfer::Transfer;
 use crate::protocol::{Earlier, dns, tls};
 use crate::report::steps::Steps;
 use crate::report::{Run, Totals};
-use crate::source::{FrameNumber, Marker, Metadata, Source};
-use crate::time::Tick;
+use crate::source::{FrameNumber, Marker, Metadata, RecordedOwner, Source};
+use crate::time::{Tick, Timestamp};
 
 /// A flow that has ended, before it is joined with others.
 pub(super) struct Ended {
@@ -44,6 +44,10 @@ pub(super) struct Ended {
 pub(super) struct Learned {
     pub(super) at: (Tick, FrameNumber),
     pub(super) place: Place,
+    /// When the packet was captured.
+    pub(super) when: Timestamp,
+    /// Whose it is, as the capture says.
+    pub(super) owner: Option<Arc<RecordedOwner>>,
     pub(super) resolutions: Vec<dns::Resolution>,
     /// With the control connection that said it, client first.
     pub(super) transfers: Vec<(FiveTuple, Transfer)>,
@@ -270,8 +274,10 @@ impl Merge {
             match waiting.item {
                 Item::Metadata(metadata) => self.learn(*metadata),
                 Item::Learned(learned) => {
+                    let asked = !learned.resolutions.is_empty();
+                    let asker = if asked { self.asker(&learned) } else { None };
                     for one in &learned.resolutions {
-                        self.names.take(one);
+                        self.names.take(one, asker.as_ref());
                     }
                     for (control, transfer) in learned.transfers {
                         self.transfers.learn(control, learned.place.1, transfer);
@@ -300,7 +306,7 @@ impl Merge {
     fn learn(&mut self, metadata: Metadata) {
         match metadata {
             Metadata::App { uid, package, label } => self.apps.add(uid, &package, &label),
-            Metadata::Name { address, name } => self.names.learn(address, &name, 0),
+            Metadata::Name { address, name } => self.names.learn(address, &name, None, 0),
             // The reader keeps those; markers wait for nothing.
             Metadata::Secrets { .. } | Metadata::Marker(_) => {}
         }

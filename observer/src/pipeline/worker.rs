@@ -79,7 +79,8 @@ impl Worker {
                         let transfers = std::mem::take(&mut self.handler.transfers);
                         let at = (item.tick, packet.frame);
                         let place = (packet.five_tuple, packet.tunnels.context);
-                        learned.push(Learned { at, place, resolutions, transfers });
+                        let (when, owner) = (packet.timestamp, packet.owner.clone());
+                        learned.push(Learned { at, place, when, owner, resolutions, transfers });
                     }
                 }
             }

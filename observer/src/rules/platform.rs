@@ -103,7 +103,7 @@ mod tests {
     use crate::observation::{Domain, DomainBasis};
 
     fn to(port: u16, host: Option<&str>) -> Option<&'static str> {
-        let domain = host.map(|name| Domain { name: name.into(), basis: DomainBasis::Sni, ambiguous: false });
+        let domain = host.map(|name| Domain { name: name.into(), basis: DomainBasis::Sni });
         errand(&Flow { domain, ..Flow::made(([192, 0, 2, 1], 40_000), ([198, 51, 100, 1], port)) })
     }
 

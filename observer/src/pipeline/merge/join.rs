@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::domain::{domain_of, ech_of};
+use super::super::domain::{Named, asker, domain_of, ech_of};
 use super::super::encrypted_dns;
-use super::{Ended, Merge};
+use super::{Ended, Learned, Merge};
 use crate::attribution::{Confidence, Life, Owner, SocketOwner, owners_of, settle};
 use crate::decode::Transport;
 use crate::flow::{CloseReason, Direction};
@@ -51,9 +51,17 @@ impl Merge {
             session.settle_rejected_client(ended.flow.tcp.and_then(|summary| summary.ended_in));
         }
         let session = ended.tls.as_deref();
-        let domain = origin
-            .and_then(|origin| origin.domain)
-            .or_else(|| domain_of(&ended.flow, &ended.observations, session, proxy.as_ref(), &self.names));
+        let named = match origin.and_then(|origin| origin.domain) {
+            Some(domain) => Named { domain: Some(domain), ..Named::default() },
+            None => domain_of(
+                &ended.flow,
+                &ended.observations,
+                session,
+                proxy.as_ref(),
+                &self.names,
+                owner.as_deref(),
+            ),
+        };
         // Packets that are nothing but payload are not counted as such.
         let payload = ended.flow.counts.iter().any(|counts| counts.payload > 0)
             || !(ended.layers.is_empty() || ended.flow.is_carrier());
@@ -64,7 +72,8 @@ impl Merge {
             layers: ended.layers,
             observations: ended.observations,
             tls: ended.tls,
-            domain,
+            domain: named.domain,
+            shared_names: named.shared,
             proxy,
             owner,
             contradicting: owners.collect(),
@@ -75,6 +84,21 @@ impl Merge {
         self.connections.joined(&flow);
         self.originals.settle(&mut flow);
         Some(flow)
+    }
+
+    /// By what is known the app that an answer was for, where one asked for itself.
+    pub(super) fn asker(&self, learned: &Learned) -> Option<Arc<str>> {
+        let five_tuple = &learned.place.0;
+        let mut recorded: Vec<_> = learned.owner.iter().cloned().collect();
+        recorded.extend(self.sidecar.owner(five_tuple, learned.when, learned.when));
+        let mut owners = owners_of(&recorded, &self.apps);
+        if owners.is_empty()
+            && let Some(live) = &self.live
+        {
+            let life = Life { start: learned.when, end: learned.when, begins: false, is_over: false };
+            owners = settle(live.owners(&live.sockets(&five_tuple.reverse(), life)));
+        }
+        owners.first().and_then(asker).map(Arc::from)
     }
 
     /// Adds what only the flow as it is joined with others shows.

@@ -14,7 +14,7 @@ use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
 use crate::decode::Transport;
 
 pub use self::fact::{Answer, AnswerData, Fact, Question, Service};
-pub use self::names::{Known, NameMemory, Resolution, Resolved};
+pub use self::names::{NameMemory, Resolution, Resolved};
 
 /// DNS over datagrams, in the registry.
 pub static PROTOCOL: Protocol = Protocol {

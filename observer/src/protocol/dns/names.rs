@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{AnswerData, Fact};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
 
-/// Names kept for one address, the latest ones.
-const NAMES_PER_ADDRESS: usize = 8;
+/// Names kept for one address, for each who asked: the latest ones.
+const NAMES_PER_ADDRESS: usize = 16;
 /// Frames kept for one name beside the first: enough to tell which of two names was last when a flow began.
 const FRAMES_PER_NAME: usize = 8;
 
@@ -34,17 +35,6 @@ pub struct Resolution {
     pub at: Timestamp,
 }
 
-/// What is known of an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known<'a> {
-    /// The last name before the moment in question.
-    pub name: &'a str,
-    /// The frame of its answer.
-    pub frame: FrameNumber,
-    /// Whether other names shared the address then: the flow may belong to one of them.
-    pub ambiguous: bool,
-}
-
 /// Names by address, bounded: the address that was learned longest ago is dropped first, and counted.
 #[derive(Clone, Debug)]
 pub struct NameMemory {
@@ -60,20 +50,27 @@ pub struct NameMemory {
 
 #[derive(Clone, Debug, Default)]
 struct Entry {
-    /// Each name once, the one learned last at the end.
+    /// Each name once for each who asked, the one learned last at the end.
     names: VecDeque<Learned>,
     last: u64,
 }
 
-/// A name and when it was learned: first, and the last times.
+/// A name, who asked for it, and when it was learned: first, and the last times.
 #[derive(Clone, Debug)]
 struct Learned {
     name: String,
+    asker: Option<Arc<str>>,
     first: FrameNumber,
     again: VecDeque<FrameNumber>,
 }
 
 impl Learned {
+    /// Whether `asker` may have it from this look-up: where both are known, only who asked.
+    fn is_for(&self, asker: Option<&str>) -> bool {
+        let (Some(asked), Some(asker)) = (self.asker.as_deref(), asker) else { return true };
+        asked == asker
+    }
+
     /// The last time before `frame`.
     fn before(&self, frame: FrameNumber) -> Option<FrameNumber> {
         let again = self.again.iter().rev().copied().find(|learned| *learned < frame);
@@ -108,14 +105,18 @@ impl NameMemory {
         }
     }
 
-    /// Learns that `address` is called `name` from `frame` on.
-    pub fn learn(&mut self, address: IpAddr, name: &str, frame: FrameNumber) {
+    /// Learns that `address` is called `name` from `frame` on, as `asker` was told; `None` where nobody in particular asked
+    /// or it is not known who.
+    pub fn learn(&mut self, address: IpAddr, name: &str, asker: Option<&Arc<str>>, frame: FrameNumber) {
         self.learned = self.learned.saturating_add(1);
         let entry = self.names.entry(address).or_default();
         self.order.remove(&entry.last);
         self.order.insert(self.learned, address);
         entry.last = self.learned;
-        let known = entry.names.iter().position(|known| known.name == name);
+        // Clients mix the case of what they ask for, as a nonce.
+        let is_same =
+            |known: &Learned| known.name.eq_ignore_ascii_case(name) && known.asker.as_ref() == asker;
+        let known = entry.names.iter().position(is_same);
         let learned = match known.and_then(|index| entry.names.remove(index)) {
             Some(mut known) => {
                 if known.again.len() >= FRAMES_PER_NAME {
@@ -124,7 +125,9 @@ impl NameMemory {
                 known.again.push_back(frame);
                 known
             }
-            None => Learned { name: name.to_owned(), first: frame, again: VecDeque::new() },
+            None => {
+                Learned { name: name.to_owned(), asker: asker.cloned(), first: frame, again: VecDeque::new() }
+            }
         };
         if entry.names.len() >= NAMES_PER_ADDRESS {
             entry.names.pop_front();
@@ -139,10 +142,10 @@ impl NameMemory {
         }
     }
 
-    /// Learns what an answer says.
-    pub fn take(&mut self, one: &Resolution) {
+    /// Learns what an answer to `asker` says.
+    pub fn take(&mut self, one: &Resolution, asker: Option<&Arc<str>>) {
         match &one.resolved {
-            Resolved::Address(address) => self.learn(*address, &one.name, one.frame),
+            Resolved::Address(address) => self.learn(*address, &one.name, asker, one.frame),
             Resolved::EchKey(number, public) => self.learn_ech(*number, public, &one.name, one.frame),
         }
     }
@@ -178,13 +181,22 @@ impl NameMemory {
         self.ech.contains_key(public)
     }
 
-    /// What `address` was called before `frame`.
+    /// What `address` was called before `frame` to `asker`, the last name first, each once: where there are several, a
+    /// flow may belong to any of them.
     #[must_use]
-    pub fn lookup(&self, address: IpAddr, frame: FrameNumber) -> Option<Known<'_>> {
-        let names = &self.names.get(&address)?.names;
-        let before = || names.iter().filter_map(|known| Some((known.before(frame)?, &known.name)));
-        let (learned, name) = before().max_by_key(|(learned, _)| *learned)?;
-        Some(Known { name, frame: learned, ambiguous: before().nth(1).is_some() })
+    pub fn lookup(&self, address: IpAddr, frame: FrameNumber, asker: Option<&str>) -> Vec<&str> {
+        let names = self.names.get(&address).into_iter().flat_map(|entry| &entry.names);
+        let before = names.filter(|known| known.is_for(asker));
+        let mut before: Vec<_> =
+            before.filter_map(|known| Some((known.before(frame)?, known.name.as_str()))).collect();
+        before.sort_by_key(|(learned, _)| std::cmp::Reverse(*learned));
+        let mut known: Vec<&str> = Vec::new();
+        for (_, name) in before {
+            if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                known.push(name);
+            }
+        }
+        known
     }
 
     /// How many names and addresses the limits dropped.
@@ -268,29 +280,46 @@ mod tests {
         IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
     }
 
-    fn name(memory: &NameMemory, last: u8, frame: FrameNumber) -> Option<(&str, bool)> {
-        memory.lookup(address(last), frame).map(|known| (known.name, known.ambiguous))
+    fn names(memory: &NameMemory, last: u8, frame: FrameNumber) -> Vec<&str> {
+        memory.lookup(address(last), frame, None)
     }
 
     #[test]
-    fn a_flow_gets_the_last_name_before_it_began() {
+    fn a_flow_gets_the_names_before_it_began() {
         let mut memory = NameMemory::default();
-        for (host, frame) in [("a.test", 10), ("b.test", 20), ("a.test", 30)] {
-            memory.learn(address(1), host, frame);
+        for (host, frame) in [("a.test", 10), ("b.test", 20), ("A.test", 30)] {
+            memory.learn(address(1), host, None, frame);
         }
-        assert_eq!(name(&memory, 1, 10), None);
-        assert_eq!(name(&memory, 1, 11), Some(("a.test", false)));
-        assert_eq!(name(&memory, 1, 25), Some(("b.test", true)));
-        assert_eq!(name(&memory, 1, 31), Some(("a.test", true)));
+        assert!(names(&memory, 1, 10).is_empty());
+        assert_eq!(names(&memory, 1, 11), ["a.test"]);
+        assert_eq!(names(&memory, 1, 25), ["b.test", "a.test"]);
+        assert_eq!(names(&memory, 1, 31), ["a.test", "b.test"]);
+    }
+
+    #[test]
+    fn another_app_asked_for_itself() {
+        let [shop, news] = ["shop", "news"].map(Arc::<str>::from);
+        let mut memory = NameMemory::default();
+        memory.learn(address(1), "a.test", Some(&shop), 10);
+        memory.learn(address(1), "b.test", Some(&news), 20);
+        memory.learn(address(1), "a.test", Some(&news), 30);
+        memory.learn(address(2), "c.test", None, 40);
+        let asked = |last: u8, asker: Option<&str>| memory.lookup(address(last), 50, asker);
+        assert_eq!(asked(1, Some("shop")), ["a.test"]);
+        assert_eq!(asked(1, Some("news")), ["a.test", "b.test"]);
+        assert!(asked(1, Some("mail")).is_empty());
+        // Whoever it is, it may have been one of those; and a resolver asks for everybody.
+        assert_eq!(asked(1, None), ["a.test", "b.test"]);
+        assert_eq!(asked(2, Some("mail")), ["c.test"]);
     }
 
     #[test]
     fn a_name_learned_again_and_again_stays_known_to_early_flows() {
         let mut memory = NameMemory::default();
         for frame in 1..1000 {
-            memory.learn(address(1), "a.test", frame);
+            memory.learn(address(1), "a.test", None, frame);
         }
-        assert_eq!(name(&memory, 1, 2), Some(("a.test", false)));
+        assert_eq!(names(&memory, 1, 2), ["a.test"]);
         assert_eq!((memory.order.len(), memory.dropped()), (1, 0));
     }
 
@@ -298,15 +327,15 @@ mod tests {
     fn the_oldest_address_is_dropped_and_counted() {
         let mut memory = NameMemory::new(2);
         for (last, frame) in [(1, 1), (2, 2), (1, 3), (3, 4)] {
-            memory.learn(address(last), "a.test", frame);
+            memory.learn(address(last), "a.test", None, frame);
         }
-        assert_eq!(name(&memory, 2, 9), None);
-        assert!(name(&memory, 1, 9).is_some() && name(&memory, 3, 9).is_some());
+        assert!(names(&memory, 2, 9).is_empty());
+        assert!(!names(&memory, 1, 9).is_empty() && !names(&memory, 3, 9).is_empty());
         assert_eq!(memory.dropped(), 1);
         for number in 0..100 {
-            memory.learn(address(1), &format!("n{number}.test"), 10);
+            memory.learn(address(1), &format!("n{number}.test"), None, 10);
         }
-        assert_eq!(memory.dropped(), 1 + 93);
+        assert_eq!(memory.dropped(), 1 + 85);
     }
 
     #[test]

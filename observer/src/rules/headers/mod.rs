@@ -57,7 +57,7 @@ mod tests {
             protection: if secure { Protection::Encrypted } else { Protection::Cleartext },
             observations,
             tls: secure.then(Box::<tls::Session>::default),
-            domain: Some(Domain { name: host.into(), basis: DomainBasis::Sni, ambiguous: false }),
+            domain: Some(Domain { name: host.into(), basis: DomainBasis::Sni }),
             ..Flow::made(([192, 0, 2, 1], 40_000), ([198, 51, 100, 1], port))
         }
     }
