@@ -170,6 +170,48 @@ def revocation(lab):
         lab.curl("http://shop.test/list.crl")
 
 
+def signed_list(lab):
+    """A revocation list, and its place in a server."""
+    issuer, directory = lab.pki.dir / "intermediate", lab.pki.dir
+    revoked = lab.dir / "list.crl"
+    command = ["openssl", "ca", "-gencrl", "-config", directory / "openssl.cnf", "-crldays", "7", "-md", "sha256"]
+    lab.run(*command, "-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key", "-out", revoked)
+    return f"location /list.crl {{ if_modified_since before; alias {revoked}; }}"
+
+
+def asks_again(lab, *options):
+    """curl fetches a page over TLS, and asks whether a revocation list that it has is still the last one."""
+    lab.nginx(lab.https("shop.test"), lab.plain_http("shop.test", options=signed_list(lab)))
+    with lab.recording():
+        lab.curl("https://shop.test/")
+        lab.curl("--header", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", *options, "http://shop.test/list.crl")
+
+
+@capture(
+    "consistency/revocation-not-modified.pcap",
+    shows="curl asks http://shop.test/ for a revocation list that has not changed: the answer has no media type.",
+    tools=["curl", "openssl ca", "nginx", "dnsmasq"],
+    fires=["cleartext-http"],
+    silent=[*RULES, "mixed-protection-domain"],
+    expect=['http.request.uri == "/list.crl"', "http.response.code == 304"],
+    forbid=["http.content_type"],
+)
+def revocation_not_modified(lab):
+    asks_again(lab)
+
+
+@capture(
+    "consistency/revocation-cookie.pcap",
+    shows="curl asks http://shop.test/ for a revocation list and sends a cookie with it: a request like any other.",
+    tools=["curl", "openssl ca", "nginx", "dnsmasq"],
+    fires=["cleartext-http", "mixed-protection-host"],
+    silent=[rule for rule in RULES if rule != "mixed-protection-host"],
+    expect=['http.request.uri == "/list.crl"', "http.cookie", "http.response.code == 304"],
+)
+def revocation_cookie(lab):
+    asks_again(lab, "--cookie", "device=4711")
+
+
 @capture(
     "consistency/failure-then-tls.pcap",
     shows="curl refuses shop.test's certificate, tries again with the right root, and succeeds.",

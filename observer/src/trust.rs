@@ -4,6 +4,8 @@
 //! and not of today. Revocation is not checked: a capture seldom holds the proof. No opinion is formed here: whether a
 //! client that went on did wrong is for the rules to say.
 
+mod ocsp;
+
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,6 +19,8 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 use crate::policy::TlsPolicy;
 use crate::protocol::tls::{Certificate, ParsedCertificate};
 use crate::time::Timestamp;
+
+pub(crate) use self::ocsp::is_ocsp_request;
 
 /// Why an authority cannot be added.
 #[derive(Debug, thiserror::Error)]

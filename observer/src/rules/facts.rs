@@ -14,6 +14,8 @@ use crate::protocol::rtp;
 use crate::protocol::tls;
 use crate::protocol::unrecognised::{self, Likeness};
 
+pub(crate) use super::revocation::{hands_over_signed, is_revocation};
+
 /// Ports of services that devices use to find each other, the time and their address: never an app's fault.
 ///
 /// DHCP, NTP, NetBIOS, DHCPv6, SSDP, WS-Discovery, mDNS, LLMNR. They count only where the bytes are nobody's.
@@ -200,32 +202,6 @@ const CONNECTIVITY_CHECKS: &[(&str, &str)] = &[
 pub(crate) fn is_connectivity_check(request: &http1::Request) -> bool {
     let host = request.host.as_deref().map(super::history::host_of).unwrap_or_default();
     CONNECTIVITY_CHECKS.iter().any(|(known, path)| *known == host && request.target.starts_with(path))
-}
-
-/// Media types of OCSP (RFC 6960), revocation lists and issuers' certificates (RFC 5280 §4.2.2.1): signed objects.
-const SIGNED_TYPES: &[&str] = &[
-    "application/ocsp-request",
-    "application/ocsp-response",
-    "application/pkix-cert",
-    "application/pkix-crl",
-    "application/pkcs7-mime",
-];
-
-/// Whether the response hands over what is signed and goes in the clear by design, by its media type.
-pub(crate) fn hands_over_signed(response: &http1::Response) -> bool {
-    http1::header(&response.headers, "content-type").is_some_and(is_signed_type)
-}
-
-fn is_signed_type(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    SIGNED_TYPES.contains(&media_type.as_str())
-}
-
-/// Whether the request fetches what is signed and goes in the clear by design: certificate status, revocation lists,
-/// issuers' certificates.
-pub(crate) fn is_revocation(request: &http1::Request, response: Option<&http1::Response>) -> bool {
-    http1::header(&request.headers, "content-type").is_some_and(is_signed_type)
-        || response.is_some_and(hands_over_signed)
 }
 
 /// The session of the flow with its ServerHello.

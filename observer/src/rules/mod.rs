@@ -21,6 +21,7 @@ mod offline;
 mod pinning;
 mod platform;
 mod responses;
+mod revocation;
 mod tls_everywhere;
 mod tls_settings;
 mod upgrade;

@@ -7,11 +7,12 @@ declare_rule! {
     /// All flows of an app with one host, by name, over the run.
     /// ## Fails when
     /// Some carry TLS and others are readable: TLS is possible and not enforced. Where every readable request
-    /// was only redirected to TLS it is low, and cleartext-first-then-redirect says more. Certificate status and
-    /// revocation lists go in the clear by design: in no rule of this group do they count.
+    /// was only redirected to TLS it is low, and cleartext-first-then-redirect says more. Certificate status,
+    /// revocation lists and issuers' certificates go in the clear by design: in no rule of this group do they count,
+    /// unless the request carries a cookie, credentials or a query, or the answer is something else.
     /// ## Blind spots
     /// Hosts without a name; flows beyond the number that is remembered of a host; names that share an
-    /// address, where the name comes from DNS (less confidence).
+    /// address, where DNS alone could tell which it is.
     /// ## References
     /// [RFC 9325 §3.2](https://datatracker.ietf.org/doc/html/rfc9325#section-3.2), MASWE-0026 (MASWE 1)
     MixedProtectionHost {
