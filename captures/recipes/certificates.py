@@ -8,6 +8,7 @@ encrypted and nothing can be said about it.
 import time
 
 from .catalogue import capture
+from .network import NET
 
 RULES = [
     "accepted-expired",
@@ -87,6 +88,21 @@ def declare(case, rule, accepted, rejected):
 
     accept.__name__ = f"{case}_accepted".replace("-", "_")
     reject.__name__ = f"{case}_rejected".replace("-", "_")
+
+
+@capture(
+    "certificates/self-signed-on-the-device.pcap",
+    shows="curl -k takes a self-signed certificate from a server on its own device: nobody stands between them.",
+    tools=["curl", "nginx"],
+    silent=[*RULES, "missing-sni", "no-extended-master-secret"],
+    expect=["ip.dst == 127.0.0.1 && tls.handshake.type == 1", "tls.handshake.type == 11", "tls.app_data"],
+)
+def self_signed_on_the_device(lab):
+    host = "self-signed.test"
+    lab.nginx(lab.https(host, identity(lab, "self-signed"), options="listen 127.0.0.1:443 ssl;"))
+    with lab.recording("lo", namespace=NET):
+        arguments = ["-k", "--tls-max", "1.2", "--resolve", f"{host}:443:127.0.0.1", f"https://{host}/"]
+        lab.exec(NET, "curl", "-sS", *arguments, check=True)
 
 
 declare(

@@ -160,6 +160,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "certificates/self-signed-on-the-device.pcap",
+        frames: 15,
+        link_type: "EN10MB",
+        shows: "curl -k takes a self-signed certificate from a server on its own device: nobody stands between them.",
+        fires: &[],
+        silent: &["accepted-expired", "accepted-name-mismatch", "accepted-self-signed", "accepted-untrusted-chain", "accepted-weak-certificate", "missing-sni", "no-extended-master-secret"],
+        judged: &[],
+    },
+    Capture {
         name: "certificates/self-signed-rejected-tls13.pcap",
         frames: 14,
         link_type: "EN10MB",

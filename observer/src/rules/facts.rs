@@ -204,15 +204,21 @@ pub(crate) fn is_connectivity_check(request: &http1::Request) -> bool {
     CONNECTIVITY_CHECKS.iter().any(|(known, path)| *known == host && request.target.starts_with(path))
 }
 
-/// The session of the flow with its ServerHello.
+/// The TLS session of a flow that left the device: within it, nobody stands between client and server. What rules and
+/// verdicts judge of TLS, they judge of these.
+pub(crate) fn session(flow: &Flow) -> Option<&tls::Session> {
+    flow.tls.as_deref().filter(|_| leaves_device(flow))
+}
+
+/// Such a session with its ServerHello.
 pub(crate) fn server_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc<tls::ServerHello>>)> {
-    let session = flow.tls.as_deref()?;
+    let session = session(flow)?;
     Some((session, session.server_hello.as_ref()?))
 }
 
-/// The session of the flow with its ClientHello.
+/// Such a session with its ClientHello.
 pub(crate) fn client_hello(flow: &Flow) -> Option<(&tls::Session, &tls::Seen<Arc<tls::ClientHello>>)> {
-    let session = flow.tls.as_deref()?;
+    let session = session(flow)?;
     Some((session, session.client_hello.as_ref()?))
 }
 
@@ -287,4 +293,30 @@ pub(super) fn is_unanswered(flow: &Flow) -> bool {
 pub(super) fn has_ended(flow: &Flow) -> bool {
     let state = flow.flow.tcp.map(|summary| summary.state);
     matches!(state, Some(TcpState::Closed | TcpState::Reset)) || flow.flow.reason == CloseReason::Finished
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Tunnel;
+    use crate::protocol::proxy::Target;
+
+    #[test]
+    fn tls_on_the_device_is_not_judged() {
+        let to = |server: [u8; 4]| {
+            let made = Flow::made((server, 40_000), (server, 443));
+            Flow { tls: Some(Box::default()), ..made }
+        };
+        assert!(session(&to([198, 51, 100, 1])).is_some());
+        // Another device, as near as it may be.
+        assert!(session(&to([192, 168, 1, 2])).is_some());
+        assert!(session(&to([127, 0, 0, 1])).is_none());
+        // A proxy on the device leads away from it, or stays there.
+        let through = |host: &str| {
+            let proxy = Some(Tunnel { target: Target::new("http", host, 443), granted: Some(true) });
+            Flow { layers: vec!["http", "tls"], proxy, ..to([127, 0, 0, 1]) }
+        };
+        assert!(session(&through("shop.test")).is_some());
+        assert!(session(&through("localhost")).is_none());
+    }
 }

@@ -14,7 +14,7 @@ declare_rule! {
     /// ## Blind spots
     /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. A ClientHello without a
-    /// server name says nothing of what the client compares with.
+    /// server name says nothing of what the client compares with. What stays on the device is not judged.
     /// ## References
     /// [RFC 9525 §6](https://datatracker.ietf.org/doc/html/rfc9525#section-6),
     /// [CWE-297](https://cwe.mitre.org/data/definitions/297.html)

@@ -15,6 +15,7 @@ declare_rule! {
     /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. An app that pins exactly this
     /// certificate is safe: name its key in the policy's pins or the certificate with `--ca`.
+    /// What stays on the device is not judged.
     /// ## References
     /// [RFC 5280 §6](https://datatracker.ietf.org/doc/html/rfc5280#section-6), MASWE-0027 (MASWE 1),
     /// [CWE-295](https://cwe.mitre.org/data/definitions/295.html)

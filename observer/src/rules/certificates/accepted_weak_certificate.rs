@@ -13,7 +13,7 @@ declare_rule! {
     /// ## Blind spots
     /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. A leaf that issued itself is
-    /// looked at, too.
+    /// looked at, too. What stays on the device is not judged.
     /// ## References
     /// [RFC 9325 §4.5](https://datatracker.ietf.org/doc/html/rfc9325#section-4.5), [RFC
     /// 9155](https://datatracker.ietf.org/doc/html/rfc9155),

@@ -90,7 +90,7 @@ fn accepted<'a>(flow: &'a Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
 /// The chain of `flow`, if its client went on after it.
 fn went_on<'a>(flow: &'a Flow, cx: &RuleContext<'a>) -> Option<Accepted<'a>> {
     let status = cx.chain?;
-    let session = flow.tls.as_deref()?;
+    let session = facts::session(flow)?;
     let chain = session.server_chain.as_ref()?;
     let data = session.client_data.filter(|_| session.established())?;
     let leaf = chain.value.first()?;

@@ -16,7 +16,7 @@ declare_rule! {
     /// Resumed sessions rest on an earlier handshake: the last one of the same app with the same host in the run,
     /// or in the database, is taken for it. The inference takes an encrypted record of the length
     /// of an empty list for one. A server that lets the client in and then refuses in its own protocol (HTTP 400) is not
-    /// known to enforce anything.
+    /// known to enforce anything. What stays on the device is not judged.
     /// ## References
     /// [RFC 5246 §7.4.6](https://datatracker.ietf.org/doc/html/rfc5246#section-7.4.6), [RFC 9846
     /// §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)

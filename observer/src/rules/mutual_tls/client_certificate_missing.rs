@@ -15,6 +15,7 @@ declare_rule! {
     /// Resumed sessions rest on an earlier handshake: the last one of the same app with the same host in the run,
     /// or in the database, is taken for it; without one they are not judged. A certificate that is asked for
     /// after the handshake: where the client offers to send one then, the finding is tentative.
+    /// What stays on the device is not judged.
     /// ## References
     /// [RFC 8705 §2](https://datatracker.ietf.org/doc/html/rfc8705#section-2), [RFC 9846
     /// §4.4.2](https://datatracker.ietf.org/doc/html/rfc9846#section-4.4.2)

@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -15,6 +15,7 @@ declare_rule! {
     /// ## Blind spots
     /// TLS 1.3 encrypts the chain, so that it has to be decrypted or the proxy be held to TLS 1.2. A host that the proxy
     /// let through unchanged, and features of the app that were not used, show nothing.
+    /// What stays on the device is not judged.
     /// ## References
     /// [MASTG-TEST-0244](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0244/), MASWE-0028 (MASWE 1)
     AcceptedTestCa {
@@ -41,7 +42,7 @@ impl Rule for AcceptedTestCa {
         if !cx.chain.is_some_and(|chain| chain.under_test_ca) {
             return;
         }
-        let Some(session) = flow.tls.as_deref().filter(|session| session.established()) else { return };
+        let Some(session) = facts::session(flow).filter(|session| session.established()) else { return };
         let (Some(chain), Some(data)) = (&session.server_chain, session.client_data) else { return };
         let Some(leaf) = chain.value.first() else { return };
         let message = format!("{} is reached through the tester's interception", flow.host());

@@ -1,7 +1,7 @@
 //! Rule `accepted-unpinned-key`.
 
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -12,6 +12,7 @@ declare_rule! {
     /// ## Blind spots
     /// TLS 1.3 encrypts the chain: without a key log it is not seen. Hosts without a pin in the policy are not judged. That all keys matched
     /// does not show that the app refuses others: only an interception can.
+    /// What stays on the device is not judged.
     /// ## References
     /// [MASTG-TEST-0244](https://mas.owasp.org/MASTG/tests/android/MASVS-NETWORK/MASTG-TEST-0244/),
     /// MASWE-0028 (MASWE 1), [RFC 7469 §2.6](https://datatracker.ietf.org/doc/html/rfc7469#section-2.6)
@@ -39,7 +40,7 @@ impl Rule for AcceptedUnpinnedKey {
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let host = flow.host();
         let Some(pins) = cx.policy.pins(&host) else { return };
-        let Some(session) = flow.tls.as_deref().filter(|session| session.established()) else { return };
+        let Some(session) = facts::session(flow).filter(|session| session.established()) else { return };
         let (Some(chain), Some(data)) = (&session.server_chain, session.client_data) else { return };
         let keys: Vec<[u8; 32]> = chain
             .value

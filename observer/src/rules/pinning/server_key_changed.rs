@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -15,6 +15,7 @@ declare_rule! {
     /// ## Blind spots
     /// TLS 1.3 encrypts the certificate. A host with several certificates (for RSA and for elliptic curves, or one for
     /// each of its servers) shows a new one now and then. Whether the rotation of keys is planned traffic cannot show.
+    /// What stays on the device is not judged.
     /// ## References
     /// [RFC 7469 §2.4, §4.3](https://datatracker.ietf.org/doc/html/rfc7469#section-4.3)
     ServerKeyChanged {
@@ -31,7 +32,7 @@ impl Rule for ServerKeyChanged {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let Some(session) = flow.tls.as_deref() else { return };
+        let Some(session) = facts::session(flow) else { return };
         let Some(host) = session.client_hello.as_ref().and_then(|hello| hello.value.server_name.as_deref())
         else {
             return;

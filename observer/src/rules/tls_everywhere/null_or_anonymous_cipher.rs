@@ -12,7 +12,7 @@ declare_rule! {
     /// there, the protection is not.
     /// ## Blind spots
     /// Handshakes that the capture does not hold. Suites that are offered and not chosen: see
-    /// weak-cipher-offered.
+    /// weak-cipher-offered. What stays on the device is not judged.
     /// ## References
     /// [RFC 9325 §4.1](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1), [RFC
     /// 9150](https://datatracker.ietf.org/doc/html/rfc9150),

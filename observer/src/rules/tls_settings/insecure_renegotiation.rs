@@ -13,7 +13,7 @@ declare_rule! {
     /// does not have it, which is high: what an attacker sent before is then taken for the client's.
     /// ## Blind spots
     /// Whether the server permits renegotiation at all shows only when somebody renegotiates. TLS 1.3 has
-    /// none.
+    /// none. What stays on the device is not judged.
     /// ## References
     /// [RFC 5746 §3](https://datatracker.ietf.org/doc/html/rfc5746#section-3), [RFC 9325
     /// §3.5](https://datatracker.ietf.org/doc/html/rfc9325#section-3.5)

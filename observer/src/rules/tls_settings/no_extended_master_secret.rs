@@ -11,7 +11,7 @@ declare_rule! {
     /// The server chose TLS 1.0 to 1.2 and one of the two lacks it: sessions can then be synchronised across
     /// connections (triple handshake).
     /// ## Blind spots
-    /// TLS 1.3 always binds its keys to the handshake.
+    /// TLS 1.3 always binds its keys to the handshake. What stays on the device is not judged.
     /// ## References
     /// [RFC 7627 §5](https://datatracker.ietf.org/doc/html/rfc7627#section-5), [RFC 9325
     /// §3.5](https://datatracker.ietf.org/doc/html/rfc9325#section-3.5)

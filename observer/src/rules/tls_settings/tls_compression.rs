@@ -9,7 +9,7 @@ declare_rule! {
     /// ## Fails when
     /// It is not null: lengths of records then tell of secrets in them (CRIME).
     /// ## Blind spots
-    /// Compression by the application, in HTTP for example (BREACH).
+    /// Compression by the application, in HTTP for example (BREACH). What stays on the device is not judged.
     /// ## References
     /// [RFC 9325 §3.3](https://datatracker.ietf.org/doc/html/rfc9325#section-3.3)
     TlsCompression {

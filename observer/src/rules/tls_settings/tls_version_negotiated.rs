@@ -1,7 +1,7 @@
 //! Rule `tls-version-negotiated`.
 
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -10,6 +10,7 @@ declare_rule! {
     /// It is older than TLS 1.2: SSL 2.0, SSL 3.0, TLS 1.0 or TLS 1.1.
     /// ## Blind spots
     /// Handshakes that the capture does not hold; what the server accepts from other clients.
+    /// What stays on the device is not judged.
     /// ## References
     /// [RFC 8996](https://datatracker.ietf.org/doc/html/rfc8996), [RFC 9325
     /// §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1),
@@ -35,7 +36,7 @@ impl Rule for TlsVersionNegotiated {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let Some(session) = flow.tls.as_deref() else { return };
+        let Some(session) = facts::session(flow) else { return };
         let modern = session.server_hello.as_ref().map(|hello| (hello.frame, hello.value.version));
         let old = session.ssl2_server_hello.as_ref().map(|hello| (hello.frame, hello.value.version));
         let Some((frame, version)) = modern.or(old) else { return };

@@ -12,7 +12,7 @@ declare_rule! {
     /// which is medium; or the ClientHello comes in the form of SSL 2.0.
     /// ## Blind spots
     /// A ClientHello without `supported_versions` names only its highest version: how low it goes cannot be
-    /// seen.
+    /// seen. What stays on the device is not judged.
     /// ## References
     /// [RFC 8996 §4](https://datatracker.ietf.org/doc/html/rfc8996#section-4), [RFC 9325
     /// §3.1.1](https://datatracker.ietf.org/doc/html/rfc9325#section-3.1.1)

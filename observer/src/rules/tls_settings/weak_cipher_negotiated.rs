@@ -12,7 +12,7 @@ declare_rule! {
     /// short tags) is noted as info.
     /// ## Blind spots
     /// Handshakes that the capture does not hold; what the server accepts from other clients. Whether CBC is
-    /// used with encrypt-then-MAC (RFC 7366) is not looked at.
+    /// used with encrypt-then-MAC (RFC 7366) is not looked at. What stays on the device is not judged.
     /// ## References
     /// [RFC 9325 §4.1, §4.2](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1), RFC 10015, [RFC
     /// 7465](https://datatracker.ietf.org/doc/html/rfc7465),

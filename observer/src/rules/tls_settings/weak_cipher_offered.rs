@@ -15,6 +15,7 @@ declare_rule! {
     /// forward secrecy (info). A server may choose them; that it did is another finding.
     /// ## Blind spots
     /// CBC suites are not reported while they are only offered: nearly every client has them for old servers.
+    /// What stays on the device is not judged.
     /// ## References
     /// RFC 10015, [RFC 9325 §4.1](https://datatracker.ietf.org/doc/html/rfc9325#section-4.1)
     WeakCipherOffered {

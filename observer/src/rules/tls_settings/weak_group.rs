@@ -1,7 +1,7 @@
 //! Rule `weak-group`.
 
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -11,6 +11,7 @@ declare_rule! {
     /// The prime has fewer than 2048 bits, which is high up to 1024, or the curve fewer than 224.
     /// ## Blind spots
     /// Groups that are offered and not chosen. Primes that are long and weak by construction.
+    /// What stays on the device is not judged.
     /// ## References
     /// [RFC 9325 §4.5](https://datatracker.ietf.org/doc/html/rfc9325#section-4.5),
     /// [CWE-326](https://cwe.mitre.org/data/definitions/326.html)
@@ -32,7 +33,7 @@ impl Rule for WeakGroup {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let Some(session) = flow.tls.as_deref() else { return };
+        let Some(session) = facts::session(flow) else { return };
         let exchange = session.server_key_exchange.as_ref();
         if let Some((frame, bits)) = exchange.and_then(|seen| Some((seen.frame, seen.value.dh_bits?)))
             && bits < cx.tls.keys.min_dh_bits

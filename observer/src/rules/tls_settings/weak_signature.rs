@@ -1,7 +1,7 @@
 //! Rule `weak-signature`.
 
 use crate::observation::Flow;
-use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule};
+use crate::rules::{Finding, Rule, RuleContext, RuleInfo, Severity, declare_rule, facts};
 
 declare_rule! {
     /// ## What it observes
@@ -11,6 +11,7 @@ declare_rule! {
     /// ## Blind spots
     /// Before TLS 1.2 the hash is fixed (MD5 with SHA-1): the version itself is the finding. In TLS 1.3 the
     /// signature is encrypted. Schemes that are only offered are not judged.
+    /// What stays on the device is not judged.
     /// ## References
     /// [RFC 9155 §4](https://datatracker.ietf.org/doc/html/rfc9155#section-4),
     /// [CWE-327](https://cwe.mitre.org/data/definitions/327.html)
@@ -32,7 +33,7 @@ impl Rule for WeakSignature {
     }
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
-        let Some(session) = flow.tls.as_deref() else { return };
+        let Some(session) = facts::session(flow) else { return };
         let Some(exchange) = &session.server_key_exchange else { return };
         let Some(scheme) = exchange.value.signature else { return };
         let Some(hash) = cx.tls.weak_hash(scheme) else { return };
