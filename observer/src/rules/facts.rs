@@ -188,14 +188,18 @@ pub(crate) fn unknown_readable(flow: &Flow) -> Option<(&Observation, &unrecognis
 /// Hosts and paths by which platforms find out whether there is a captive portal; in the clear, by design.
 const CONNECTIVITY_CHECKS: &[(&str, &str)] = &[
     ("captive.apple.com", "/"),
+    ("clients3.google.com", "/generate_204"),
     ("connectivitycheck.android.com", "/generate_204"),
     ("connectivitycheck.gstatic.cn", "/generate_204"),
     ("connectivitycheck.gstatic.com", "/generate_204"),
     ("detectportal.firefox.com", "/"),
     ("play.googleapis.com", "/generate_204"),
     ("www.google.com", "/gen_204"),
+    ("www.google.com", "/generate_204"),
     ("www.googleapis.cn", "/generate_204"),
+    ("www.gstatic.com", "/generate_204"),
     ("www.msftconnecttest.com", "/"),
+    ("www.msftncsi.com", "/ncsi.txt"),
 ];
 
 /// Whether the request looks like a platform's search for a captive portal.
