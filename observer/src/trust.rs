@@ -110,7 +110,7 @@ impl TrustStore {
         let all: Vec<usize> = (0..chain.len()).collect();
         let weak = weaknesses(chain, followed.as_ref().map_or(&all, |followed| &followed.used), policy);
         let path_dates = followed.and_then(|followed| followed.dates);
-        let dates = Dates::of(parsed, at).or(path_dates).filter(|_| at >= CREDIBLE);
+        let dates = Dates::of(parsed, at).or(path_dates).filter(|_| is_credible(at, chain));
         let under_test_ca = !self.test.is_empty() && verify(&self.test, chain, at).is_ok();
         Some(ChainStatus { path, dates, under_test_ca, name: name_matches(leaf, parsed, host), weak })
     }
@@ -225,6 +225,19 @@ struct Followed {
 
 /// Capture clocks before this time (the year 2000) were never set: they say nothing of dates.
 const CREDIBLE: Timestamp = Timestamp(946_684_800_000_000_000);
+/// Seconds by which a whole chain lies ahead of a clock that was never set: a year.
+const AHEAD: i64 = 365 * 86_400;
+
+/// Whether the capture's clock may be held against a chain. One that starts at some past day, as devices do without a
+/// battery, precedes the authorities, too; of a server's mistake the leaf alone is in the future.
+fn is_credible(at: Timestamp, chain: &[Arc<Certificate>]) -> bool {
+    let ahead = |certificate: &ParsedCertificate| {
+        certificate.not_before.seconds().saturating_sub(at.seconds()) > AHEAD
+    };
+    let mut parsed = chain.iter().map(|certificate| certificate.parsed.as_ref());
+    let precedes_all = chain.len() > 1 && parsed.all(|parsed| parsed.is_some_and(ahead));
+    at >= CREDIBLE && !precedes_all
+}
 
 fn is_about_dates(error: &Error) -> bool {
     matches!(error, Error::CertExpired { .. } | Error::CertNotValidYet { .. })
@@ -443,14 +456,14 @@ mod tests {
         assert!(matches!(store.add_file(&directory.path().join("none")), Err(TrustError::Io { .. })));
     }
 
-    #[test]
-    fn dates_are_held_against_the_time_of_the_capture() {
-        let certificate = ParsedCertificate {
+    /// A certificate for some three years.
+    fn starting(not_before: i64) -> ParsedCertificate {
+        ParsedCertificate {
             subject: "CN=a.test".to_owned(),
             issuer: "CN=ca.test".to_owned(),
             serial: "01".to_owned(),
-            not_before: Timestamp::new(1_000_000_000, 0),
-            not_after: Timestamp::new(1_100_000_000, 0),
+            not_before: Timestamp::new(not_before, 0),
+            not_after: Timestamp::new(not_before.saturating_add(100_000_000), 0),
             san: Vec::new(),
             spki_sha256: [0; 32],
             public_key: crate::protocol::tls::PublicKey {
@@ -461,11 +474,34 @@ mod tests {
             signature_algorithm: "sha256WithRSAEncryption".to_owned(),
             is_ca: false,
             self_issued: false,
-        };
+        }
+    }
+
+    #[test]
+    fn dates_are_held_against_the_time_of_the_capture() {
+        let certificate = starting(1_000_000_000);
         let at = |seconds| Dates::of(&certificate, Timestamp::new(seconds, 0));
         assert!(matches!(at(999_999_999), Some(Dates::NotYetValid { .. })));
         assert_eq!(at(1_000_000_000), None);
         assert_eq!(at(1_100_000_000), None);
         assert!(matches!(at(1_100_000_001), Some(Dates::Expired { .. })));
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_not_believed() {
+        const DAY: i64 = 86_400;
+        let chain = |starts: &[i64]| -> Vec<Arc<Certificate>> {
+            let certificate = |parsed| Arc::new(Certificate { der: Vec::new(), sha256: [0; 32], parsed });
+            starts.iter().map(|start| certificate(Some(starting(*start)))).collect()
+        };
+        let now = 1_700_000_000;
+        let believed = |starts: &[i64]| is_credible(Timestamp::new(now, 0), &chain(starts));
+        // The leaf is ahead, its authority is not: somebody took a certificate of the future.
+        assert!(believed(&[now + 5000 * DAY, now - 900 * DAY]));
+        assert!(believed(&[now + 30 * DAY, now + 20 * DAY]));
+        assert!(!believed(&[now + 3000 * DAY, now + 2000 * DAY]));
+        // Alone it says nothing of its authority.
+        assert!(believed(&[now + 3000 * DAY]));
+        assert!(!is_credible(Timestamp::new(0, 0), &chain(&[now])));
     }
 }

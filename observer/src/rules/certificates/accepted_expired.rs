@@ -15,7 +15,9 @@ declare_rule! {
     /// ## Blind spots
     /// TLS 1.3 encrypts the chain: without a key log it is not seen. A client that completes the handshake and leaves without a request may
     /// have verified afterwards: it is not reported. Revocation is not checked. A device whose clock is wrong
-    /// captures at a wrong time, too; times before the year 2000 are not believed.
+    /// captures at a wrong time, too; times before the year 2000 are not believed, nor those that precede every
+    /// certificate of a chain of several by more than a year.
+    /// What stays on the device is not judged.
     /// ## References
     /// [RFC 5280 §4.1.2.5](https://datatracker.ietf.org/doc/html/rfc5280#section-4.1.2.5),
     /// [CWE-298](https://cwe.mitre.org/data/definitions/298.html)
