@@ -258,7 +258,7 @@ impl FlowHandler for Handler {
     }
 
     fn closed(&mut self, flow: ClosedFlow, mut state: FlowState) {
-        self.with(&mut state, Conversation::finish);
+        self.with(&mut state, |conversation, cx| conversation.finish(&flow.info, cx));
         self.learn(&flow.info, &state.observations, (flow.closed_at, flow.last_frame));
         let tls = tls::Session::fold(&state.observations);
         if state.observations.dropped() > 0 {

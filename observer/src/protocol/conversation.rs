@@ -129,13 +129,18 @@ impl Conversation {
     }
 
     /// The flow ended.
-    pub fn finish(&mut self, cx: &mut Context<'_>) {
+    pub fn finish(&mut self, flow: &FlowInfo, cx: &mut Context<'_>) {
+        if let Stage::Analyzing(analyzing) = &mut self.stage
+            && let Progress::Within(basis) = analyzing.analyzer.rest(cx)
+        {
+            self.within(flow, basis, cx);
+        }
         match std::mem::take(&mut self.stage) {
             Stage::Analyzing(mut analyzing) => {
                 analyzing.analyzer.finish(cx);
                 cx.inner.clear();
                 self.enter_all(cx);
-                self.conclude(analyzing.within, cx);
+                self.conclude(flow, analyzing.within, cx);
             }
             Stage::Probing(probing) => self.give_up(&probing, cx),
             Stage::Fresh | Stage::Counting => {}
@@ -245,7 +250,7 @@ impl Conversation {
             Progress::Within(basis) => self.within(flow, basis, cx),
             Progress::Done => {
                 if let Stage::Analyzing(analyzing) = std::mem::replace(&mut self.stage, Stage::Counting) {
-                    self.conclude(analyzing.within, cx);
+                    self.conclude(flow, analyzing.within, cx);
                 }
             }
             Progress::Agreed(name) => match find(name, flow.five_tuple.transport) {
@@ -270,7 +275,7 @@ impl Conversation {
                     let (protocol, direction) = (analyzing.protocol.name, event.direction());
                     cx.say(Fact::Malformed { protocol, direction, error: Box::new(error) });
                     self.stage = Stage::Counting;
-                    self.conclude(analyzing.within, cx);
+                    self.conclude(flow, analyzing.within, cx);
                 }
             }
             Progress::Inner | Progress::Upgraded => {
@@ -328,10 +333,10 @@ impl Conversation {
     }
 
     /// Ends what runs within: what it says last was come by as all that it said.
-    fn conclude(&mut self, within: Option<Within>, cx: &mut Context<'_>) {
+    fn conclude(&mut self, flow: &FlowInfo, within: Option<Within>, cx: &mut Context<'_>) {
         let Some(mut within) = within else { return };
         let around = std::mem::replace(&mut cx.basis, within.basis);
-        within.conversation.finish(cx);
+        within.conversation.finish(flow, cx);
         cx.basis = around;
         self.adopt(&within);
     }

@@ -270,6 +270,11 @@ pub trait Analyzer: Send {
         Progress::Done
     }
 
+    /// The flow ended: what waited for something that can come no more is handed on, as [`Progress::Within`].
+    fn rest(&mut self, _cx: &mut Context<'_>) -> Progress {
+        Progress::NeedMore
+    }
+
     /// The flow ended.
     fn finish(&mut self, _cx: &mut Context<'_>) {}
 }

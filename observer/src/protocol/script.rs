@@ -116,7 +116,7 @@ pub(super) fn play_with(
             break;
         }
     }
-    conversation.finish(&mut cx);
+    conversation.finish(&flow, &mut cx);
     assert_eq!(ciphertext, 0, "nothing is held after the end");
     Played { layers: conversation.layers().to_vec(), observations, transfers, cut_short, done }
 }

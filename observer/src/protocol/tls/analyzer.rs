@@ -129,6 +129,11 @@ impl Analyzer for TlsAnalyzer {
         self.progress()
     }
 
+    fn rest(&mut self, cx: &mut Context<'_>) -> Progress {
+        self.decryption.finish(&mut self.handshake, cx);
+        self.progress()
+    }
+
     fn finish(&mut self, cx: &mut Context<'_>) {
         self.decryption.finish(&mut self.handshake, cx);
         self.handshake.finish(cx);
