@@ -363,7 +363,7 @@ impl Assessor {
         let session = flow.tls.as_deref()?;
         let chain = session.server_chain.as_ref()?;
         let leaf = chain.value.first()?.parsed.as_ref()?;
-        let host = session.client_hello.as_ref().and_then(|hello| hello.value.server_name.as_deref());
+        let host = session.server_name();
         let mut hash = sha2::Sha256::new();
         for certificate in chain.value.iter() {
             hash.update(certificate.sha256);

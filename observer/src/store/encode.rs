@@ -177,7 +177,7 @@ impl Encoder {
             .flag(session.established())
             .flag(session.resumed)
             .int(client.map(|hello| hello.frame))
-            .text(json::server_name(session));
+            .text(session.server_name());
         for list in lists {
             rows.cell(list);
         }
@@ -191,7 +191,7 @@ impl Encoder {
             .flag(session.certificate_requested())
             .text(server.map(|hello| hello.value.ja3s.as_str()))
             .json(filled(&json::alerts(session)))?
-            .text(json::outer_server_name(session))
+            .text(session.outer_server_name())
             .word(json::certificate_confidence(session).map(names::certainty))
             .json(json::certificate_evidence(session))?
             .json(json::original(session))?

@@ -281,6 +281,20 @@ impl Session {
         clear.or_else(|| self.encrypted_extensions.as_ref()?.value.alpn.as_deref())
     }
 
+    /// The host's name in the ClientHello; not the one that is shown in its place.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        let hello = self.client_hello.as_ref().filter(|_| !self.ech.hides_name())?;
+        hello.value.server_name.as_deref()
+    }
+
+    /// The name that an Encrypted Client Hello shows in place of the host's.
+    #[must_use]
+    pub fn outer_server_name(&self) -> Option<&str> {
+        let hello = self.client_hello.as_ref().filter(|_| self.ech.hides_name())?;
+        hello.value.server_name.as_deref()
+    }
+
     /// Whether the server asked for a client certificate; `None` where that cannot be read.
     #[must_use]
     pub fn certificate_requested(&self) -> Option<bool> {

@@ -37,7 +37,7 @@ pub(crate) use self::http::{answers, full_url, headers};
 pub(crate) use self::quic::{CloseRecord, ContinuesRecord};
 pub(crate) use self::tls::{
     List, alerts, certificate_confidence, certificate_evidence, curve, offered_versions, original,
-    outer_server_name, server_name, version_protocol,
+    version_protocol,
 };
 
 /// Bytes of the spool that are copied at once.

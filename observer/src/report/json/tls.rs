@@ -262,24 +262,12 @@ pub(crate) fn curve(session: &Session) -> Option<NamedGroup> {
     shared.or_else(|| session.server_key_exchange.as_ref().and_then(|exchange| exchange.value.group))
 }
 
-/// The host's name in the ClientHello; not the one that is shown in its place.
-pub(crate) fn server_name(session: &Session) -> Option<&str> {
-    let hello = session.client_hello.as_ref().filter(|_| !session.ech.hides_name())?;
-    hello.value.server_name.as_deref()
-}
-
-/// The name that an Encrypted Client Hello shows in place of the host's.
-pub(crate) fn outer_server_name(session: &Session) -> Option<&str> {
-    let hello = session.client_hello.as_ref().filter(|_| session.ech.hides_name())?;
-    hello.value.server_name.as_deref()
-}
-
 fn client<'a>(session: &'a Session, flow: &Flow) -> Client<'a> {
     let hello = session.client_hello.as_ref().map(|hello| &*hello.value);
     let certificate = session.client_certificate();
     Client {
-        server_name: server_name(session),
-        outer_server_name: outer_server_name(session),
+        server_name: session.server_name(),
+        outer_server_name: session.outer_server_name(),
         supported_versions: hello.map(offered_versions),
         supported_ciphers: hello.map(|hello| List(&hello.cipher_suites)),
         supported_protocols: hello.map(|hello| hello.alpn.as_slice()).filter(|list| !list.is_empty()),

@@ -33,10 +33,7 @@ impl Rule for ServerKeyChanged {
 
     fn check_flow(&self, flow: &Flow, cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let Some(session) = facts::session(flow) else { return };
-        let Some(host) = session.client_hello.as_ref().and_then(|hello| hello.value.server_name.as_deref())
-        else {
-            return;
-        };
+        let Some(host) = session.server_name() else { return };
         let Some(chain) = &session.server_chain else { return };
         let Some(leaf) = chain.value.first().and_then(|leaf| leaf.parsed.as_ref()) else { return };
         let known = cx.known_keys.of(host);
