@@ -4,20 +4,21 @@ The server, or GnuTLS in its place, logs its keys. editcap puts them before the 
 recipe behind them, as recorders do that write keys when they come.
 """
 
+import base64
 import struct
 import subprocess
 
-from . import capfile, quic
+from . import capfile, client_flight, quic
 from .capfile import Pcapng
 from .catalogue import capture
 from .http2 import CALLER, SERVICE
 from .network import v4
 
 KEYS = "decryption-keys.log"
-HOST, SELF_SIGNED = "shop.test", "self-signed.test"
+HOST, HIDDEN, SELF_SIGNED = "shop.test", "two.test", "self-signed.test"
 
 
-def keyed(file, shows, tools, *, late=False, headers=True, fires=(), **declared):
+def keyed(file, shows, tools, *, late=False, headers=True, fires=(), silent=(), **declared):
     """A recording with keys, made by a function that is given a lab whose servers log them to `KEYS`.
 
     `headers` is whether what the server answers can be read: it has none of those that pages should have.
@@ -31,7 +32,7 @@ def keyed(file, shows, tools, *, late=False, headers=True, fires=(), **declared)
             tools=tools,
             how="converted",
             fires=[*missing, *fires],
-            silent=["cleartext-http", "non-tls-encryption"],
+            silent=["cleartext-http", "non-tls-encryption", *silent],
             **declared,
         )
         def record(lab):
@@ -165,6 +166,59 @@ def tls13_compressed(lab):
     for method in methods:
         options = ["--x509certfile", leaf.chain, "--x509keyfile", leaf.key, f"--compress-cert={method}"]
         lab.gnutls_cli(HOST, "NORMAL:-VERS-ALL:+VERS-TLS1.3", *options)
+
+
+# curl with BoringSSL, which logs its keys itself. Without a key in the arguments Encrypted Client Hello is for show.
+IMPERSONATED = """
+import sys
+from curl_cffi import requests, CurlOpt
+host, address, root, *key = sys.argv[1:]
+options = {CurlOpt.RESOLVE: [f"{host}:443:{address}"]}
+if key:
+    options[CurlOpt.ECH] = f"ecl:{key[0]}"
+requests.get(f"https://{host}/", impersonate="chrome131_android", verify=root, timeout=10, curl_options=options)
+"""
+
+
+def impersonated(lab, *key):
+    keys = f"SSLKEYLOGFILE={lab.dir / KEYS}"
+    python = lab.venv / "bin/python"
+    lab.phone("env", keys, python, "-c", IMPERSONATED, HIDDEN, v4(HOST), lab.pki.root, *key)
+
+
+SHOWN = "tls.handshake.type == 1 && tls.handshake.extension.type == 65037 && tls.handshake.extensions_server_name =="
+HELLO_RETRY_REQUEST = "cf:21:ad:74:e5:9a:61:11:be:1d:8c:02:1e:65:b8:91:c2:a2:11:16:7a:bb:8c:5e:07:9e:09:e2:c8:a8:33:9c"
+
+
+@keyed(
+    "tls13-ech",
+    "curl reaches two.test behind shop.test's name by Encrypted Client Hello, also after a HelloRetryRequest, and once it is for show.",
+    ["curl_cffi chrome131_android", "selfserv"],
+    headers=False,
+    fires=["missing-hsts", "missing-nosniff", "weak-cipher-offered"],
+    silent=["accepted-name-mismatch", "accepted-untrusted-chain", "missing-sni"],
+    expect=[
+        f"{SHOWN} {HOST}",
+        f"{SHOWN} {HIDDEN}",
+        f"tls.handshake.type == 2 && tls.handshake.random == {HELLO_RETRY_REQUEST}",
+    ],
+    forbid=["dns"],
+)
+def tls13_ech(lab):
+    """No look-up tells what the hellos are, and the key log names the inner ones, which are not on the wire."""
+    private, configs = lab.pki.hello_key(HOST)
+    key = base64.b64encode(configs).decode()
+    database = client_flight.nss_database(lab, "hello", lab.pki.leaf("server-two", [HIDDEN]))
+    words = ["selfserv", "-d", f"sql:{database}", "-n", "own", "-p", 443, "-V", "tls1.3:tls1.3"]
+    words += ["-X", base64.b64encode(private).decode()]
+    server = lab.serve(*words, port=443)
+    impersonated(lab, key)
+    impersonated(lab)
+    server.terminate()
+    server.wait(5)
+    lab._processes.remove(server)
+    lab.serve(*words, "-I", "P256", port=443)
+    impersonated(lab, key)
 
 
 QUIC_SUITES = ["AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256"]

@@ -1077,6 +1077,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "decryption/tls13-ech.pcapng",
+        frames: 54,
+        link_type: "EN10MB",
+        shows: "curl reaches two.test behind shop.test's name by Encrypted Client Hello, also after a HelloRetryRequest, and once it is for show.",
+        fires: &["missing-hsts", "missing-nosniff", "weak-cipher-offered"],
+        silent: &["accepted-name-mismatch", "accepted-untrusted-chain", "cleartext-http", "missing-sni", "non-tls-encryption"],
+        judged: &[],
+    },
+    Capture {
         name: "decryption/tls13-mutual.pcapng",
         frames: 76,
         link_type: "EN10MB",

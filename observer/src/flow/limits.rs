@@ -30,6 +30,12 @@ pub struct FlowLimits {
     pub message_bytes: usize,
     /// Bytes of ciphertext of a shard that wait for a secret, while a key log grows.
     pub ciphertext_per_shard: usize,
+    /// Sessions of a key log that are looked at for a flow with Encrypted Client Hello whose own is not there: about a
+    /// microsecond each. Those of a day of browsing.
+    pub trials_per_flow: usize,
+    /// The same for all such flows of a shard: they are many where apps offer Encrypted Client Hello for show, and keep
+    /// their secrets.
+    pub trials_per_shard: usize,
     /// Observations kept for one flow.
     pub observations_per_flow: usize,
 }
@@ -53,6 +59,8 @@ impl Default for FlowLimits {
             probe_bytes: 1024,
             message_bytes: 256 << 10,
             ciphertext_per_shard: 4 << 20,
+            trials_per_flow: 1 << 14,
+            trials_per_shard: 1 << 16,
             observations_per_flow: 1024,
         }
     }

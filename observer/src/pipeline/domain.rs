@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::attribution::Owner;
 use crate::flow::ClosedFlow;
-use crate::observation::{Domain, DomainBasis, Observations, Tunnel};
+use crate::observation::{Basis, Domain, DomainBasis, Observations, Tunnel};
 use crate::protocol::{Fact, dns, http1, quic, tls};
 
 /// What is known of a responder's name.
@@ -45,13 +45,21 @@ pub(super) fn domain_of(
         known
     };
     if let Some(session) = session.filter(|session| session.ech.hides_name()) {
-        return hidden_name(flow, session, names, resolved());
+        if let Some(name) = http_host(observations, |basis| basis == Basis::Decrypted) {
+            return Named::new(name, DomainBasis::HttpHost);
+        }
+        let mut named = hidden_name(flow, session, names, resolved());
+        if named.domain.is_none() {
+            let certified = hidden_certificate_name(session);
+            named.domain = certified.map(|name| Domain { name, basis: DomainBasis::Certificate });
+        }
+        return named;
     }
     let said = session.and_then(server_name).or_else(|| google_name(observations));
     let proxied = || proxy.and_then(|tunnel| normal(tunnel.target.name()?));
     if let Some(named) = said
         .map(|name| Named::new(name, DomainBasis::Sni))
-        .or_else(|| http_host(observations).map(|name| Named::new(name, DomainBasis::HttpHost)))
+        .or_else(|| http_host(observations, |_| true).map(|name| Named::new(name, DomainBasis::HttpHost)))
         .or_else(|| proxied().map(|name| Named::new(name, DomainBasis::Proxy)))
     {
         return named;
@@ -74,14 +82,17 @@ pub(super) fn asker(owner: &Owner) -> Option<String> {
 /// show.
 const PUBLIC_NAMES: &[&str] = &["cloudflare-ech.com"];
 
-/// What the Encrypted Client Hello of a session is: real where a look-up before the flow gave a key with its number and
-/// its name in the open, and where that name is a network's, whose look-ups may be encrypted; GREASE where the address
-/// was looked up under that very name.
+/// What the Encrypted Client Hello of a session is: accepted where the key log proves it; real where a look-up before
+/// the flow gave a key with its number and its name in the open, and where that name is a network's, whose look-ups may
+/// be encrypted; GREASE where the address was looked up under that very name.
 pub(super) fn ech_of(flow: &ClosedFlow, session: &tls::Session, names: &dns::NameMemory) -> tls::Ech {
     let hello = session.client_hello.as_ref().map(|hello| &hello.value);
     let Some((hello, tls::ClientEch::Outer { config })) = hello.map(|hello| (hello, hello.ech)) else {
         return tls::Ech::Absent;
     };
+    if session.ech_accepted.is_some() {
+        return tls::Ech::Accepted;
+    }
     let Some(outer) = hello.server_name.as_deref().and_then(normal) else { return tls::Ech::Unknown };
     let before = flow.info.first_frame;
     let looked_up = config.is_some_and(|number| names.hidden(&outer, number, before).next().is_some());
@@ -119,7 +130,7 @@ fn hidden_name(
 }
 
 fn server_name(session: &tls::Session) -> Option<String> {
-    normal(session.client_hello.as_ref()?.value.server_name.as_deref()?)
+    normal(session.server_name()?)
 }
 
 /// The server name of Google's own handshake.
@@ -133,28 +144,38 @@ fn google_name(observations: &Observations) -> Option<String> {
     })
 }
 
-/// The host of the first request that names one.
-fn http_host(observations: &Observations) -> Option<String> {
-    observations.iter().find_map(|observation| match &observation.fact {
-        Fact::Http1(fact) => match fact.as_ref() {
-            http1::Fact::Request(request) if request.is_tunnel() => None,
-            http1::Fact::Request(request) => normal(without_port(request.host.as_deref()?)),
-            http1::Fact::Response(_) => None,
-        },
-        _ => None,
+/// The host of the first request that names one, of those that were come by as `counts` says.
+fn http_host(observations: &Observations, counts: impl Fn(Basis) -> bool) -> Option<String> {
+    observations.iter().filter(|observation| counts(observation.basis)).find_map(|observation| {
+        match &observation.fact {
+            Fact::Http1(fact) => match fact.as_ref() {
+                http1::Fact::Request(request) if request.is_tunnel() => None,
+                http1::Fact::Request(request) => normal(without_port(request.host.as_deref()?)),
+                http1::Fact::Response(_) => None,
+            },
+            _ => None,
+        }
     })
 }
 
 /// The leaf's first DNS name, or its common name where that is one.
 fn certificate_name(session: &tls::Session) -> Option<String> {
+    certificate_names(session)?.next()
+}
+
+/// The same of a server that accepted an Encrypted Client Hello: its certificate is for the name within, but may hold
+/// the one in the open, too.
+fn hidden_certificate_name(session: &tls::Session) -> Option<String> {
+    session.ech_accepted?;
+    let outer = session.outer_server_name().and_then(normal);
+    certificate_names(session)?.find(|name| Some(name) != outer.as_ref())
+}
+
+fn certificate_names(session: &tls::Session) -> Option<impl Iterator<Item = String>> {
     let leaf = session.server_chain.as_ref()?.value.first()?.parsed.as_ref()?;
     let common = leaf.subject.split(',').find_map(|part| part.trim().strip_prefix("CN="));
-    leaf.san
-        .iter()
-        .map(String::as_str)
-        .chain(common)
-        .find(|name| name.contains('.') && !name.contains([' ', '@', ':', '/']))
-        .and_then(normal)
+    let names = leaf.san.iter().map(String::as_str).chain(common);
+    Some(names.filter(|name| name.contains('.') && !name.contains([' ', '@', ':', '/'])).filter_map(normal))
 }
 
 /// `host:port` without the port; an IPv6 literal keeps its brackets.
@@ -196,7 +217,11 @@ mod tests {
     }
 
     fn names(capture: &str) -> Vec<String> {
-        let source = source::open(&[observer_captures::path(capture)]).unwrap();
+        names_in(std::fs::read(observer_captures::path(capture)).unwrap())
+    }
+
+    fn names_in(capture: Vec<u8>) -> Vec<String> {
+        let source = source::read("capture", Box::new(std::io::Cursor::new(capture))).unwrap();
         let mut names = Names::default();
         pipeline::analyze(source, &pipeline::Options::default(), &mut [&mut names], &mut |_, _| {}).unwrap();
         names.0
@@ -224,6 +249,27 @@ mod tests {
     fn a_name_that_stands_for_a_network_hides_the_host() {
         // A flow with Encrypted Client Hello, whose host nobody knows, and one without.
         assert_eq!(names("tls/ech-public-name.pcap"), ["cloudflare-ech.com Sni"]);
+    }
+
+    #[test]
+    fn what_the_key_log_opens_names_a_hidden_host() {
+        let capture = std::fs::read(observer_captures::path("decryption/tls13-ech.pcapng")).unwrap();
+        let without = |label: &[u8]| {
+            let mut capture = capture.clone();
+            while let Some(place) = capture.windows(label.len()).position(|window| window == label) {
+                capture[place] = b'#';
+            }
+            names_in(capture)
+        };
+        assert_eq!(
+            names_in(capture.clone()),
+            ["two.test HttpHost", "two.test Sni", "two.test HttpHost"]
+        );
+        // The client's requests stay encrypted, and then the server's certificate, too.
+        let certificate = "two.test Certificate";
+        assert_eq!(without(b"CLIENT_TRAFFIC_SECRET_0"), [certificate, "two.test Sni", certificate]);
+        let outer = "shop.test Sni";
+        assert_eq!(without(b"SERVER_HANDSHAKE_TRAFFIC_SECRET"), [outer, "two.test Sni", outer]);
     }
 
     #[test]

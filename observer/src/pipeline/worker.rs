@@ -152,6 +152,8 @@ struct Handler {
     secrets: Arc<tls::KeyLog>,
     /// For each of the worker's shards, bytes of ciphertext that wait for secrets.
     ciphertext: Vec<usize>,
+    /// For each of them, what was tried of the key log.
+    trials: Vec<tls::Trials>,
     /// The shard that is being worked on, among the worker's.
     table: usize,
     certificates: tls::CertificateCache,
@@ -178,6 +180,7 @@ impl Handler {
             live,
             secrets: Arc::default(),
             ciphertext: vec![0; shards],
+            trials: (0..shards).map(|_| tls::Trials::default()).collect(),
             table: 0,
             certificates: tls::CertificateCache::default(),
             inner: Inner::default(),
@@ -215,7 +218,7 @@ impl Handler {
         state: &mut FlowState,
         act: impl FnOnce(&mut Conversation, &mut Context<'_>) -> R,
     ) -> R {
-        let mut nowhere = 0;
+        let (mut nowhere, mut untold) = (0, tls::Trials::default());
         let mut cx = Context {
             observations: &mut state.observations,
             inner: &mut self.inner,
@@ -226,6 +229,7 @@ impl Handler {
             cut_short: &mut self.cut_short,
             secrets: &self.secrets,
             ciphertext: self.ciphertext.get_mut(self.table).unwrap_or(&mut nowhere),
+            trials: self.trials.get_mut(self.table).unwrap_or(&mut untold),
             certificates: &mut self.certificates,
             limits: &self.limits,
             frame: 0,

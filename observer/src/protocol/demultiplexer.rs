@@ -155,6 +155,7 @@ impl Demultiplexer {
                 cut_short: &mut *cx.cut_short,
                 secrets: cx.secrets,
                 ciphertext: &mut *cx.ciphertext,
+                trials: &mut *cx.trials,
                 certificates: &mut *cx.certificates,
                 limits: cx.limits,
                 frame: cx.frame,

@@ -299,6 +299,8 @@ pub struct Context<'a> {
     pub secrets: &'a tls::KeyLog,
     /// Bytes of ciphertext of the flow's shard that wait for secrets.
     pub ciphertext: &'a mut usize,
+    /// What the flow's shard has tried of the key log.
+    pub trials: &'a mut tls::Trials,
     /// Certificates parsed before.
     pub certificates: &'a mut tls::CertificateCache,
     /// Bounds.

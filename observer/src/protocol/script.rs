@@ -78,7 +78,7 @@ pub(super) fn play_with(
     let (mut resolutions, mut transfers) = (Vec::new(), Vec::new());
     let mut cut_short = BTreeMap::new();
     let mut certificates = tls::CertificateCache::default();
-    let (mut ciphertext, mut issued) = (0, Vec::new());
+    let (mut ciphertext, mut trials, mut issued) = (0, tls::Trials::default(), Vec::new());
     let mut conversation = Conversation::default();
     let mut done = None;
     let mut cx = Context {
@@ -91,6 +91,7 @@ pub(super) fn play_with(
         cut_short: &mut cut_short,
         secrets: if from > 0 { &growing } else { secrets },
         ciphertext: &mut ciphertext,
+        trials: &mut trials,
         certificates: &mut certificates,
         limits: &limits,
         frame: 0,
@@ -166,6 +167,7 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
     let (mut observations, mut inner, mut resolutions) =
         (Observations::default(), Inner::default(), Vec::new());
     let (mut certificates, mut ciphertext) = (tls::CertificateCache::default(), 0);
+    let mut trials = tls::Trials::default();
     let (mut issued, mut transfers, mut cut_short) = (Vec::new(), Vec::new(), BTreeMap::new());
     let mut cx = Context {
         observations: &mut observations,
@@ -177,6 +179,7 @@ pub(super) fn go_on(protocol: &str, before: &[Act], within: &[Act]) -> (bool, Pl
         cut_short: &mut cut_short,
         secrets: &tls::KeyLog::default(),
         ciphertext: &mut ciphertext,
+        trials: &mut trials,
         certificates: &mut certificates,
         limits: &limits,
         frame: 0,

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::close::Close;
 use super::crypto::Crypto;
-use super::decrypt::{Connection, Decryption, Level, Sealed};
+use super::decrypt::{Connection, Decryption, Sealed};
 use super::fact::Fact;
 use super::frame::{Frame, Frames};
 use super::keys::{self, Keys};
@@ -19,7 +19,7 @@ use super::version::Version;
 use super::{MAX_VERSIONS, issue};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, Gap};
-use crate::protocol::tls::{self, CryptoStream, HandshakePacket, Role};
+use crate::protocol::tls::{self, CryptoStream, Epoch, HandshakePacket, Role};
 use crate::protocol::{self, Analyzer, Context, Progress};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
@@ -222,11 +222,11 @@ impl QuicAnalyzer {
                         if !std::mem::replace(&mut self.zero_rtt, true) {
                             say(cx, Fact::ZeroRtt);
                         }
-                        self.sealed(direction, Level::Early, packet.whole, packet.number_at, cx);
+                        self.sealed(direction, Epoch::Early, packet.whole, packet.number_at, cx);
                     }
                     Kind::Handshake => {
                         self.handshake_packet(direction, &packet, cx);
-                        self.sealed(direction, Level::Handshake, packet.whole, packet.number_at, cx);
+                        self.sealed(direction, Epoch::Handshake, packet.whole, packet.number_at, cx);
                     }
                 }
             }
@@ -380,7 +380,7 @@ impl QuicAnalyzer {
     fn sealed(
         &mut self,
         direction: Direction,
-        level: Level,
+        level: Epoch,
         bytes: &[u8],
         number_at: usize,
         cx: &mut Context<'_>,
@@ -459,7 +459,7 @@ impl QuicAnalyzer {
         }
         if let Some(cid) = expected {
             // A side may have changed to another id, of the same length.
-            self.sealed(direction, Level::Application, bytes, usize::from(cid.len).saturating_add(1), cx);
+            self.sealed(direction, Epoch::Application, bytes, usize::from(cid.len).saturating_add(1), cx);
         }
         if !known {
             return;

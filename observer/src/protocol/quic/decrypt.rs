@@ -19,7 +19,7 @@ use super::keys::{LongKeys, ShortKeys};
 use super::version::{Labels, Version};
 use crate::flow::Direction;
 use crate::observation::Basis;
-use crate::protocol::tls::{self, CryptoStream, PacketProtection, Role, Secret, SessionSecrets, Undecrypted};
+use crate::protocol::tls::{self, CryptoStream, Epoch, InnerHello, PacketProtection, Secret, Undecrypted};
 use crate::protocol::{self, Context};
 use crate::source::FrameNumber;
 use crate::time::Timestamp;
@@ -45,19 +45,11 @@ const MAX_FAILED: u32 = 64;
 /// (RFC 9000 §5.1.1), and changes them now and then.
 const MAX_IDS: u32 = 64;
 
-/// What packets of a side are under one secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    Early,
-    Handshake,
-    Application,
-}
-
 /// An encrypted packet.
 #[derive(Clone, Copy)]
 pub(super) struct Sealed<'a> {
     pub(super) direction: Direction,
-    pub(super) level: Level,
+    pub(super) level: Epoch,
     pub(super) version: Option<Version>,
     /// Those of the packet's version.
     pub(super) labels: &'static Labels,
@@ -82,6 +74,7 @@ pub(super) struct Decryption {
     held: Vec<Held>,
     held_bytes: usize,
     decrypted: u64,
+    inner: InnerHello,
     stopped: bool,
     /// What a packet is opened in.
     buffer: Vec<u8>,
@@ -121,7 +114,7 @@ enum PacketKeys {
 /// A packet that waits for its secret.
 struct Held {
     direction: Direction,
-    level: Level,
+    level: Epoch,
     version: Option<Version>,
     labels: &'static Labels,
     google: bool,
@@ -153,16 +146,16 @@ impl Held {
 
 impl PacketKeys {
     fn new(
-        level: Level,
+        level: Epoch,
         protection: PacketProtection,
         secret: &Secret,
         labels: &'static Labels,
     ) -> Option<Self> {
         Some(match level {
-            Level::Early | Level::Handshake => {
+            Epoch::Early | Epoch::Handshake => {
                 Self::Long(Box::new(LongKeys::new(protection, secret, labels)?))
             }
-            Level::Application => Self::Short(Box::new(ShortKeys::new(protection, secret, labels)?)),
+            Epoch::Application => Self::Short(Box::new(ShortKeys::new(protection, secret, labels)?)),
         })
     }
 
@@ -175,11 +168,11 @@ impl PacketKeys {
 }
 
 impl Side {
-    fn track(&mut self, level: Level) -> &mut Track {
+    fn track(&mut self, level: Epoch) -> &mut Track {
         match level {
-            Level::Early => &mut self.early,
-            Level::Handshake => &mut self.handshake,
-            Level::Application => &mut self.application,
+            Epoch::Early => &mut self.early,
+            Epoch::Handshake => &mut self.handshake,
+            Epoch::Application => &mut self.application,
         }
     }
 }
@@ -204,6 +197,7 @@ impl Decryption {
         connection: &mut Connection<'_>,
         cx: &mut Context<'_>,
     ) {
+        self.inner.begin(cx);
         self.flush(connection, cx);
         if !self.open(sealed, connection, cx) {
             self.hold(sealed, connection, cx);
@@ -213,7 +207,12 @@ impl Decryption {
     /// Nothing more comes.
     pub(super) fn finish(&mut self, connection: &mut Connection<'_>, cx: &mut Context<'_>) {
         self.flush(connection, cx);
-        self.abandon(Undecrypted::Secret, connection, cx);
+        let sought = self.seek(None, connection, cx);
+        if sought == Some(Ok(())) {
+            self.flush(connection, cx);
+        }
+        let reason = sought.and_then(Result::err).unwrap_or(Undecrypted::Secret);
+        self.abandon(reason, connection, cx);
         for direction in [Direction::ToResponder, Direction::ToOriginator] {
             let side = self.side(direction);
             let tracks = [&side.early, &side.handshake, &side.application];
@@ -256,12 +255,21 @@ impl Decryption {
         let since = self.held.first().map_or(cx.at, |first| first.at);
         let full = self.held_bytes.saturating_add(len) > MAX_HELD
             || cx.ciphertext.saturating_add(len) > cx.limits.ciphertext_per_shard;
-        if full || cx.at.0.saturating_sub(since.0) > MAX_WAIT {
-            self.abandon(Undecrypted::Hold, connection, cx);
+        let over = full || cx.at.0.saturating_sub(since.0) > MAX_WAIT;
+        let growing = cx.secrets.is_growing();
+        let sought = if over || !growing { self.seek(Some(sealed), connection, cx) } else { None };
+        if sought == Some(Ok(())) {
+            return self.packet(sealed, connection, cx);
+        }
+        if over || sought.is_some() {
+            let sought = sought.and_then(Result::err);
+            let reason = sought.filter(|reason| !growing || *reason == Undecrypted::Trials);
+            let reason = reason.unwrap_or(Undecrypted::Hold);
+            self.abandon(reason, connection, cx);
             if connection.handshake.secrets(cx).is_none() {
-                self.stop(direction, Undecrypted::Hold, connection, cx);
+                self.stop(direction, reason, connection, cx);
             } else {
-                self.give_up(direction, level, Undecrypted::Hold, connection, cx);
+                self.give_up(direction, level, reason, connection, cx);
             }
             return;
         }
@@ -269,6 +277,29 @@ impl Decryption {
         *cx.ciphertext = cx.ciphertext.saturating_add(len);
         let (bytes, frame, at) = (bytes.to_vec(), cx.frame, cx.at);
         self.held.push(Held { direction, level, version, labels, google, number_at, bytes, frame, at });
+    }
+
+    /// Looks for the secrets of an inner ClientHello, with the first of the server's Handshake packets among those held
+    /// and `newest`: each is opened by itself. `None` where it is too early or no use.
+    fn seek(
+        &mut self,
+        newest: Option<Sealed<'_>>,
+        connection: &mut Connection<'_>,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Undecrypted>> {
+        let protection = connection.handshake.protection()?;
+        let handshake = connection.handshake.handshake();
+        let server = handshake.of_server();
+        let held = self.held.iter().map(|held| (held.sealed(), (held.frame, held.at)));
+        let newest = newest.map(|newest| (newest, (cx.frame, cx.at)));
+        let is_first = |sealed: &Sealed<'_>| sealed.direction == server && sealed.level == Epoch::Handshake;
+        let (first, place) = held.chain(newest).find(|(sealed, _)| is_first(sealed))?;
+        let mut buffer = Vec::new();
+        let opens = |secret: &Secret| {
+            let keys = PacketKeys::new(Epoch::Handshake, protection, secret, first.labels);
+            keys.is_some_and(|mut keys| keys.open(first.bytes, first.number_at, &mut buffer).is_some())
+        };
+        self.inner.seek(handshake, place, opens, cx)
     }
 
     /// Lets go of what is held, and of its levels.
@@ -293,6 +324,7 @@ impl Decryption {
             return true;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
+        self.inner.settle(connection.handshake.handshake(), cx);
         match self.attempt(sealed, connection.handshake, &mut buffer, cx) {
             Opening::Opened(payload) => {
                 let track = self.side(direction).track(level);
@@ -322,24 +354,25 @@ impl Decryption {
     fn attempt(
         &mut self,
         sealed: Sealed<'_>,
-        handshake: &CryptoStream,
+        handshake: &mut CryptoStream,
         buffer: &mut Vec<u8>,
         cx: &Context<'_>,
     ) -> Opening {
         let Sealed { direction, level, labels, bytes, number_at, .. } = sealed;
+        let hides = self.inner.is_possible(handshake.handshake(), cx);
         let track = self.side(direction).track(level);
         if track.keys.is_none() {
             let secrets = handshake.secrets(cx);
             let growing = cx.secrets.is_growing();
             let Some(secrets) = secrets.filter(|_| handshake.is_answered()) else {
                 // Packets may overtake the ServerHello, which names the suite.
-                let may_come = growing || secrets.is_some();
+                let may_come = growing || secrets.is_some() || hides;
                 return if may_come { Opening::Wait } else { Opening::Never(Undecrypted::Secret) };
             };
             let Some(protection) = handshake.protection() else { return Opening::Never(Undecrypted::Suite) };
-            let Some(secret) = traffic_secret(secrets, handshake.role(direction), level) else {
+            let Some(secret) = secrets.traffic(handshake.role(direction), level) else {
                 // Early data is sent before the secrets of the handshake can be known.
-                let late = level == Level::Early && secrets.client_handshake.is_some();
+                let late = level == Epoch::Early && secrets.client_handshake.is_some();
                 return if growing && !late { Opening::Wait } else { Opening::Lacking };
             };
             track.keys = PacketKeys::new(level, protection, secret, labels);
@@ -353,7 +386,7 @@ impl Decryption {
     fn lack(
         &mut self,
         direction: Direction,
-        level: Level,
+        level: Epoch,
         connection: &Connection<'_>,
         cx: &mut Context<'_>,
     ) {
@@ -368,7 +401,7 @@ impl Decryption {
     fn give_up(
         &mut self,
         direction: Direction,
-        level: Level,
+        level: Epoch,
         reason: Undecrypted,
         connection: &Connection<'_>,
         cx: &mut Context<'_>,
@@ -417,7 +450,7 @@ impl Decryption {
             match frame {
                 Frame::Crypto { offset, bytes } => {
                     let [of_handshake, of_rest] = &mut self.side(direction).crypto;
-                    let after = level == Level::Application;
+                    let after = level == Epoch::Application;
                     let crypto = if after { of_rest } else { of_handshake };
                     let ready = crypto.take(connection.handshake.role(direction), offset, bytes, cx);
                     connection.handshake.decrypted(direction, after, &ready, cx);
@@ -437,16 +470,5 @@ impl Decryption {
         if self.decrypted > MAX_DECRYPTED {
             self.stop(direction, Undecrypted::Bulk, connection, cx);
         }
-    }
-}
-
-fn traffic_secret(secrets: &SessionSecrets, role: Role, level: Level) -> Option<&Secret> {
-    match (role, level) {
-        (Role::Client, Level::Early) => secrets.client_early.as_ref(),
-        (Role::Client, Level::Handshake) => secrets.client_handshake.as_ref(),
-        (Role::Client, Level::Application) => secrets.client_traffic.as_ref(),
-        (Role::Server, Level::Early) => None,
-        (Role::Server, Level::Handshake) => secrets.server_handshake.as_ref(),
-        (Role::Server, Level::Application) => secrets.server_traffic.as_ref(),
     }
 }

@@ -2,10 +2,15 @@
 
 use proptest::prelude::*;
 
+use super::frame::{Frame, Frames};
+use super::keys::Keys;
+use super::packet::{Packet, next};
+use super::version::Version;
 use crate::decode::Transport;
+use crate::flow::Direction;
 use crate::observation::Basis;
 use crate::protocol::script::{Act, Played, datagrams, play_with, secrets, send};
-use crate::protocol::tls::{ClientCertificate, Fact, KeyLog, Session, Undecrypted};
+use crate::protocol::tls::{ClientCertificate, Ech, Fact, KeyLog, Role, Session, Undecrypted};
 use crate::protocol::{self, quic};
 
 const SUITES: &str = "decryption/quic-suites.pcapng";
@@ -160,6 +165,84 @@ fn secrets_that_do_not_fit_are_told() {
     let played = played(&flow, &log, 0);
     assert_eq!(decrypted(&played), [""; 0]);
     assert_eq!(undecrypted(&played), [Undecrypted::Tag, Undecrypted::Tag]);
+}
+
+/// The connection of a flow, whose ClientHello offers Encrypted Client Hello, too: no stack that is recorded here does.
+fn with_ech(mut flow: Vec<Act>) -> Vec<Act> {
+    let Act::Bytes(_, datagram) = &mut flow[0] else { panic!("bytes") };
+    let Ok(Some(Packet::Numbered(packet))) = next(&mut datagram.as_slice()) else { panic!("no packet") };
+    let (destination, source) = (packet.header.destination, packet.header.source);
+    let mut keys = Keys::derive(Version::V1.scheme().unwrap(), destination).unwrap();
+    let mut buffer = Vec::new();
+    let payload = keys.open(Role::Client, &packet, &mut buffer).unwrap();
+    let payload = buffer[payload].to_vec();
+    let hello = Frames::new(&payload, false).find_map(|frame| match frame {
+        Frame::Crypto { bytes, .. } => Some(bytes.to_vec()),
+        _ => None,
+    });
+    let mut hello = hello.unwrap();
+    let ech = [0xfe, 0x0d, 0, 10, 0, 0, 1, 0, 1, 7, 0, 0, 0, 0];
+    hello.extend(ech);
+    // The lengths of the message and of its extensions.
+    let more = u16::try_from(ech.len()).unwrap();
+    let suites = 39 + usize::from(hello[38]);
+    let methods = suites + 2 + usize::from(u16::from_be_bytes([hello[suites], hello[suites + 1]]));
+    for place in [2, methods + 1 + usize::from(hello[methods])] {
+        let len = u16::from_be_bytes([hello[place], hello[place + 1]]) + more;
+        hello[place..place + 2].copy_from_slice(&len.to_be_bytes());
+    }
+    let two = |len: usize| (u16::try_from(len).unwrap() | 0x4000).to_be_bytes();
+    let mut frames = [&[6, 0][..], &two(hello.len()), &hello].concat();
+    frames.resize(frames.len().max(1150), 0);
+    let mut header = vec![0xc3, 0, 0, 0, 1];
+    for id in [destination, source] {
+        header.push(u8::try_from(id.len()).unwrap());
+        header.extend(id);
+    }
+    header.push(0);
+    header.extend(two(frames.len() + 4 + 16));
+    header.extend([0; 4]);
+    let sealed = keys.seal(Role::Client, &header, &frames);
+    flow[0] = send(Direction::ToResponder, sealed);
+    flow
+}
+
+/// The secrets of a capture, each session's under another random than its own.
+fn renamed(name: &str) -> KeyLog {
+    let bytes = std::fs::read(observer_captures::path(name)).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut log = KeyLog::default();
+    for line in text.lines().filter(|line| line.contains("_TRAFFIC_SECRET")) {
+        let line = line[line.find("CLIENT_").or(line.find("SERVER_")).unwrap()..].to_owned();
+        let mut words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        words[1] = words[1].chars().rev().collect();
+        log.read(words.join(" ").as_bytes());
+    }
+    log
+}
+
+#[test]
+fn secrets_of_an_inner_client_hello_are_found() {
+    let log = renamed(SUITES);
+    assert_eq!(log.sessions(), 3);
+    for flow in datagrams(SUITES) {
+        let open = played(&flow, &log, 0);
+        assert_eq!((decrypted(&open), undecrypted(&open)), (vec![], vec![Undecrypted::Secret]));
+        let flow = with_ech(flow);
+        let hidden = played(&flow, &log, 0);
+        assert!(closes(&hidden) && undecrypted(&hidden).is_empty(), "{:?}", undecrypted(&hidden));
+        let tls = session(&hidden);
+        assert_eq!(tls.ech, Ech::Accepted);
+        assert!(tls.client_decrypted.is_some() && tls.server_decrypted.is_some());
+        let at_once = decrypted(&hidden);
+        for from in 1..flow.len() {
+            assert_eq!(decrypted(&played(&flow, &log, from)), at_once, "from act {from}");
+        }
+        // Those of others open nothing.
+        let other = played(&flow, &renamed(MUTUAL), 0);
+        assert_eq!((decrypted(&other), undecrypted(&other)), (vec![], vec![Undecrypted::Secret]));
+        assert_eq!(session(&other).ech, Ech::Unknown);
+    }
 }
 
 proptest! {

@@ -7,8 +7,9 @@
 //!
 //! Which side is the client is told by the messages, not by who opened the flow.
 
-use super::decryption::{Decryption, Sealed};
+use super::decryption::Decryption;
 use super::handshake::Handshake;
+use super::held::Sealed;
 use super::record::{Message, MessageReader, Piece, RecordHeader, RecordReader, content};
 use super::tls13::{EncryptedSide, Known, Shows};
 use super::{Alert, Fact, Role, ServerAnswer, TlsVersion, ssl2};

@@ -63,7 +63,12 @@ impl CryptoStream {
 
     /// What the key log has of the session.
     pub(in crate::protocol) fn secrets<'a>(&self, cx: &Context<'a>) -> Option<&'a SessionSecrets> {
-        cx.secrets.session(self.handshake.client_random()?)
+        self.handshake.secrets(cx)
+    }
+
+    /// The handshake that it carries.
+    pub(in crate::protocol) fn handshake(&mut self) -> &mut Handshake {
+        &mut self.handshake
     }
 
     /// How packets are protected once the server has answered, if it is a way that can be undone here.

@@ -3,31 +3,23 @@
 //! Each side has a place in the key schedule: early data, handshake, application data; up to TLS 1.2 the keys begin
 //! with ChangeCipherSpec. A record's sequence number is its place among the side's records under one key, so that
 //! nothing behind a gap can be opened. While the key log grows, records whose secret has not come yet are held: at most
-//! [`MAX_HELD`] bytes of a flow, [`FlowLimits::ciphertext_per_shard`](crate::flow::FlowLimits) of a shard, for
-//! [`MAX_WAIT`]. What was not opened is said with its reason, never guessed.
-
-use std::collections::VecDeque;
+//! [`MAX_HELD`](super::held::MAX_HELD) bytes of a flow, [`FlowLimits::ciphertext_per_shard`](crate::flow::FlowLimits) of a shard, for
+//! [`MAX_WAIT`](super::held::MAX_WAIT). Where the client offers Encrypted Client Hello and its random names no secret by then, it is looked for
+//! among those of other sessions ([`Trials`](super::Trials)). What was not opened is said with its reason, never guessed.
 
 use super::analyzer::say;
 use super::encrypted::{self, Turn};
 use super::handshake::Handshake;
-use super::keylog::{Secret, SessionSecrets};
+use super::held::{Held, Sealed};
+use super::inner_hello::InnerHello;
+use super::keylog::{Epoch, Secret, SessionSecrets};
 use super::keys::{Protection, RecordKeys};
-use super::record::{Message, MessageReader, RecordHeader, content};
+use super::record::{Message, MessageReader, content};
 use super::wire::kind;
 use super::{Alert, Fact, Role, Undecrypted};
 use crate::flow::{Data, Direction, Gap};
 use crate::observation::Basis;
 use crate::protocol::Context;
-use crate::source::FrameNumber;
-use crate::time::Timestamp;
-
-/// Ciphertext of a flow that is held for a secret: a handshake with long chains on both sides, and a request.
-const MAX_HELD: usize = 64 << 10;
-
-/// Nanoseconds of capture time that a record is held: stacks write secrets before they send the next flight, but
-/// through buffers and other machines.
-const MAX_WAIT: i64 = 10_000_000_000;
 
 /// Application data of a flow that is decrypted. The heads of long-lived flows come between bodies; what comes behind
 /// so much is bulk.
@@ -39,24 +31,6 @@ const MAX_SKIPPED: u32 = 64;
 
 /// Handshake messages and alerts within encryption that are read of a flow.
 const MAX_MESSAGES: u32 = 128;
-
-/// A record as it was captured.
-pub(super) struct Sealed {
-    pub(super) direction: Direction,
-    pub(super) header: RecordHeader,
-    pub(super) body: Vec<u8>,
-    pub(super) frame: FrameNumber,
-    pub(super) at: Timestamp,
-}
-
-/// Where a side stands in the key schedule of TLS 1.3.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Epoch {
-    #[default]
-    Early,
-    Handshake,
-    Application,
-}
 
 #[derive(Default)]
 struct Side {
@@ -79,12 +53,12 @@ struct Side {
 #[derive(Default)]
 pub(super) struct Decryption {
     sides: [Side; 2],
-    held: VecDeque<Sealed>,
-    held_bytes: usize,
+    held: Held,
     decrypted: u64,
     messages: u32,
     /// Application data was handed on since it was last asked.
     carries: bool,
+    inner: InnerHello,
     stopped: bool,
 }
 
@@ -108,9 +82,11 @@ impl Decryption {
 
     /// Whether what the lengths of records in `direction` say is known better from their contents.
     pub(super) fn reads(&self, direction: Direction, handshake: &Handshake, cx: &Context<'_>) -> bool {
-        self.wants(direction, cx)
-            && (self.sides.get(direction.index()).is_some_and(|side| side.opened)
-                || handshake.protection().is_some() && secrets(handshake, cx).is_some())
+        let opened = self.sides.get(direction.index()).is_some_and(|side| side.opened);
+        // Those of an inner ClientHello are looked for with this very record.
+        let tries = !cx.secrets.is_growing() && direction == handshake.of_server();
+        let known = || handshake.secrets(cx).is_some() || tries && self.may_be_inner(handshake, cx);
+        self.wants(direction, cx) && (opened || handshake.protection().is_some() && known())
     }
 
     /// Whether there is more to expect: records are being opened, or wait for their secrets.
@@ -135,6 +111,7 @@ impl Decryption {
 
     /// Takes a whole record.
     pub(super) fn record(&mut self, sealed: Sealed, handshake: &mut Handshake, cx: &mut Context<'_>) {
+        self.inner.begin(cx);
         self.flush(handshake, cx);
         let waits = if self.held.is_empty() { self.open(sealed, handshake, cx) } else { Some(sealed) };
         if let Some(sealed) = waits {
@@ -147,8 +124,8 @@ impl Decryption {
         if !self.wants(gap.direction, cx) {
             return;
         }
-        self.flush(handshake, cx);
-        let known = handshake.protection().is_some() && secrets(handshake, cx).is_some();
+        self.flush_all(handshake, cx);
+        let known = handshake.protection().is_some() && handshake.secrets(cx).is_some();
         if self.side(gap.direction).opened || known {
             self.give_up(gap.direction, Undecrypted::Gap, handshake, cx);
             cx.inner.gap(gap);
@@ -159,12 +136,9 @@ impl Decryption {
 
     /// Nothing more comes.
     pub(super) fn finish(&mut self, handshake: &mut Handshake, cx: &mut Context<'_>) {
-        self.flush(handshake, cx);
-        if let Some(direction) = self.held.front().map(|sealed| sealed.direction) {
-            self.release(cx);
-            let lacks_hello = !handshake.is_answered() && secrets(handshake, cx).is_some();
-            let reason = if lacks_hello { Undecrypted::Hello } else { Undecrypted::Secret };
-            self.stop(direction, reason, handshake, cx);
+        let sought = self.flush_all(handshake, cx);
+        if let Some(direction) = self.held.first().map(|sealed| sealed.direction) {
+            self.abandon(direction, (sought, Undecrypted::Secret), handshake, cx);
         }
     }
 
@@ -179,40 +153,84 @@ impl Decryption {
     /// Opens what was held, as far as its secrets have come.
     fn flush(&mut self, handshake: &mut Handshake, cx: &mut Context<'_>) {
         let now = (cx.frame, cx.at);
-        while let Some(sealed) = self.held.pop_front() {
-            let len = sealed.body.len();
+        while let Some(sealed) = self.held.pop(cx) {
             (cx.frame, cx.at) = (sealed.frame, sealed.at);
             if let Some(sealed) = self.open(sealed, handshake, cx) {
-                self.held.push_front(sealed);
+                self.held.put_back(sealed, cx);
                 break;
             }
-            self.held_bytes = self.held_bytes.saturating_sub(len);
-            *cx.ciphertext = cx.ciphertext.saturating_sub(len);
         }
         (cx.frame, cx.at) = now;
     }
 
-    fn hold(&mut self, sealed: Sealed, handshake: &Handshake, cx: &mut Context<'_>) {
-        let len = sealed.body.len();
-        let since = self.held.front().map_or(sealed.at, |first| first.at);
-        let full = self.held_bytes.saturating_add(len) > MAX_HELD
-            || cx.ciphertext.saturating_add(len) > cx.limits.ciphertext_per_shard;
-        if full || sealed.at.0.saturating_sub(since.0) > MAX_WAIT {
-            self.release(cx);
-            let lacks_hello = !handshake.is_answered() && secrets(handshake, cx).is_some();
-            let reason = if lacks_hello { Undecrypted::Hello } else { Undecrypted::Hold };
-            self.stop(sealed.direction, reason, handshake, cx);
-            return;
+    /// The same, and before it is too late under the secrets of an inner ClientHello.
+    fn flush_all(
+        &mut self,
+        handshake: &mut Handshake,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Undecrypted>> {
+        self.flush(handshake, cx);
+        let sought = self.seek(None, handshake, cx);
+        if sought == Some(Ok(())) {
+            self.flush(handshake, cx);
         }
-        self.held_bytes = self.held_bytes.saturating_add(len);
-        *cx.ciphertext = cx.ciphertext.saturating_add(len);
-        self.held.push_back(sealed);
+        sought
     }
 
-    /// Lets go of what is held.
-    fn release(&mut self, cx: &mut Context<'_>) {
-        *cx.ciphertext = cx.ciphertext.saturating_sub(std::mem::take(&mut self.held_bytes));
-        self.held = VecDeque::new();
+    fn hold(&mut self, sealed: Sealed, handshake: &mut Handshake, cx: &mut Context<'_>) {
+        let over = !self.held.has_room(&sealed, cx);
+        let growing = cx.secrets.is_growing();
+        let sought = if over || !growing { self.seek(Some(&sealed), handshake, cx) } else { None };
+        if sought == Some(Ok(())) {
+            return self.record(sealed, handshake, cx);
+        }
+        if over || sought.is_some() {
+            let reason = if growing { Undecrypted::Hold } else { Undecrypted::Secret };
+            return self.abandon(sealed.direction, (sought, reason), handshake, cx);
+        }
+        self.held.push(sealed, cx);
+    }
+
+    /// Whether it is worth to wait for what the server sends first under a secret of an inner ClientHello.
+    fn may_be_inner(&self, handshake: &Handshake, cx: &Context<'_>) -> bool {
+        let server = self.sides.get(handshake.of_server().index());
+        // Before the server's hello there is nothing but early data.
+        let comes = handshake.is_answered() || handshake.early_data();
+        comes && server.is_some_and(|server| !server.over) && self.inner.is_possible(handshake, cx)
+    }
+
+    /// Looks for the secrets of an inner ClientHello, with the server's first record among those held and `newest`. `None`
+    /// where it is too early or no use.
+    fn seek(
+        &mut self,
+        newest: Option<&Sealed>,
+        handshake: &mut Handshake,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Undecrypted>> {
+        let (server, protection) = (handshake.of_server(), handshake.protection()?);
+        let first = self.held.iter().chain(newest).find(|sealed| sealed.direction == server)?;
+        let opens = |secret: &Secret| {
+            protection.tls13(secret).is_some_and(|keys| keys.open(first.header, &first.body, 0).is_some())
+        };
+        self.inner.seek(handshake, (first.frame, first.at), opens, cx)
+    }
+
+    /// Lets go of what is held, for a reason, after a look for other secrets or without one.
+    fn abandon(
+        &mut self,
+        direction: Direction,
+        (sought, reason): (Option<Result<(), Undecrypted>>, Undecrypted),
+        handshake: &Handshake,
+        cx: &mut Context<'_>,
+    ) {
+        self.held.release(cx);
+        let lacks_hello = !handshake.is_answered() && handshake.secrets(cx).is_some();
+        let reason = match sought {
+            Some(Err(Undecrypted::Trials)) => Undecrypted::Trials,
+            _ if lacks_hello => Undecrypted::Hello,
+            _ => reason,
+        };
+        self.stop(direction, reason, handshake, cx);
     }
 
     /// Opens a record; gives it back if it has to wait.
@@ -274,18 +292,19 @@ impl Decryption {
         }
     }
 
-    fn attempt(&mut self, sealed: &Sealed, handshake: &Handshake, cx: &Context<'_>) -> Opening {
-        if !handshake.is_answered() {
-            // Early data comes before the ServerHello, which names the suite.
-            let known = cx.secrets.is_growing() || secrets(handshake, cx).is_some();
-            return if known { Opening::Wait } else { Opening::Never(Undecrypted::Secret) };
-        }
-        let Some(secrets) = secrets(handshake, cx) else { return missing(cx) };
+    fn attempt(&mut self, sealed: &Sealed, handshake: &Handshake, cx: &mut Context<'_>) -> Opening {
+        self.inner.settle(handshake, cx);
+        let known = handshake.secrets(cx);
+        // Early data comes before the ServerHello, which names the suite.
+        let Some(secrets) = known.filter(|_| handshake.is_answered()) else {
+            let waits = known.is_some() || self.may_be_inner(handshake, cx);
+            return if waits { Opening::Wait } else { missing(cx) };
+        };
         let Some(protection) = handshake.protection() else { return Opening::Never(Undecrypted::Suite) };
         if handshake.is_tls13() {
             let role = handshake.role(sealed.direction);
             let early = handshake.early_data() && role == Role::Client;
-            self.attempt_tls13(sealed, protection, |epoch| traffic_secret(secrets, role, epoch), early, cx)
+            self.attempt_tls13(sealed, protection, |epoch| secrets.traffic(role, epoch), early, cx)
         } else {
             self.attempt_tls12(sealed, protection, secrets, handshake, cx)
         }
@@ -453,12 +472,8 @@ impl Decryption {
             Some(Turn::KeyUpdate) => {
                 let side = self.side(direction);
                 let protection = handshake.protection();
-                side.secret = protection
-                    .zip(side.secret.as_ref())
-                    .and_then(|(protection, secret)| protection.next_secret(secret));
-                side.keys = protection
-                    .zip(side.secret.as_ref())
-                    .and_then(|(protection, secret)| protection.tls13(secret));
+                side.secret = side.secret.and_then(|secret| protection?.next_secret(&secret));
+                side.keys = side.secret.and_then(|secret| protection?.tls13(&secret));
                 side.sequence = 0;
             }
             None => {}
@@ -472,21 +487,6 @@ impl Side {
         self.epoch = self.epoch.max(epoch);
         (self.keys, self.secret) = (None, None);
     }
-}
-
-fn traffic_secret(secrets: &SessionSecrets, role: Role, epoch: Epoch) -> Option<&Secret> {
-    match (role, epoch) {
-        (Role::Client, Epoch::Early) => secrets.client_early.as_ref(),
-        (Role::Client, Epoch::Handshake) => secrets.client_handshake.as_ref(),
-        (Role::Client, Epoch::Application) => secrets.client_traffic.as_ref(),
-        (Role::Server, Epoch::Early) => None,
-        (Role::Server, Epoch::Handshake) => secrets.server_handshake.as_ref(),
-        (Role::Server, Epoch::Application) => secrets.server_traffic.as_ref(),
-    }
-}
-
-fn secrets<'a>(handshake: &Handshake, cx: &Context<'a>) -> Option<&'a SessionSecrets> {
-    cx.secrets.session(handshake.client_random()?)
 }
 
 fn missing(cx: &Context<'_>) -> Opening {

@@ -45,7 +45,8 @@ pub enum Ech {
     Unknown,
     /// Real: a DNS record gave a key with this number and this name in the open. That name is not the host's.
     Offered,
-    /// Real, and the client went on with data, which it does only where the server accepted (RFC 9849 §6.1.6).
+    /// Real, and the server accepted it: the client went on with data, which it does only then (RFC 9849 §6.1.6), or
+    /// the session's secrets are those of the inner ClientHello.
     Accepted,
 }
 
@@ -205,6 +206,8 @@ pub enum Undecrypted {
     Hold,
     /// Enough of the flow was decrypted: what follows is bulk.
     Bulk,
+    /// The secret is perhaps one of an inner ClientHello, and not all that there are were tried.
+    Trials,
 }
 
 impl Undecrypted {
@@ -217,6 +220,10 @@ impl Undecrypted {
         (Self::Gap, "TLS flows not decrypted to the end because bytes are missing from the capture"),
         (Self::Hold, "TLS flows not decrypted because their secrets came too late"),
         (Self::Bulk, "TLS flows of which only the first bytes were decrypted"),
+        (
+            Self::Trials,
+            "TLS flows with Encrypted Client Hello for which not every secret of the key log was tried",
+        ),
     ];
 
     /// Its name in the outputs.
@@ -230,6 +237,7 @@ impl Undecrypted {
             Self::Gap => "gap",
             Self::Hold => "secret_late",
             Self::Bulk => "bulk",
+            Self::Trials => "trials",
         }
     }
 }
@@ -311,6 +319,9 @@ pub enum Fact {
     },
     /// What the server encrypts of its extensions, decrypted (TLS 1.3).
     EncryptedExtensions(Arc<EncryptedExtensions>),
+    /// The server accepted Encrypted Client Hello: its first encrypted bytes opened under a secret that the key log has
+    /// of another ClientHello than the one on the wire.
+    EchAccepted,
     /// The Finished of a side, decrypted: its part of the handshake was read to the end.
     Finished {
         /// Who.

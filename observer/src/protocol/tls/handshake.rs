@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::analyzer::say;
 use super::hello::{self, ServerAnswer};
-use super::keylog::Random;
+use super::keylog::{Random, SessionSecrets};
 use super::keys::Protection;
 use super::wire::{self, kind as message};
-use super::{Certificate, CipherSuite, ClientHello, Fact, Role, ServerHello, TlsVersion, ssl2};
+use super::{Certificate, CipherSuite, ClientEch, ClientHello, Fact, Role, ServerHello, TlsVersion, ssl2};
 use crate::bytes::ParseError;
 use crate::flow::Direction;
 use crate::protocol::Context;
@@ -27,6 +27,7 @@ pub(in crate::protocol) struct Handshake {
     begun: bool,
     offers_tls13: bool,
     early_data: bool,
+    ech: bool,
     retry: bool,
     version: Option<TlsVersion>,
     suite: Option<CipherSuite>,
@@ -69,6 +70,7 @@ impl Handshake {
             begun: false,
             offers_tls13: false,
             early_data: false,
+            ech: false,
             retry: false,
             version: None,
             suite: None,
@@ -84,6 +86,11 @@ impl Handshake {
     /// Who sends in `direction`: the client is the originator until a message says otherwise.
     pub(in crate::protocol) fn role(&self, direction: Direction) -> Role {
         if self.client.unwrap_or(Direction::ToResponder) == direction { Role::Client } else { Role::Server }
+    }
+
+    /// Which way the server's bytes go.
+    pub(in crate::protocol) fn of_server(&self) -> Direction {
+        self.client.unwrap_or(Direction::ToResponder).reverse()
     }
 
     /// Whether a hello was seen, or data in its place.
@@ -123,9 +130,25 @@ impl Handshake {
         self.early_data
     }
 
+    /// Whether the client offers Encrypted Client Hello, or pretends to.
+    pub(super) fn offers_ech(&self) -> bool {
+        self.ech
+    }
+
     /// What a key log calls the session by.
     pub(super) fn client_random(&self) -> Option<&Random> {
         self.client_random.as_ref()
+    }
+
+    /// Notes that the server accepted the inner ClientHello, and its random, under which the session goes on.
+    pub(super) fn accept_inner(&mut self, random: Random, cx: &mut Context<'_>) {
+        self.client_random = Some(random);
+        say(cx, Fact::EchAccepted);
+    }
+
+    /// What the key log has of the session.
+    pub(super) fn secrets<'a>(&self, cx: &Context<'a>) -> Option<&'a SessionSecrets> {
+        cx.secrets.session(self.client_random.as_ref()?)
     }
 
     /// The client's and the server's.
@@ -187,6 +210,7 @@ impl Handshake {
         }
         self.offers_tls13 = hello.supported_versions.iter().any(|version| version.is_tls13());
         self.early_data = hello.early_data;
+        self.ech = hello.ech != ClientEch::Absent;
         say(cx, Fact::ClientHello(Arc::new(hello)));
     }
 

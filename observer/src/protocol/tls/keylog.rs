@@ -1,8 +1,9 @@
 //! The secrets of TLS sessions that a tester's key log discloses, by the ClientHello's random.
 //!
 //! The format is the one that NSS began and all stacks write (draft-ietf-tls-keylogfile): a line a secret, made of a
-//! label, the ClientHello's random and the secret, in hex. Secrets of exporters and of ECH decrypt no record and are
-//! passed over, `RSA` lines too: they name a premaster secret by ciphertext. Secrets never appear in `Debug` output.
+//! label, the ClientHello's random and the secret, in hex. Where Encrypted Client Hello was accepted, it is the random of
+//! the inner ClientHello. Secrets of exporters and of ECH decrypt no record and are passed over, `RSA` lines too: they name
+//! a premaster secret by ciphertext. Secrets never appear in `Debug` output.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+
+use super::Role;
 
 /// `ClientHello.random`.
 pub(super) type Random = [u8; 32];
@@ -70,7 +73,28 @@ pub(in crate::protocol) struct SessionSecrets {
     pub(in crate::protocol) server_traffic: Option<Secret>,
 }
 
+/// What a secret of TLS 1.3 is for, in the order of a session; in QUIC, an encryption level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::protocol) enum Epoch {
+    #[default]
+    Early,
+    Handshake,
+    Application,
+}
+
 impl SessionSecrets {
+    /// The first secret of a side and an epoch.
+    pub(in crate::protocol) fn traffic(&self, role: Role, epoch: Epoch) -> Option<&Secret> {
+        match (role, epoch) {
+            (Role::Client, Epoch::Early) => self.client_early.as_ref(),
+            (Role::Client, Epoch::Handshake) => self.client_handshake.as_ref(),
+            (Role::Client, Epoch::Application) => self.client_traffic.as_ref(),
+            (Role::Server, Epoch::Early) => None,
+            (Role::Server, Epoch::Handshake) => self.server_handshake.as_ref(),
+            (Role::Server, Epoch::Application) => self.server_traffic.as_ref(),
+        }
+    }
+
     fn slot(&mut self, label: &[u8]) -> Option<&mut Option<Secret>> {
         Some(match label {
             b"CLIENT_RANDOM" => &mut self.master,
@@ -97,7 +121,10 @@ enum Line<'a> {
 /// The secrets that are known so far.
 #[derive(Clone, Default)]
 pub struct KeyLog {
-    sessions: HashMap<Random, Arc<SessionSecrets>, foldhash::fast::RandomState>,
+    /// In the order in which they came.
+    sessions: Vec<(Random, Arc<SessionSecrets>)>,
+    /// Where each is.
+    places: HashMap<Random, usize, foldhash::fast::RandomState>,
     /// Whether more secrets can come: then it is worth waiting for one.
     growing: bool,
     /// Lines without use, by what they are.
@@ -155,18 +182,44 @@ impl KeyLog {
     }
 
     pub(super) fn session(&self, random: &Random) -> Option<&SessionSecrets> {
-        self.sessions.get(random).map(Arc::as_ref)
+        let (_, secrets) = self.sessions.get(self.place(random)?)?;
+        Some(secrets)
+    }
+
+    /// Where the session of `random` stands among the others, which never changes.
+    pub(super) fn place(&self, random: &Random) -> Option<usize> {
+        self.places.get(random).copied()
+    }
+
+    /// The random of the session at a place.
+    pub(super) fn random(&self, place: usize) -> Option<&Random> {
+        self.sessions.get(place).map(|(random, _)| random)
     }
 
     fn add(&mut self, label: &[u8], random: Random, secret: Secret) {
         let full = self.sessions.len() >= MAX_SESSIONS;
-        let session = match self.sessions.entry(random) {
-            Entry::Occupied(entry) => entry.into_mut(),
+        let place = match self.places.entry(random) {
+            Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(_) if full => return self.pass_over("sessions beyond the limit"),
-            Entry::Vacant(entry) => entry.insert(Arc::default()),
+            Entry::Vacant(entry) => {
+                let place = *entry.insert(self.sessions.len());
+                self.sessions.push((random, Arc::default()));
+                place
+            }
         };
-        if let Some(slot) = Arc::make_mut(session).slot(label) {
+        if let Some((_, session)) = self.sessions.get_mut(place)
+            && let Some(slot) = Arc::make_mut(session).slot(label)
+        {
             *slot = Some(secret);
+        }
+    }
+
+    /// Takes what another one knows.
+    #[cfg(test)]
+    pub(super) fn absorb(&mut self, other: &Self) {
+        for (random, secrets) in &other.sessions {
+            self.places.insert(*random, self.sessions.len());
+            self.sessions.push((*random, Arc::clone(secrets)));
         }
     }
 

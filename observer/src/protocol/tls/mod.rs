@@ -18,7 +18,9 @@ mod encrypted;
 mod fact;
 mod fingerprint;
 mod handshake;
+mod held;
 mod hello;
+mod inner_hello;
 mod keylog;
 mod keys;
 mod probe;
@@ -32,6 +34,7 @@ mod suite;
 #[cfg(test)]
 mod tests;
 mod tls13;
+mod trials;
 mod wire;
 mod x509;
 
@@ -47,8 +50,9 @@ pub use self::fact::{
     ServerHello, ServerKeyExchange, Ssl2ServerHello, Undecrypted,
 };
 pub(in crate::protocol) use self::handshake::Handshake;
+pub(in crate::protocol) use self::inner_hello::InnerHello;
 pub use self::keylog::KeyLog;
-pub(in crate::protocol) use self::keylog::{Secret, SessionSecrets};
+pub(in crate::protocol) use self::keylog::{Epoch, Secret};
 pub(in crate::protocol) use self::keys::PacketProtection;
 pub use self::refusal::{ClientRejection, ServerAnswer};
 pub use self::registry::Recommended;
@@ -57,6 +61,7 @@ pub use self::session::{ClientCertificate, ClientCertificateBasis, Original, Res
 pub use self::suite::{
     Authentication, CipherMode, CipherSuite, Encryption, KeyExchange, Mac, Ssl2CipherKind, SuiteProperties,
 };
+pub use self::trials::Trials;
 pub(in crate::protocol) use self::wire::kind as handshake_type;
 
 /// TLS in the registry.

@@ -101,6 +101,9 @@ pub struct Session {
     pub hello_retry_request: Option<Seen<Arc<ServerHello>>>,
     /// The ServerHello.
     pub server_hello: Option<Seen<Arc<ServerHello>>>,
+    /// The frame with the server's first encrypted bytes, where a secret of an inner ClientHello opened them: then the
+    /// name in the open is not the host's.
+    pub ech_accepted: Option<FrameNumber>,
     /// What the server encrypts of its extensions, decrypted (TLS 1.3).
     pub encrypted_extensions: Option<Seen<Arc<EncryptedExtensions>>>,
     /// The server's chain, leaf first.
@@ -188,8 +191,11 @@ impl Session {
             session.resumption = session.resumption();
             session.resumed = session.resumption.is_some();
             let outer = |hello: &Seen<Arc<ClientHello>>| hello.value.ech != ClientEch::Absent;
-            session.ech =
-                if session.client_hello.as_ref().is_some_and(outer) { Ech::Unknown } else { Ech::Absent };
+            session.ech = match session.client_hello.as_ref().is_some_and(outer) {
+                _ if session.ech_accepted.is_some() => Ech::Accepted,
+                true => Ech::Unknown,
+                false => Ech::Absent,
+            };
         }
         session
     }
@@ -205,6 +211,7 @@ impl Session {
             Fact::Client { direction } => {
                 self.client_direction.get_or_insert(*direction);
             }
+            Fact::EchAccepted => once(&mut self.ech_accepted, frame),
             Fact::EncryptedExtensions(read) => first(&mut self.encrypted_extensions, read, seen),
             Fact::Finished { from: Role::Client } => once(&mut self.client_decrypted, frame),
             Fact::Finished { from: Role::Server } => once(&mut self.server_decrypted, frame),
@@ -274,13 +281,6 @@ impl Session {
         }
     }
 
-    /// The ALPN protocol that the server chose, where it could be read.
-    #[must_use]
-    pub fn alpn(&self) -> Option<&str> {
-        let clear = self.server_hello.as_ref().and_then(|hello| hello.value.alpn.as_deref());
-        clear.or_else(|| self.encrypted_extensions.as_ref()?.value.alpn.as_deref())
-    }
-
     /// The host's name in the ClientHello; not the one that is shown in its place.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
@@ -293,6 +293,13 @@ impl Session {
     pub fn outer_server_name(&self) -> Option<&str> {
         let hello = self.client_hello.as_ref().filter(|_| self.ech.hides_name())?;
         hello.value.server_name.as_deref()
+    }
+
+    /// The ALPN protocol that the server chose, where it could be read.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&str> {
+        let clear = self.server_hello.as_ref().and_then(|hello| hello.value.alpn.as_deref());
+        clear.or_else(|| self.encrypted_extensions.as_ref()?.value.alpn.as_deref())
     }
 
     /// Whether the server asked for a client certificate; `None` where that cannot be read.
