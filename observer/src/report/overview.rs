@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::attribution::Owner;
 use crate::decode::Transport;
-use crate::observation::{Flow, FlowSink, Protection, SinkError};
+use crate::observation::{Domain, DomainBasis, Flow, FlowSink, Protection, SinkError};
 use crate::protocol::quic;
 use crate::protocol::tls::{Ech, Session, TlsVersion};
 use crate::report::names;
@@ -200,7 +200,10 @@ impl Hidden {
             .filter(|session| session.server_decrypted.is_none())
             .and_then(Session::version)
             .is_some_and(TlsVersion::is_tls13);
-        let ech = session.is_some_and(|session| session.ech == Ech::Unknown || session.ech.hides_name());
+        let named =
+            |domain: &Domain| matches!(domain.basis, DomainBasis::HttpHost | DomainBasis::Certificate);
+        let ech = session.is_some_and(|session| session.ech == Ech::Unknown || session.ech.hides_name())
+            && !flow.domain.as_ref().is_some_and(named);
         let gaps = flow.flow.tcp.as_ref().is_some_and(|tcp| tcp.gaps > 0);
         let opaque = flow.protection == Protection::Opaque;
         for (count, more) in [
