@@ -261,10 +261,7 @@ mod tests {
             }
             names_in(capture)
         };
-        assert_eq!(
-            names_in(capture.clone()),
-            ["two.test HttpHost", "two.test Sni", "two.test HttpHost"]
-        );
+        assert_eq!(names_in(capture.clone()), ["two.test HttpHost", "two.test Sni", "two.test HttpHost"]);
         // The client's requests stay encrypted, and then the server's certificate, too.
         let certificate = "two.test Certificate";
         assert_eq!(without(b"CLIENT_TRAFFIC_SECRET_0"), [certificate, "two.test Sni", certificate]);
