@@ -32,15 +32,21 @@ def endpoints(packet):
     return protocol, ipaddress.ip_address(source), ports[0], ipaddress.ip_address(destination), ports[1]
 
 
+def fields_of(frame):
+    """What a frame of netfilter's log holds, by type: 9 is the packet, 11 the uid."""
+    fields, at = {}, 4
+    while at + 4 <= len(frame.data):
+        length, kind = struct.unpack("<HH", frame.data[at : at + 4])
+        fields[kind] = frame.data[at + 4 : at + length]
+        at += length + -length % 4
+    return fields
+
+
 def owners_of(nflog):
     """The uid of each flow, from netfilter's log of the outgoing packets."""
     owners = {}
     for frame in nflog:
-        fields, at = {}, 4
-        while at + 4 <= len(frame.data):
-            length, kind = struct.unpack("<HH", frame.data[at : at + 4])
-            fields[kind] = frame.data[at + 4 : at + length]
-            at += length + -length % 4
+        fields = fields_of(frame)
         if 9 in fields and 11 in fields:
             owners[endpoints(fields[9])] = int.from_bytes(fields[11], "big")
     return owners

@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 import time
 
-from . import capfile, dialects
+from . import capfile, dialects, quic
 from .catalogue import capture
 from .network import GATEWAY_V4, HOSTS, NET, PHONE, PHONE_V4, v4
 
@@ -233,3 +233,30 @@ beside(
     silent=["weaker-than-platform"],
     expect=BOTH,
 )
+
+
+def is_short(frame):
+    """Whether a frame of netfilter's log holds a server's datagram of QUIC with a short header."""
+    packet = dialects.fields_of(frame)[9]
+    port = int.from_bytes(packet[20:22], "big") if packet[9] == 17 else 0
+    return port == 443 and packet[28] & 0x80 == 0
+
+
+@capture(
+    "neighbours/begun-before.pcap",
+    shows="An app has QUIC open when the capture begins, and the server speaks first; netfilter's log has the uids.",
+    tools=["aioquic", "curl", "nginx", "netfilter log"],
+    how="converted",
+    silent=["listening-port", "port-scan"],
+    expect=["nflog.uid == 10123 && udp.dstport == 443", "frame.number == 1 && udp.srcport == 443"],
+    forbid=["quic.long.packet_type == 0"],
+)
+def begun_before(lab):
+    lab.nginx(lab.https("pay.shop.test"))
+    quic.serve(lab, "shop.test")
+    with lab.owners() as log, lab.recording(file=lab.temporary("wire.pcap")):
+        quic.ask(lab, "shop.test", "update", uid=SHOP)
+        lab.curl("-4", "https://pay.shop.test/", uid=SHOP)
+    frames = capfile.read(log)
+    first = next(number for number, frame in enumerate(frames) if is_short(frame))
+    lab.out.write_bytes(capfile.pcap(frames[first:]))

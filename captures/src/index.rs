@@ -2815,6 +2815,15 @@ pub(crate) const CAPTURES: &[Capture] = &[
         judged: &[],
     },
     Capture {
+        name: "neighbours/begun-before.pcap",
+        frames: 31,
+        link_type: "NFLOG",
+        shows: "An app has QUIC open when the capture begins, and the server speaks first; netfilter's log has the uids.",
+        fires: &[],
+        silent: &["listening-port", "port-scan"],
+        judged: &[],
+    },
+    Capture {
         name: "neighbours/closed-port.pcap",
         frames: 21,
         link_type: "NFLOG",

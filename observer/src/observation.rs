@@ -359,7 +359,7 @@ impl Flow {
     /// A TCP flow of 2 × 5 packets with payload, of which nothing else is known: for tests of what judges flows.
     pub(crate) fn made(source: ([u8; 4], u16), destination: ([u8; 4], u16)) -> Self {
         use crate::decode::{Endpoint, FiveTuple, Transport, TunnelPath};
-        use crate::flow::{CloseReason, Counts, FlowInfo, TcpState, TcpSummary};
+        use crate::flow::{CloseReason, Counts, FlowInfo, Origin, TcpState, TcpSummary};
 
         let end = |(ip, port): ([u8; 4], u16)| Endpoint { ip: std::net::IpAddr::from(ip), port };
         let counts = Counts { packets: 5, bytes: 500, payload: 200 };
@@ -384,6 +384,7 @@ impl Flow {
             first_frame: 1,
             start: Timestamp(0),
             midstream: false,
+            origin: Origin::Shown,
         };
         let flow = ClosedFlow {
             info,

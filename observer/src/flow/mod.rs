@@ -6,6 +6,7 @@
 
 pub mod assembler;
 mod clock;
+mod datagrams;
 mod duplicate;
 pub mod key;
 mod limits;
@@ -15,7 +16,7 @@ mod tcp;
 
 use std::sync::Arc;
 
-use crate::decode::{FiveTuple, Packet, TcpFlags, Tunnel, TunnelPath};
+use crate::decode::{FiveTuple, Packet, Segment, TcpFlags, Tunnel, TunnelPath};
 use crate::source::{FrameNumber, RecordedOwner};
 use crate::time::{Tick, Timestamp};
 
@@ -26,7 +27,7 @@ pub use self::table::FlowTable;
 /// Which way bytes go within a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// From the originator, who sent the first SYN or the first datagram.
+    /// From the originator, who sent the first SYN or the first datagram, unless that is an answer.
     ToResponder,
     /// From the responder.
     ToOriginator,
@@ -65,20 +66,48 @@ pub struct FlowInfo {
     pub first_frame: FrameNumber,
     /// When that was captured.
     pub start: Timestamp,
-    /// Whether the capture began after the flow: the originator is a guess then.
+    /// Whether the capture began after the flow's streams: their bytes are the middle of something.
     pub midstream: bool,
+    /// What makes the originator one.
+    pub origin: Origin,
+}
+
+/// How it is known who began a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// By a SYN, or by a request in the first datagram.
+    Shown,
+    /// The first datagram is the originator's, and nothing speaks against that.
+    Presumed,
+    /// It is a guess from the ports, unless bytes tell: the capture began after the flow.
+    Guessed,
 }
 
 impl FlowInfo {
     /// What the first packet of a flow says. Without a SYN the lower port below 1024 is taken for the responder's.
-    fn of(packet: &Packet<'_>, flags: Option<TcpFlags>) -> Self {
+    /// Datagrams have no SYN: where ports do not look like a client's first, `opening` is asked what the bytes say.
+    fn of(
+        packet: &Packet<'_>,
+        flags: Option<TcpFlags>,
+        opening: impl FnOnce(&FiveTuple, &[u8]) -> Option<Opening>,
+    ) -> Self {
         let five_tuple = packet.five_tuple;
-        let midstream = flags.is_some_and(|flags| !flags.syn);
         let (source, destination) = (five_tuple.source.port, five_tuple.destination.port);
-        let reversed = match flags {
-            Some(flags) if flags.syn => flags.ack,
-            Some(_) => source < 1024 && source < destination,
-            None => false,
+        let (origin, reversed) = match (flags, packet.segment) {
+            (Some(flags), _) if flags.syn => (Origin::Shown, flags.ack),
+            (Some(_), _) => (Origin::Guessed, source < 1024 && source < destination),
+            (None, Segment::Udp { payload, .. }) if packet.carries.is_none() => {
+                let answers = datagrams::looks_like_an_answer(&five_tuple);
+                let doubtful = datagrams::may_be_an_answer(&five_tuple);
+                match doubtful.then(|| opening(&five_tuple, payload)).flatten() {
+                    Some(Opening::Request) => (Origin::Shown, false),
+                    Some(Opening::Answer) => (Origin::Guessed, true),
+                    Some(Opening::Middle) => (Origin::Guessed, answers),
+                    None if answers => (Origin::Guessed, true),
+                    None => (Origin::Presumed, false),
+                }
+            }
+            (None, _) => (Origin::Presumed, false),
         };
         Self {
             five_tuple: if reversed { five_tuple.reverse() } else { five_tuple },
@@ -86,7 +115,19 @@ impl FlowInfo {
             carries: packet.carries,
             first_frame: packet.frame,
             start: packet.timestamp,
-            midstream,
+            midstream: flags.is_some() && origin == Origin::Guessed,
+            origin,
+        }
+    }
+
+    /// Whether the capture shows that the originator began the flow; of datagrams, at least that they go to a port which
+    /// clients are not given.
+    #[must_use]
+    pub fn shows_originator(&self) -> bool {
+        match self.origin {
+            Origin::Shown => true,
+            Origin::Presumed => !datagrams::is_ephemeral(self.five_tuple.destination.port),
+            Origin::Guessed => false,
         }
     }
 
@@ -99,6 +140,17 @@ impl FlowInfo {
         // Through 464XLAT the addresses of one flow differ from packet to packet, the ports do not.
         ours.source.port == its.source.port
     }
+}
+
+/// What the first datagram of a flow says of how it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// It begins the flow: who sent it is the originator.
+    Request,
+    /// It answers what the capture does not hold: who sent it is the responder.
+    Answer,
+    /// It is of an exchange that began before; who began it is not said.
+    Middle,
 }
 
 /// Bytes of a flow in order: a piece of a TCP stream, or one datagram.
@@ -141,6 +193,11 @@ pub trait FlowHandler {
     /// What the handler keeps for each open flow.
     type State;
 
+    /// What the first datagram of a flow says of who began it. It goes as the five-tuple says, and is asked about only
+    /// where its ports leave doubt.
+    fn opening(&self, _five_tuple: &FiveTuple, _datagram: &[u8]) -> Option<Opening> {
+        None
+    }
     /// A flow begins.
     fn opened(&mut self, flow: &FlowInfo) -> Self::State;
     /// Bytes arrived in order.

@@ -14,7 +14,7 @@ use super::tcp::{Tcp, TcpSegment};
 use super::{
     CloseReason, ClosedFlow, Counts, Data, Direction, FlowHandler, FlowInfo, FlowLimits, Gap, Interest,
 };
-use crate::decode::{Packet, Segment, Transport};
+use crate::decode::{FiveTuple, Packet, Segment, Transport};
 use crate::source::{FrameNumber, RecordedOwner};
 use crate::time::{Tick, Timestamp};
 
@@ -247,7 +247,8 @@ impl<S> FlowTable<S> {
             self.advance(tick, handler);
             self.evict(tick, handler);
         }
-        let info = FlowInfo::of(packet, segment.map(|segment| segment.flags));
+        let opening = |five_tuple: &FiveTuple, datagram: &[u8]| handler.opening(five_tuple, datagram);
+        let info = FlowInfo::of(packet, segment.map(|segment| segment.flags), opening);
         let state = handler.opened(&info);
         let tcp = segment.map(|_| Box::new(Tcp::new()));
         let class = match packet.five_tuple.transport {
@@ -444,8 +445,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::{Endpoint, FiveTuple, TcpFlags, TunnelPath};
-    use crate::flow::TcpState;
+    use crate::decode::{Endpoint, TcpFlags, TunnelPath};
+    use crate::flow::{Opening, Origin, TcpState};
 
     const CLIENT: Endpoint = Endpoint { ip: IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), port: 40000 };
     const SERVER: Endpoint = Endpoint { ip: IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), port: 443 };
@@ -465,6 +466,15 @@ mod tests {
 
     impl FlowHandler for Recorder {
         type State = Vec<String>;
+
+        fn opening(&self, _five_tuple: &FiveTuple, datagram: &[u8]) -> Option<Opening> {
+            match datagram {
+                b"request" => Some(Opening::Request),
+                b"answer" => Some(Opening::Answer),
+                b"middle" => Some(Opening::Middle),
+                _ => None,
+            }
+        }
 
         fn opened(&mut self, _flow: &FlowInfo) -> Vec<String> {
             Vec::new()
@@ -794,6 +804,61 @@ mod tests {
         bench.tcp("<SA", 0, 1, "", 0);
         let closed = bench.finish();
         assert_eq!(closed[0].0.info.five_tuple.source, CLIENT);
+    }
+
+    /// What is made of a first datagram between such ports: whether it is taken for the responder's, how the originator is
+    /// known, and whether that is enough.
+    fn begun(source: u16, destination: u16, datagram: &str) -> (bool, Origin, bool) {
+        begun_towards([192, 0, 2, 7], source, destination, datagram)
+    }
+
+    fn begun_towards(ip: [u8; 4], source: u16, destination: u16, datagram: &str) -> (bool, Origin, bool) {
+        let mut bench = Bench::new(FlowLimits::default());
+        let source = Endpoint { port: source, ..CLIENT };
+        let destination = Endpoint { ip: IpAddr::from(ip), port: destination };
+        let tuple = FiveTuple { transport: Transport::Udp, source, destination };
+        let payload = datagram.as_bytes();
+        bench.packet(tuple, Segment::Udp { payload, missing: 0 }, 0, 0);
+        let (flow, said) = bench.finish().remove(0);
+        let turned = flow.info.five_tuple.source == destination;
+        assert_eq!(flow.counts[usize::from(turned)].packets, 1);
+        assert_eq!(said[0].starts_with('<'), turned);
+        assert!(!flow.info.midstream, "datagrams are whole");
+        (turned, flow.info.origin, flow.info.shows_originator())
+    }
+
+    #[test]
+    fn what_first_comes_from_a_service_is_an_answer() {
+        for (source, destination) in [(443, 51000), (53, 1025), (123, 40000), (51820, 52000), (3478, 45658)] {
+            assert_eq!(begun(source, destination, "?"), (true, Origin::Guessed, false), "{source}");
+            assert_eq!(begun(source, destination, "middle"), (true, Origin::Guessed, false), "{source}");
+            assert_eq!(begun(source, destination, "request"), (false, Origin::Shown, true), "{source}");
+            assert!(!begun(destination, source, "?").0);
+        }
+    }
+
+    #[test]
+    fn bytes_tell_where_ports_do_not() {
+        assert_eq!(begun(40000, 50000, "?"), (false, Origin::Presumed, false));
+        assert_eq!(begun(40000, 50000, "request"), (false, Origin::Shown, true));
+        assert_eq!(begun(50000, 40000, "answer"), (true, Origin::Guessed, false));
+        assert_eq!(begun(50000, 40000, "middle"), (false, Origin::Guessed, false));
+        assert_eq!(begun(40000, 8765, "answer"), (false, Origin::Presumed, true), "to a service");
+    }
+
+    #[test]
+    fn peers_and_discovery_are_as_they_come() {
+        let peers = [(123, 123), (500, 500), (67, 68), (547, 546), (5353, 5353), (27015, 27005), (800, 2049)];
+        for (source, destination) in peers {
+            assert_eq!(begun(source, destination, "?"), (false, Origin::Presumed, true), "{source}");
+        }
+        // What was asked of everybody is answered in a flow of its own.
+        for source in [137, 1900, 3702, 5353, 5355] {
+            assert_eq!(begun(source, 40000, "answer"), (false, Origin::Presumed, false), "{source}");
+        }
+        for to_all in [[224, 0, 0, 251], [255, 255, 255, 255]] {
+            assert!(!begun_towards(to_all, 443, 40000, "answer").0);
+        }
     }
 
     proptest! {

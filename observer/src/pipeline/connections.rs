@@ -222,7 +222,7 @@ mod tests {
 
     use super::*;
     use crate::decode::{FiveTuple, Transport, TunnelPath};
-    use crate::flow::{CloseReason, ClosedFlow, Counts};
+    use crate::flow::{CloseReason, ClosedFlow, Counts, Origin};
     use crate::time::Timestamp;
 
     const ID: &[u8] = b"an-issued-id";
@@ -241,6 +241,7 @@ mod tests {
             first_frame: u64::from(port),
             start: Timestamp(0),
             midstream: false,
+            origin: Origin::Shown,
         }
     }
 

@@ -8,7 +8,7 @@ use super::connections;
 use super::merge::{Ended, Learned, ToMerge};
 use crate::attribution::LiveOwners;
 use crate::decode::{FiveTuple, PacketRecord, Tunnel};
-use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest};
+use crate::flow::{ClosedFlow, Data, FlowHandler, FlowInfo, FlowLimits, FlowTable, Gap, Interest, Opening};
 use crate::observation::{Basis, Observations};
 use crate::protocol::ftp::transfer::Transfer;
 use crate::protocol::{self, Context, Conversation, Inner, dns, quic, tls};
@@ -242,6 +242,10 @@ impl Handler {
 
 impl FlowHandler for Handler {
     type State = FlowState;
+
+    fn opening(&self, five_tuple: &FiveTuple, datagram: &[u8]) -> Option<Opening> {
+        protocol::opening(five_tuple, datagram)
+    }
 
     fn opened(&mut self, flow: &FlowInfo) -> FlowState {
         if let Some(live) = &self.live {

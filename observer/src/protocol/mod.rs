@@ -34,6 +34,7 @@ pub mod mysql;
 mod netbios;
 pub mod nntp;
 mod ntp;
+mod opening;
 mod openvpn;
 mod pending;
 pub mod pop3;
@@ -76,6 +77,7 @@ use crate::observation::{Basis, Observation, Observations};
 
 pub use self::conversation::Conversation;
 pub use self::inner::Inner;
+pub use self::opening::opening;
 
 /// What a probe says of the first bytes of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{Context, Conversation, Fact, Inner, Progress, find, tls};
 use crate::decode::{Decoder, Endpoint, FiveTuple, Segment, Transport, TunnelPath};
-use crate::flow::{Data, Direction, FlowInfo, FlowLimits, Gap, Interest};
+use crate::flow::{Data, Direction, FlowInfo, FlowLimits, Gap, Interest, Origin};
 use crate::observation::{Basis, Observations};
 use crate::protocol::ftp::transfer::Transfer;
 use crate::source::{self, Metadata};
@@ -72,6 +72,7 @@ pub(super) fn play_with(
         first_frame: 1,
         start: Timestamp(0),
         midstream: false,
+        origin: Origin::Shown,
     };
     let limits = FlowLimits::default();
     let (mut observations, mut inner) = (Observations::default(), Inner::default());

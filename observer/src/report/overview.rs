@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::attribution::Owner;
 use crate::decode::Transport;
+use crate::flow::Origin;
 use crate::observation::{Domain, DomainBasis, Flow, FlowSink, Protection, SinkError};
 use crate::protocol::quic;
 use crate::protocol::tls::{Ech, Session, TlsVersion};
@@ -88,7 +89,7 @@ pub struct Hidden {
     pub certificates: u64,
     /// A ClientHello that offers ECH, or pretends to.
     pub names: u64,
-    /// TCP flows that began before the capture.
+    /// Flows that began before the capture.
     pub midstream: u64,
     /// Flows with bytes that the capture lacks.
     pub gaps: u64,
@@ -209,7 +210,7 @@ impl Hidden {
         for (count, more) in [
             (&mut self.certificates, u64::from(tls_1_3)),
             (&mut self.names, u64::from(ech)),
-            (&mut self.midstream, u64::from(flow.flow.info.midstream)),
+            (&mut self.midstream, u64::from(flow.flow.info.origin == Origin::Guessed)),
             (&mut self.gaps, u64::from(gaps)),
             (&mut self.opaque, u64::from(opaque)),
             (&mut self.opaque_bytes, if opaque { bytes } else { 0 }),

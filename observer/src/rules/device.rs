@@ -64,10 +64,12 @@ impl Device {
         Self { addresses, platform }
     }
 
-    /// Whether somebody else began this flow, towards the device.
+    /// Whether somebody else began this flow, towards the device. Where that is a guess, nobody did.
     #[must_use]
     pub fn is_inbound(&self, digest: &Digest) -> bool {
-        self.addresses.contains(&digest.ip) && !self.addresses.contains(&digest.source)
+        digest.shows_originator
+            && self.addresses.contains(&digest.ip)
+            && !self.addresses.contains(&digest.source)
     }
 }
 
@@ -122,6 +124,14 @@ mod tests {
     fn who_is_at_one_end_of_all_owned_flows_is_the_device() {
         assert_eq!(inbound(true, &[(PHONE, SERVER), (NEIGHBOUR, PHONE)]), 1);
         assert_eq!(inbound(true, &[(PHONE, SERVER), (PHONE, NEIGHBOUR)]), 0);
+    }
+
+    #[test]
+    fn a_guess_of_who_began_is_no_open_port() {
+        let mut app = app(true, &[(PHONE, SERVER), (NEIGHBOUR, PHONE)]);
+        app.endpoints[0].flows[1].shows_originator = false;
+        let device = Device::of(std::slice::from_ref(&app), |_| false);
+        assert!(!app.endpoints[0].flows.iter().any(|digest| device.is_inbound(digest)));
     }
 
     #[test]

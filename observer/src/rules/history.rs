@@ -32,6 +32,8 @@ pub struct Digest {
     pub end: Timestamp,
     /// The originator's address.
     pub source: IpAddr,
+    /// Whether the capture shows that the originator began it.
+    pub shows_originator: bool,
     /// What became of the attempt to reach the responder.
     pub attempt: Attempt,
     /// Whether the responder sent anything.
@@ -163,6 +165,7 @@ impl Digest {
             start: flow.flow.info.start,
             end: flow.flow.end,
             source: flow.flow.info.five_tuple.source.ip,
+            shows_originator: flow.flow.info.shows_originator(),
             attempt: Attempt::of(flow),
             answered: flow.flow.counts.get(1).is_some_and(|received| received.packets > 0),
             ip: responder.ip,

@@ -37,7 +37,18 @@ const ITEMS: &[(&str, &str, &[&str])] = &[
     (
         "protocol",
         "flow",
-        &["Assembler", "Data", "Direction", "FlowInfo", "FlowLimits", "Gap", "Interest", "assembler"],
+        &[
+            "Assembler",
+            "Data",
+            "Direction",
+            "FlowInfo",
+            "FlowLimits",
+            "Gap",
+            "Interest",
+            "Opening",
+            "Origin",
+            "assembler",
+        ],
     ),
     // The list that analyzers write into.
     ("protocol", "observation", &["Basis", "Observation", "Observations"]),

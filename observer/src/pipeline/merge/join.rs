@@ -9,7 +9,7 @@ use super::super::encrypted_dns;
 use super::{Ended, Learned, Merge};
 use crate::attribution::{Confidence, Life, Owner, SocketOwner, owners_of, settle};
 use crate::decode::Transport;
-use crate::flow::{CloseReason, Direction};
+use crate::flow::{CloseReason, Direction, Origin};
 use crate::observation::{Basis, Flow, Observation, Observations, Protection, Tunnel};
 use crate::protocol::{Fact, tls};
 
@@ -19,7 +19,7 @@ impl Merge {
         if self.own_endpoints.has(&ended.flow.info.five_tuple) {
             return None;
         }
-        if let Some(session) = ended.tls.as_mut().filter(|_| ended.flow.info.midstream)
+        if let Some(session) = ended.tls.as_mut().filter(|_| ended.flow.info.origin == Origin::Guessed)
             && session.client_direction == Some(Direction::ToOriginator)
         {
             ended.flow.turn_round();

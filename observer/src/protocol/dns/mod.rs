@@ -12,6 +12,7 @@ mod wire;
 
 use super::{Analyzer, Probe, ProbeInput, Protocol, Worth};
 use crate::decode::Transport;
+use crate::flow::Opening;
 
 pub use self::fact::{Answer, AnswerData, Fact, Question, Service};
 pub use self::names::{NameMemory, Resolution, Resolved};
@@ -41,6 +42,14 @@ const PORTS: [u16; 3] = [53, 5353, 5355];
 
 fn probe_datagram(input: &ProbeInput<'_>) -> Probe {
     wire::recognise(input.bytes, PORTS.contains(&input.port))
+}
+
+/// What a datagram between such ports says as the first of a flow (RFC 1035 §4.1.1: QR).
+pub(super) fn opening(datagram: &[u8], ports: [u16; 2]) -> Option<Opening> {
+    let own_port = ports.iter().any(|port| PORTS.contains(port));
+    let recognised = wire::recognise(datagram, own_port) == Probe::Match;
+    let answers = datagram.get(2).is_some_and(|flags| flags & 0x80 != 0);
+    recognised.then_some(if answers { Opening::Answer } else { Opening::Request })
 }
 
 fn probe_stream(input: &ProbeInput<'_>) -> Probe {

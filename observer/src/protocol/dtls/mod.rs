@@ -21,7 +21,7 @@ use super::{Protocol, Worth};
 use crate::decode::Transport;
 
 pub(super) use self::association::Association;
-pub(super) use self::probe::{is_dtls, without_preamble};
+pub(super) use self::probe::{is_dtls, opening, without_preamble};
 
 /// DTLS in the registry.
 pub static PROTOCOL: Protocol = Protocol {

@@ -3,6 +3,7 @@
 use super::reassembly::Fragment;
 use super::record::{self, Record, content};
 use crate::bytes::Reader;
+use crate::flow::Opening;
 use crate::protocol::tls::handshake_type;
 use crate::protocol::{Probe, ProbeInput};
 
@@ -53,6 +54,22 @@ pub(crate) fn is_dtls(bytes: &[u8]) -> bool {
         }
     }
     begins
+}
+
+/// What a datagram says as the first of a flow.
+pub(crate) fn opening(datagram: &[u8]) -> Option<Opening> {
+    let bytes = without_preamble(datagram);
+    if !is_dtls(bytes) {
+        return None;
+    }
+    match record::next(&mut Reader::new(bytes)).ok()? {
+        Record::Full { content: content::HANDSHAKE, epoch: 0, body, .. } => {
+            let hello = Fragment::next(&mut Reader::new(body)).ok()?;
+            let asks = hello.kind == handshake_type::CLIENT_HELLO;
+            Some(if asks { Opening::Request } else { Opening::Answer })
+        }
+        _ => Some(Opening::Middle),
+    }
 }
 
 fn begins_with_hello(body: &[u8]) -> bool {

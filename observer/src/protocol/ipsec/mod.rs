@@ -8,7 +8,7 @@
 use super::{Analyzer, Context, Fact, Probe, ProbeInput, Progress, Protocol, Worth, property};
 use crate::bytes::Reader;
 use crate::decode::Transport;
-use crate::flow::Data;
+use crate::flow::{Data, Opening};
 
 /// The name of IKE's layer.
 const IKE: &str = "ike";
@@ -53,6 +53,17 @@ fn probe_esp(input: &ProbeInput<'_>) -> Probe {
     let number = input.bytes.get(4..8).and_then(|number| number.first_chunk::<4>());
     let first = number.is_some_and(|number| FIRST_NUMBERS.contains(&u32::from_be_bytes(*number)));
     if fits && first { Probe::Match } else { Probe::NoMatch }
+}
+
+/// What a datagram says as the first of a flow. Behind the first two exchanges both sides ask.
+pub(super) fn opening(datagram: &[u8]) -> Option<Opening> {
+    let message = Message::parse(datagram)?;
+    Some(match message.exchange {
+        "IKE_SA_INIT" | "IKE_AUTH" if message.response => Opening::Answer,
+        "IKE_SA_INIT" | "IKE_AUTH" => Opening::Request,
+        "main" | "aggressive" if message.first => Opening::Request,
+        _ => Opening::Middle,
+    })
 }
 
 fn ike() -> Box<dyn Analyzer> {
@@ -110,6 +121,10 @@ impl Analyzer for Ike {
 struct Message {
     version: &'static str,
     exchange: &'static str,
+    /// Whether the responder has not said its number yet.
+    first: bool,
+    /// Whether it answers; version 2 says so.
+    response: bool,
 }
 
 impl Message {
@@ -140,7 +155,12 @@ impl Message {
         };
         let known_flags = version == "1" || flags & !0x38 == 0;
         let whole = usize::try_from(length).is_ok_and(|length| length == message.len());
-        (initiator != 0 && fits && known_flags && whole).then_some(Self { version, exchange })
+        (initiator != 0 && fits && known_flags && whole).then_some(Self {
+            version,
+            exchange,
+            first,
+            response: flags & 0x20 != 0,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use super::glance::Glance;
 use super::{Analyzer, Context, Fact, Probe, ProbeInput, Protocol, Worth, property};
 use crate::bytes::Reader;
 use crate::decode::Transport;
-use crate::flow::Data;
+use crate::flow::{Data, Opening};
 
 /// The name of its layer.
 const NAME: &str = "ntp";
@@ -30,6 +30,16 @@ const MAX_LENGTH: usize = 1280;
 
 fn probe(input: &ProbeInput<'_>) -> Probe {
     if version(input.bytes).is_some() { Probe::Match } else { Probe::NoMatch }
+}
+
+/// What a datagram says as the first of a flow: peers and who broadcasts are not asked.
+pub(super) fn opening(datagram: &[u8]) -> Option<Opening> {
+    version(datagram)?;
+    match datagram.first()? & 7 {
+        3 => Some(Opening::Request),
+        4 => Some(Opening::Answer),
+        _ => None,
+    }
 }
 
 fn analyzer() -> Box<dyn Analyzer> {

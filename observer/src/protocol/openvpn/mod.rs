@@ -9,7 +9,7 @@ use super::glance::Glance;
 use super::{Analyzer, Context, Fact, Probe, ProbeInput, Progress, Protocol, Worth, property};
 use crate::bytes::Reader;
 use crate::decode::Transport;
-use crate::flow::Data;
+use crate::flow::{Data, Opening};
 
 /// The name of its layer.
 const NAME: &str = "openvpn";
@@ -47,6 +47,13 @@ const DIGESTS: [usize; 5] = [20, 32, 48, 64, 16];
 
 fn probe_datagram(input: &ProbeInput<'_>) -> Probe {
     if wrapping(input.bytes).is_some() { Probe::Match } else { Probe::NoMatch }
+}
+
+/// What a datagram says as the first of a flow: whose hard reset it is.
+pub(super) fn opening(datagram: &[u8]) -> Option<Opening> {
+    wrapping(datagram)?;
+    let answers = matches!(datagram.first()?, 0x10 | 0x40);
+    Some(if answers { Opening::Answer } else { Opening::Request })
 }
 
 fn probe_stream(input: &ProbeInput<'_>) -> Probe {

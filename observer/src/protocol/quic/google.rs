@@ -10,7 +10,7 @@ use super::keys::Keys;
 use super::packet::{self, LONG_HEADER, Packet};
 use super::version::Version;
 use crate::bytes::Reader;
-use crate::flow::{Data, Gap};
+use crate::flow::{Data, Gap, Opening};
 use crate::protocol::tls::Role;
 use crate::protocol::{self, Analyzer, Context, Probe, ProbeInput, Progress};
 
@@ -51,6 +51,19 @@ enum Google<'a> {
 
 pub(super) fn probe(input: &ProbeInput<'_>) -> Probe {
     if read(input.bytes).is_some() { Probe::Match } else { Probe::NoMatch }
+}
+
+/// What a datagram says as the first of a flow. Clients name the version until they are answered; with long headers, both
+/// do.
+pub(crate) fn opening(datagram: &[u8]) -> Option<Opening> {
+    Some(match read(datagram)? {
+        Google::Negotiation(_) => Opening::Answer,
+        Google::Versioned { payload, .. } => {
+            let asks = payload.map_or_else(|| opened(datagram), hello).is_some();
+            let public = datagram.first().is_some_and(|first| first & LONG_HEADER == 0);
+            if asks || public { Opening::Request } else { Opening::Middle }
+        }
+    })
 }
 
 /// Reads the head of a datagram; `None` where it is no packet of Google's that names a version.

@@ -33,6 +33,8 @@ use crate::decode::Transport;
 use crate::flow::Direction;
 
 pub use self::fact::{Close, Connection, Continues, Fact, GoogleHello, Issued};
+pub(super) use self::google::opening as google_opening;
+pub(super) use self::probe::opening;
 pub use self::version::Version;
 
 /// QUIC with TLS, in the registry.

@@ -9,6 +9,7 @@
 use super::keys::Keys;
 use super::packet::{self, Kind, Numbered, Packet};
 use super::version::Version;
+use crate::flow::Opening;
 use crate::protocol::tls::Role;
 use crate::protocol::{Probe, ProbeInput};
 
@@ -23,6 +24,20 @@ const LEAST_PAYLOAD: usize = 20;
 
 pub(super) fn probe(input: &ProbeInput<'_>) -> Probe {
     if is_quic(input.bytes) { Probe::Match } else { Probe::NoMatch }
+}
+
+/// What a datagram says as the first of a flow. The keys of a client's first packets follow from the connection id in them
+/// (RFC 9001 §5.2); a server's answer has another.
+pub(crate) fn opening(mut datagram: &[u8]) -> Option<Opening> {
+    if !is_quic(datagram) {
+        return None;
+    }
+    Some(match packet::next(&mut datagram).ok()?? {
+        Packet::VersionNegotiation { .. } | Packet::Retry { .. } => Opening::Answer,
+        Packet::Numbered(packet) if packet.kind == Kind::Initial && opens(&packet) => Opening::Request,
+        Packet::Numbered(packet) if packet.kind == Kind::ZeroRtt => Opening::Request,
+        Packet::Numbered(_) | Packet::Short { .. } => Opening::Middle,
+    })
 }
 
 fn is_quic(datagram: &[u8]) -> bool {

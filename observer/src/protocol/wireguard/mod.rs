@@ -8,7 +8,7 @@ use super::glance::Glance;
 use super::{Analyzer, Context, Fact, Probe, ProbeInput, Protocol, Worth, property};
 use crate::bytes::Reader;
 use crate::decode::Transport;
-use crate::flow::Data;
+use crate::flow::{Data, Opening};
 
 /// The name of its layer.
 const NAME: &str = "wireguard";
@@ -19,6 +19,15 @@ pub(super) static PROTOCOL: Protocol =
 
 fn probe(input: &ProbeInput<'_>) -> Probe {
     if message(input.bytes).is_some() { Probe::Match } else { Probe::NoMatch }
+}
+
+/// What a datagram says as the first of a flow.
+pub(super) fn opening(datagram: &[u8]) -> Option<Opening> {
+    Some(match message(datagram)? {
+        "handshake_initiation" => Opening::Request,
+        "transport_data" => Opening::Middle,
+        _ => Opening::Answer,
+    })
 }
 
 fn analyzer() -> Box<dyn Analyzer> {
