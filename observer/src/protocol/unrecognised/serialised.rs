@@ -313,17 +313,32 @@ fn document(reader: &mut Reader<'_>, evidence: &mut Evidence, depth: u32) -> Rea
     if depth > MAX_DEPTH {
         return Err(reader.invalid("depth"));
     }
+    let sample = reader.left();
     let len = usize::try_from(reader.u32_le("length")?).unwrap_or(usize::MAX);
     if !(5..=MAX_MESSAGE).contains(&len) {
         return Err(reader.invalid("length"));
     }
-    evidence.weigh(8);
+    // Small numbers are everywhere; one that is far beyond what was seen may be of anything.
+    evidence.weigh(match len {
+        _ if len <= sample => 8,
+        _ if len >> 6 <= sample => 4,
+        _ => 0,
+    });
     while evidence.items < MAX_ITEMS {
         let kind = reader.u8("type")?;
-        if kind == 0 {
+        let read = sample.saturating_sub(reader.left());
+        if kind == 0 && read == len {
             return Ok(());
         }
-        let name = reader.peek().iter().position(|byte| *byte == 0).unwrap_or(reader.left());
+        if kind == 0 || read >= len {
+            return Err(reader.invalid("length"));
+        }
+        if !matches!(kind, 0x01..=0x13 | 0x7f | 0xff) {
+            return Err(reader.invalid("type"));
+        }
+        // A name without an end says nothing: it may be any text.
+        let end = reader.peek().iter().position(|byte| *byte == 0);
+        let name = end.unwrap_or(reader.left().saturating_add(1));
         let name = reader.take(name, "name")?;
         evidence.item(3);
         evidence.weigh(of_text(name).ok_or_else(|| reader.invalid("name"))?);
@@ -334,6 +349,15 @@ fn document(reader: &mut Reader<'_>, evidence: &mut Evidence, depth: u32) -> Rea
             0x13 => 16,
             0x07 => 12,
             0x06 | 0x0a | 0x7f | 0xff => 0,
+            0x0b => {
+                for _ in 0..2 {
+                    let end = reader.peek().iter().position(|byte| *byte == 0);
+                    let value = reader.take(end.unwrap_or(reader.left()), "pattern")?;
+                    of_text(value).ok_or_else(|| reader.invalid("pattern"))?;
+                    reader.u8("end of pattern")?;
+                }
+                0
+            }
             0x08 => {
                 if reader.u8("boolean")? > 1 {
                     return Err(reader.invalid("boolean"));

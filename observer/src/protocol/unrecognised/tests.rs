@@ -134,6 +134,46 @@ fn a_beginning_alone_does_not_convince() {
     assert_eq!(mistaken, 0);
 }
 
+/// What a game sends: a head that no format has, and text to the end of the sample.
+#[test]
+fn text_behind_chance_bytes_is_no_format() {
+    let game = b"\xb3\xaf\x8d\xe8\xff\x00\x72W5\\\\nfcqjI/TZGcvttESZib+WzTqqYdk0BC";
+    assert_eq!((judge(game).likeness, judge(game).kind), (Likeness::Opaque, None));
+    // Text is read by formats that have few other constraints, now and then; BSON has enough.
+    let mut random = Random(0x0bad_5eed_cafe_f00d);
+    let (mut named, mut bson) = (0, 0);
+    for number in 0..20_000_usize {
+        let mut bytes = random.bytes(4 + number % 8);
+        // Lengths and types of any format are small numbers.
+        for byte in bytes.iter_mut().skip(number % 3) {
+            *byte >>= number % 7;
+        }
+        if number % 2 == 0 {
+            bytes.splice(0..0, [0x20 + u8::try_from(number % 64).unwrap(), 0, 0, 0]);
+        }
+        bytes.extend(random.bytes(40).iter().map(|byte| b' ' + byte % 95));
+        let kind = judge(&bytes).kind;
+        named += usize::from(kind.is_some());
+        bson += usize::from(kind == Some("bson"));
+    }
+    assert_eq!(bson, 0);
+    assert!(named <= 100, "{named} of 20000");
+}
+
+/// A document is as long as it says, and its fields are of types that there are.
+#[test]
+fn bson_must_fit_what_was_seen() {
+    let (_, sample) = samples::SAMPLES.iter().find(|(kind, _)| *kind == "bson").unwrap();
+    let mut other = sample.to_vec();
+    other[4] = 0x72;
+    assert_eq!(judge(&other).kind, None);
+    other[4] = sample[4];
+    other[0] -= 1;
+    assert_eq!(judge(&other).kind, None);
+    let unended = [&[0x7f, 0, 0, 0, 2][..], &[b'n'; 60]].concat();
+    assert_eq!(serialised::find(&unended).map_or(0, |named| named.evidence.bits) / 10, 0);
+}
+
 #[test]
 fn a_window_that_no_decoder_has_to_grant_is_not_allocated() {
     // A frame of one raw block of a byte; the window's size is 2 to the power of 10 and the upper five bits of a byte.
