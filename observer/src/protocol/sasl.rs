@@ -1,5 +1,9 @@
 //! SASL ([RFC 4422](https://datatracker.ietf.org/doc/html/rfc4422)) as protocols carry it: which mechanism, and when its secret
 //! goes by. Nothing of a response is kept; how long it is decides whether there was one.
+//!
+//! GSSAPI and SPNEGO ([RFC 4178](https://datatracker.ietf.org/doc/html/rfc4178)) wrap mechanisms of their own: what is within a
+//! token decides. A ticket of Kerberos ([RFC 4120](https://datatracker.ietf.org/doc/html/rfc4120)) answers no challenge and gives
+//! nothing of the client's away; NTLM's last message (MS-NLMP §2.2.1.3) does.
 
 use super::login::{self, Exposure};
 use super::{Context, Fact};
@@ -16,6 +20,42 @@ pub(super) fn exposure(mechanism: &str) -> Exposure {
         "EXTERNAL" | "ANONYMOUS" | "MSSBCBS" => Exposure::Identity,
         _ => Exposure::Response,
     }
+}
+
+/// What NTLM's messages begin with (MS-NLMP §2.2.1), and the number of the one that answers the challenge.
+const NTLM: &[u8] = b"NTLMSSP\0";
+const NTLM_AUTHENTICATE: u32 = 3;
+
+/// Characters of a token in base64 that are looked at: more than SPNEGO puts in front of what it wraps.
+const MAX_TOKEN: usize = 4096;
+
+/// Whether what goes by is not told by the name: the mechanism wraps others, or has messages without a proof.
+fn is_told_by_token(mechanism: &str) -> bool {
+    matches!(mechanism, "GSSAPI" | "GSS-SPNEGO" | "NTLM" | "GS2-KRB5" | "GS2-KRB5-PLUS")
+}
+
+/// What those who listen learn from `response`, in the client's first message of `mechanism`; `None` where that is nothing.
+pub(super) fn exposure_of(mechanism: &str, response: &[u8]) -> Option<Exposure> {
+    if is_told_by_token(mechanism) {
+        answers_ntlm(response).then_some(Exposure::Response)
+    } else {
+        Some(exposure(mechanism))
+    }
+}
+
+/// Whether a token is, or wraps, the answer to NTLM's challenge.
+pub(super) fn answers_ntlm(token: &[u8]) -> bool {
+    let at = token.windows(NTLM.len()).position(|window| window == NTLM);
+    let kind = at.and_then(|at| token.get(at.saturating_add(NTLM.len())..)?.first_chunk::<4>());
+    kind.is_some_and(|kind| u32::from_le_bytes(*kind) == NTLM_AUTHENTICATE)
+}
+
+/// The bytes of a token that stands in base64, as far as they are looked at; one of which the end is missing loses some
+/// more.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let text = text.get(..MAX_TOKEN).unwrap_or(text);
+    let (quads, _) = text.as_chunks::<4>();
+    data_encoding::BASE64.decode(quads.as_flattened()).unwrap_or_default()
 }
 
 /// An authentication that is under way.
@@ -76,6 +116,9 @@ impl Exchange {
         if matches!(response, b"" | b"=" | b"*" | b"+") || self.left == 0 {
             return;
         }
+        if is_told_by_token(&self.mechanism) && !answers_ntlm(response) && !answers_ntlm(&decoded(response)) {
+            return;
+        }
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
             say(protocol, &self.mechanism, exposure(&self.mechanism), cx);
@@ -86,4 +129,52 @@ impl Exchange {
 /// Says that a credential went by.
 pub(super) fn say(protocol: &'static str, mechanism: &str, exposure: Exposure, cx: &mut Context<'_>) {
     cx.say(Fact::Login(Box::new(login::Fact { protocol, mechanism: mechanism.to_owned(), exposure })));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of NTLM.
+    fn ntlm(kind: u8) -> Vec<u8> {
+        [NTLM, &[kind, 0, 0, 0], &[7; 40]].concat()
+    }
+
+    /// The beginning of a token of SPNEGO that wraps `token`, with the mechanisms in front (RFC 4178 §4.2.1).
+    fn spnego(token: &[u8]) -> Vec<u8> {
+        let krb = b"\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
+        let ntlm = b"\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
+        [
+            b"\x60\x80\x06\x06\x2b\x06\x01\x05\x05\x02\xa0\x80\x30\x80\xa0\x19\x30\x17",
+            &krb[..],
+            &ntlm[..],
+            token,
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_ticket_is_no_answer_to_a_challenge() {
+        let ticket = b"\x60\x82\x05\x29\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\0\x6e\x82";
+        for token in [spnego(ticket), ticket.to_vec(), spnego(&ntlm(1)), ntlm(1), spnego(&[]), Vec::new()] {
+            assert_eq!(exposure_of("GSS-SPNEGO", &token), None);
+            assert_eq!(exposure_of("GSSAPI", &token), None);
+        }
+        for token in [spnego(&ntlm(3)), ntlm(3)] {
+            assert_eq!(exposure_of("GSS-SPNEGO", &token), Some(Exposure::Response));
+        }
+        assert_eq!(exposure_of("DIGEST-MD5", b"x"), Some(Exposure::Response));
+        assert_eq!(exposure_of("PLAIN", b"x"), Some(Exposure::Secret));
+    }
+
+    #[test]
+    fn tokens_in_base64_are_looked_into() {
+        for token in [ntlm(3), spnego(&ntlm(3))] {
+            let text = data_encoding::BASE64.encode(&token);
+            assert!(answers_ntlm(&decoded(text.as_bytes())));
+            assert!(answers_ntlm(&decoded(&text.as_bytes()[..text.len() - 6])));
+        }
+        assert!(!answers_ntlm(&decoded(data_encoding::BASE64.encode(&ntlm(1)).as_bytes())));
+        assert!(decoded(b"{no base64}").is_empty());
+    }
 }

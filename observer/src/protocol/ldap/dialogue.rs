@@ -109,11 +109,13 @@ fn login(bind: &Bind<'_>, cx: &mut Context<'_>) {
             }
         }
         Bind::Simple { .. } => sasl::say(PROTOCOL.name, "simple bind", Exposure::Secret, cx),
-        Bind::Sasl { mechanism, credentials: true } => {
+        Bind::Sasl { credentials: [], .. } => {}
+        Bind::Sasl { mechanism, credentials } => {
             let mechanism = String::from_utf8_lossy(mechanism).to_ascii_uppercase();
             let mechanism: String = mechanism.chars().filter(char::is_ascii_graphic).take(32).collect();
-            sasl::say(PROTOCOL.name, &mechanism, sasl::exposure(&mechanism), cx);
+            if let Some(exposure) = sasl::exposure_of(&mechanism, credentials) {
+                sasl::say(PROTOCOL.name, &mechanism, exposure, cx);
+            }
         }
-        Bind::Sasl { .. } => {}
     }
 }

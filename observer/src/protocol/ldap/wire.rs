@@ -33,7 +33,7 @@ pub(super) struct Message<'a> {
 /// How a bind authenticates (RFC 4511 §4.2).
 pub(super) enum Bind<'a> {
     Simple { name: &'a [u8], password: &'a [u8] },
-    Sasl { mechanism: &'a [u8], credentials: bool },
+    Sasl { mechanism: &'a [u8], credentials: &'a [u8] },
 }
 
 /// A tag and the length of what it heads.
@@ -120,7 +120,9 @@ pub(super) fn bind(content: &[u8]) -> Result<Bind<'_>, ParseError> {
             let mut inside = Reader::new(reader.peek().get(..len).unwrap_or(reader.peek()));
             let (_, len) = header(&mut inside)?;
             let mechanism = inside.take(len, "mechanism")?;
-            Ok(Bind::Sasl { mechanism, credentials: inside.left() > 2 })
+            let credentials = inside.rest();
+            // A tag and a length are none.
+            Ok(Bind::Sasl { mechanism, credentials: if credentials.len() > 2 { credentials } else { &[] } })
         }
         _ => Err(reader.invalid("authentication")),
     }

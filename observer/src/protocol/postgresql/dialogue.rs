@@ -118,7 +118,9 @@ impl PostgreSql {
             Some(b'p') => match &mut self.asked {
                 Some(Asked::Password) => sasl::say(PROTOCOL.name, "password", Exposure::Secret, cx),
                 Some(Asked::Md5) => sasl::say(PROTOCOL.name, "md5", Exposure::Response, cx),
-                Some(Asked::Gss) => sasl::say(PROTOCOL.name, "GSSAPI", Exposure::Response, cx),
+                Some(Asked::Gss) if sasl::answers_ntlm(body) => {
+                    sasl::say(PROTOCOL.name, "GSSAPI", Exposure::Response, cx);
+                }
                 Some(Asked::Sasl(Some(exchange))) => exchange.response(body, PROTOCOL.name, cx),
                 Some(Asked::Sasl(exchange @ None)) => {
                     let end = body.iter().position(|byte| *byte == 0).unwrap_or(body.len());
@@ -127,7 +129,7 @@ impl PostgreSql {
                     begun.response(body.get(end.saturating_add(5)..).unwrap_or_default(), PROTOCOL.name, cx);
                     *exchange = Some(begun);
                 }
-                None => {}
+                Some(Asked::Gss) | None => {}
             },
             // A query.
             Some(b'Q' | b'P') => return Turn::Stop(Progress::Done),
