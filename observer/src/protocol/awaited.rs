@@ -40,6 +40,13 @@ impl<C: PartialEq> Awaited<C> {
         turn
     }
 
+    /// Replies are to come to a command that was not seen, or whose first replies were not.
+    pub(super) fn expect(&mut self, command: C) {
+        if self.commands.len() < MAX_AWAITED {
+            self.commands.push_back(command);
+        }
+    }
+
     /// What the next reply is to.
     pub(super) fn next(&self) -> Option<&C> {
         self.commands.front()

@@ -70,6 +70,14 @@ pub(super) trait Dialogue: Default + Send {
 
     /// Bytes of a direction are missing, and with them messages.
     fn missing(&mut self, _direction: Direction) {}
+
+    /// Whether lines tell, as [`Self::resumes`] says, where one begins.
+    const RESUMES: bool = false;
+
+    /// Whether what follows missing bytes up to the end of a line is all of the line, by what it says.
+    fn resumes(&self, _direction: Direction, _line: &[u8]) -> bool {
+        false
+    }
 }
 
 /// A line of text. NUL is in none: whoever sends it speaks something else.
@@ -99,6 +107,8 @@ struct Side {
     hold: Hold,
     /// Whether the rest of a line is passed over: it was too long, or its start is missing.
     until_end: bool,
+    /// Whether that is because what came before is missing.
+    torn: bool,
     last: (FrameNumber, Timestamp),
 }
 
@@ -140,6 +150,7 @@ impl<D: Dialogue> Analyzer for Talk<D> {
         // What is missing of bytes that are passed over is no loss.
         let loses = gap.len > side.skip;
         side.until_end |= loses;
+        side.torn |= loses && D::RESUMES;
         side.skip = side.skip.saturating_sub(gap.len);
         if loses {
             self.dialogue.missing(gap.direction);
@@ -206,7 +217,15 @@ impl<D: Dialogue> Talk<D> {
             }
             if side.until_end {
                 let end = rest.iter().position(|byte| *byte == D::END);
+                if side.torn && end.is_none() && rest.len() < MAX_LINE {
+                    return Progress::NeedMore;
+                }
                 side.until_end = end.is_none();
+                let torn = std::mem::take(&mut side.torn);
+                let line = end.and_then(|end| rest.get(..end));
+                if torn && line.is_some_and(|line| self.dialogue.resumes(direction, line)) {
+                    continue;
+                }
                 *rest = end.and_then(|end| rest.get(end.saturating_add(1)..)).unwrap_or_default();
                 continue;
             }
@@ -252,7 +271,7 @@ impl<D: Dialogue> Talk<D> {
         for direction in [answered.reverse(), answered] {
             let side = self.side(direction);
             let ((frame, at), bytes) = (side.last, std::mem::take(&mut side.buffer));
-            (side.hold, side.skip, side.until_end) = (Hold::Free, 0, false);
+            (side.hold, side.skip, side.until_end, side.torn) = (Hold::Free, 0, false, false);
             let plain = if upgraded { before_tls(direction, &bytes) } else { 0 };
             if plain > 0 {
                 let side = if direction == Direction::ToResponder { "client" } else { "server" };

@@ -109,6 +109,19 @@ impl Exchange {
         exchange
     }
 
+    /// A server asks for a name or a password in a text of its own, as `LOGIN` does (draft-murchison-sasl-login): the exchange
+    /// that this is, where it was not seen to begin.
+    pub(super) fn prompted(challenge: &[u8]) -> Option<Self> {
+        let asks = |starts: [&[u8]; 2]| starts.iter().any(|start| challenge.starts_with(start));
+        // `User`, `user`, `Pass` and `pass`, as far as their characters in base64 are theirs alone.
+        let left = match () {
+            () if asks([b"VXNlc", b"dXNlc"]) => 2,
+            () if asks([b"UGFzc3", b"cGFzc3"]) => 1,
+            () => return None,
+        };
+        Some(Self { left, ..Self::new(b"LOGIN") })
+    }
+
     /// The client sends a response; says the login when that was it. `protocol` is whose.
     pub(super) fn response(&mut self, response: &[u8], protocol: &'static str, cx: &mut Context<'_>) {
         // `=` is an initial response without content, `*` gives up (RFC 4954 §4).
@@ -129,6 +142,27 @@ impl Exchange {
 /// Says that a credential went by.
 pub(super) fn say(protocol: &'static str, mechanism: &str, exposure: Exposure, cx: &mut Context<'_>) {
     cx.say(Fact::Login(Box::new(login::Fact { protocol, mechanism: mechanism.to_owned(), exposure })));
+}
+
+/// Whether `mechanism` is the name of one that clients are known to log in with.
+pub(super) fn is_known(mechanism: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 14] = [
+        b"PLAIN",
+        b"LOGIN",
+        b"XOAUTH2",
+        b"OAUTHBEARER",
+        b"CRAM-MD5",
+        b"DIGEST-MD5",
+        b"NTLM",
+        b"GSSAPI",
+        b"GSS-SPNEGO",
+        b"EXTERNAL",
+        b"ANONYMOUS",
+        b"SCRAM-SHA-1",
+        b"SCRAM-SHA-256",
+        b"SCRAM-SHA-512",
+    ];
+    KNOWN.iter().any(|known| mechanism.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]

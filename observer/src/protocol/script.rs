@@ -54,7 +54,17 @@ pub(super) fn play(transport: Transport, port: u16, acts: &[Act]) -> Played {
     play_with(transport, port, acts, &tls::KeyLog::default(), 0)
 }
 
-/// The same, with secrets that are there from the act `from` on; before it, a key log without any grows.
+/// Plays a flow whose start was not captured.
+pub(super) fn midstream(transport: Transport, port: u16, acts: &[Act]) -> Played {
+    play_flow(
+        FlowInfo { midstream: true, origin: Origin::Guessed, ..flow(transport, port) },
+        acts,
+        &tls::KeyLog::default(),
+        0,
+    )
+}
+
+/// Plays a flow with secrets that are there from the act `from` on; before it, a key log without any grows.
 pub(super) fn play_with(
     transport: Transport,
     port: u16,
@@ -62,10 +72,12 @@ pub(super) fn play_with(
     secrets: &tls::KeyLog,
     from: usize,
 ) -> Played {
-    let mut growing = tls::KeyLog::default();
-    growing.set_growing(true);
+    play_flow(flow(transport, port), acts, secrets, from)
+}
+
+fn flow(transport: Transport, port: u16) -> FlowInfo {
     let endpoint = |last, port| Endpoint { ip: Ipv4Addr::new(192, 0, 2, last).into(), port };
-    let flow = FlowInfo {
+    FlowInfo {
         five_tuple: FiveTuple { transport, source: endpoint(1, 40000), destination: endpoint(2, port) },
         tunnels: TunnelPath::default(),
         carries: None,
@@ -73,7 +85,12 @@ pub(super) fn play_with(
         start: Timestamp(0),
         midstream: false,
         origin: Origin::Shown,
-    };
+    }
+}
+
+fn play_flow(flow: FlowInfo, acts: &[Act], secrets: &tls::KeyLog, from: usize) -> Played {
+    let mut growing = tls::KeyLog::default();
+    growing.set_growing(true);
     let limits = FlowLimits::default();
     let (mut observations, mut inner) = (Observations::default(), Inner::default());
     let (mut resolutions, mut transfers) = (Vec::new(), Vec::new());

@@ -1,12 +1,18 @@
 //! Commands and their replies, which may be pipelined (RFC 2920).
 
-use super::PROTOCOL;
+use super::{PROTOCOL, is_auth, is_hello, is_prompt};
 use crate::flow::Direction;
 use crate::protocol::awaited::Awaited;
 use crate::protocol::dialogue::{Dialogue, Turn, command, reply, trimmed};
 use crate::protocol::sasl::Exchange;
 use crate::protocol::upgrade::{self, Step};
 use crate::protocol::{Context, Progress, property};
+
+/// Words that are no responses, although they look like base64.
+const COMMANDS: [&str; 15] = [
+    "AUTH", "BDAT", "DATA", "EHLO", "EXPN", "HELO", "HELP", "LHLO", "MAIL", "NOOP", "QUIT", "RCPT", "RSET",
+    "STARTTLS", "VRFY",
+];
 
 /// A command that waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub(super) struct Smtp {
     /// Whether the reply to EHLO that is being read offers an upgrade.
     offered: bool,
     exchange: Option<Exchange>,
+    /// Whether replies to the exchange are missing, so that it may be over.
+    doubtful: bool,
 }
 
 impl Dialogue for Smtp {
@@ -39,19 +47,39 @@ impl Dialogue for Smtp {
         }
     }
 
-    fn missing(&mut self, _direction: Direction) {
+    fn missing(&mut self, direction: Direction) {
         self.awaited.lose();
-        self.exchange = None;
+        match direction {
+            Direction::ToOriginator if self.exchange.is_some() => {
+                self.doubtful = true;
+                self.awaited.expect(Pending::Auth);
+            }
+            _ => self.exchange = None,
+        }
+    }
+
+    const RESUMES: bool = true;
+
+    fn resumes(&self, direction: Direction, line: &[u8]) -> bool {
+        match direction {
+            // An exchange that there is was seen to ask since.
+            Direction::ToResponder => is_auth(line) || is_hello(line) || self.exchange.is_some(),
+            Direction::ToOriginator => is_prompt(line) || self.exchange.is_some() && reply(line).is_some(),
+        }
     }
 }
 
 impl Smtp {
     fn command(&mut self, line: &[u8], cx: &mut Context<'_>) -> Turn {
+        let (word, rest) = command(line);
+        if self.doubtful && COMMANDS.contains(&word.as_str()) {
+            self.exchange = None;
+            self.awaited.lose();
+        }
         if let Some(exchange) = &mut self.exchange {
             exchange.response(trimmed(line), PROTOCOL.name, cx);
             return Turn::Next;
         }
-        let (word, rest) = command(line);
         let (pending, turn) = match word.as_str() {
             "EHLO" | "LHLO" => {
                 self.offered = false;
@@ -63,6 +91,7 @@ impl Smtp {
             }
             "AUTH" => {
                 self.exchange = Some(Exchange::of_words(rest, PROTOCOL.name, cx));
+                self.doubtful = false;
                 upgrade::went_on(PROTOCOL.name, b"AUTH", cx);
                 (Pending::Auth, Turn::Next)
             }
@@ -88,6 +117,13 @@ impl Smtp {
                 property::Fact::say(PROTOCOL.name, "banner", said, cx);
             }
             _ => {}
+        }
+        if code == 334 && self.exchange.is_none() {
+            self.exchange = Exchange::prompted(said);
+            self.doubtful = false;
+            if self.exchange.is_some() {
+                self.awaited.expect(Pending::Auth);
+            }
         }
         // 334: the exchange goes on (RFC 4954 §4).
         if more || code == 334 {
