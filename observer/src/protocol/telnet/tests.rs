@@ -121,6 +121,24 @@ fn tls_follows_the_authentication_by_ssl() {
 }
 
 #[test]
+fn five_negotiations_of_one_side_are_telnet() {
+    let pieces = [
+        &b"\xff\xfd\x03\xff\xfb\x1f\xff\xfb\x21"[..],
+        b"\xff\xfd\x01",
+        b"\xff\xfc\x18",
+        b"\xff\xfa\x1f\x00\x50\x00\x18\xff\xf0",
+    ];
+    for direction in [REQUEST, RESPONSE] {
+        let acts: Vec<_> = pieces.iter().map(|piece| send(direction, piece)).collect();
+        assert_eq!(tcp(&acts).layers, ["telnet"]);
+        assert_eq!(tcp(&acts[..2]).layers, ["unknown"]);
+    }
+    let mut acts: Vec<_> = pieces.iter().map(|piece| send(REQUEST, piece)).collect();
+    acts.insert(0, send(RESPONSE, "no telnet"));
+    assert_eq!(tcp(&acts).layers, ["unknown"]);
+}
+
+#[test]
 fn one_side_or_one_byte_is_not_telnet() {
     let cases: [&[Act]; 5] = [
         &[send(RESPONSE, b"\xff\xfd\x18\xff\xfd\x20\xff\xfd\x23"), send(REQUEST, b"anna\r\n")],
