@@ -93,6 +93,14 @@ impl Frame {
     }
 }
 
+/// Whether a head is that of a control frame but for its length, which is over 125 (§5.5): a client's is masked, a server's
+/// is not (§5.1). One of some ten thousand heads of anything else is.
+fn is_overlong_control(head: &[u8], direction: Direction) -> bool {
+    let masked = matches!(head, [_, 0xfe | 0xff, ..]);
+    matches!(head, [0x88..=0x8a, 0x7e | 0x7f | 0xfe | 0xff, ..])
+        && masked == (direction == Direction::ToResponder)
+}
+
 impl Analyzer for WebsocketAnalyzer {
     fn data(&mut self, data: Data<'_>, cx: &mut Context<'_>) -> Progress {
         let mut rest = data.bytes;
@@ -108,6 +116,16 @@ impl Analyzer for WebsocketAnalyzer {
                         self.frames = self.frames.saturating_add(1);
                     }
                     Err(error) if error.is_truncated() && side.head.len() < MAX_HEAD => {}
+                    Err(error) if is_overlong_control(&side.head, data.direction) => {
+                        // It is WebSocket's all the same, which the peers agreed on in so many words.
+                        let protocol = PROTOCOL.name;
+                        cx.say(Fact::Malformed {
+                            protocol,
+                            direction: data.direction,
+                            error: Box::new(error),
+                        });
+                        return Progress::Done;
+                    }
                     Err(error) => return Progress::Malformed(error),
                 }
                 if side.frame.is_none_or(|frame| frame.left > 0) {
@@ -334,6 +352,26 @@ mod tests {
         assert_eq!(played.layers, ["http", "unknown"]);
         assert!(
             played.facts().iter().any(|fact| matches!(fact, Fact::Malformed { protocol: "websocket", .. }))
+        );
+    }
+
+    #[test]
+    fn an_overlong_control_frame_is_damage_of_websocket() {
+        let close = [&b"\x88\x7f\0\0\0\0\0\0\x01\x02\x03\xe8"[..], &[b'C'; 256]].concat();
+        for acts in [
+            vec![send(RESPONSE, &close)],
+            vec![send(RESPONSE, b"\x81\x05Hello"), send(RESPONSE, &close)],
+            vec![send(REQUEST, [b"\x8a\xfe\x01\0", &KEY[..], &[7; 256]].concat())],
+        ] {
+            let played = tcp(&upgraded(&acts));
+            assert_eq!(played.layers, ["http", "websocket"]);
+            let damage = |fact: &&Fact| matches!(fact, Fact::Malformed { protocol: "websocket", .. });
+            assert_eq!(played.facts().into_iter().filter(damage).count(), 1);
+        }
+        // A server that masks speaks something else.
+        assert_eq!(
+            tcp(&upgraded(&[send(RESPONSE, [&b"\x88\xff\0\0\0\0\0\0\x01\0"[..], &KEY].concat())])).layers,
+            ["http", "unknown"]
         );
     }
 
