@@ -186,6 +186,13 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_is_nothing() {
+        for port in [500, 4500] {
+            assert_eq!(play(Transport::Udp, port, &[send(REQUEST, [0x0a])]).layers, ["unknown"]);
+        }
+    }
+
+    #[test]
     fn esp_is_named_behind_ike() {
         let esp = [&[0xc1, 2, 3, 4, 0, 0, 0, 1][..], &[0x7e; 56]].concat();
         let ike = [&[0; 4][..], &header(0x20, 35, 46, 0x08, 1)].concat();
