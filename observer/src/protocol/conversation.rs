@@ -6,7 +6,7 @@
 
 use super::inner::{Event, Step};
 use super::probing::{Outcome, Probing, Refuted};
-use super::{Analyzer, Context, Earlier, Fact, Progress, Protocol, UNKNOWN_LAYER, Worth, find};
+use super::{Analyzer, Context, Earlier, Fact, Progress, Protocol, UNKNOWN_LAYER, Worth, find, tls};
 use crate::bytes::ParseError;
 use crate::flow::{Data, Direction, FlowInfo, Gap, Interest};
 use crate::observation::Basis;
@@ -181,6 +181,8 @@ impl Conversation {
         let Stage::Probing(probing) = std::mem::take(&mut self.stage) else { return };
         match outcome {
             Outcome::Claimed(protocol) => self.start(flow, protocol, probing, data, cx),
+            Outcome::Changed if self.has_room() => self.change(flow, &probing, data, cx),
+            Outcome::Changed => self.give_up(&probing, cx),
             Outcome::Unclaimed | Outcome::Undecided => self.give_up(&probing, cx),
         }
     }
@@ -217,6 +219,18 @@ impl Conversation {
             let outcome = probing.ask_again(flow, data, cx.limits.probe_bytes);
             self.stage = Stage::Probing(probing);
             self.decide(flow, outcome, data, cx);
+        }
+    }
+
+    /// Goes on with TLS behind what nobody claims: both sides began it, `data` last.
+    fn change(&mut self, flow: &FlowInfo, probing: &Probing, data: Data<'_>, cx: &mut Context<'_>) {
+        self.enter(UNKNOWN_LAYER);
+        self.begin(&tls::PROTOCOL, probing.refuted(), cx);
+        let (sample, frame, at) = probing.before_hellos();
+        (cx.frame, cx.at) = (frame, at);
+        cx.say(Fact::Unrecognised(Box::new(sample.judge())));
+        for event in probing.replay_hellos().chain([Event::Data(data)]) {
+            self.event(flow, event, cx);
         }
     }
 
@@ -497,6 +511,52 @@ mod tests {
         for size in 1..40 {
             let played = tcp(&cut(&acts, &[size]));
             assert_eq!((played.layers.as_slice(), played.facts().len()), (["dns"].as_slice(), 2), "{size}");
+        }
+    }
+
+    /// A record with a hello that says nothing but its version and random number.
+    fn hello(kind: u8) -> Vec<u8> {
+        let lists: &[u8] = if kind == 1 { &[0, 0, 2, 0xc0, 0x2f, 1, 0] } else { &[0, 0xc0, 0x2f, 0] };
+        let body = [&[3, 3][..], &[0x5a; 32], lists].concat();
+        let len = u8::try_from(body.len()).unwrap();
+        [&[22, 3, 3, 0, len + 4, kind, 0, 0, len][..], &body].concat()
+    }
+
+    #[test]
+    fn tls_behind_a_greeting_that_nobody_knows_is_tls() {
+        let greeting = [send(REQUEST, "NXSH-8.10.1\n"), send(RESPONSE, "NXD-8.10.1\n")];
+        let hellos = [send(REQUEST, hello(1)), send(RESPONSE, hello(2))];
+        let played = tcp(&[&greeting[..], &hellos].concat());
+        assert_eq!(played.layers, ["unknown", "tls"]);
+        assert_eq!(likeness(&played), Some((Likeness::Text, 23)));
+        let mut frames: Vec<_> = played.observations.iter().map(|seen| seen.frame).collect();
+        frames.dedup();
+        assert_eq!(frames, [2, 3, 4], "the text, and the hello of each side");
+        // What does not fit into the bytes that are kept is there all the same, or a gap.
+        let long = |kind, len| [hello(kind), [&[22, 3, 3, 0x10, 0][..], &vec![0; len]].concat()].concat();
+        let hellos = [send(REQUEST, long(1, 9000)), send(RESPONSE, long(2, 9000))];
+        assert_eq!(tcp(&[&greeting[..], &hellos].concat()).layers, ["unknown", "tls"]);
+        let hellos = [send(REQUEST, hello(1)), send(RESPONSE, hello(2))];
+        // One side's greeting is enough where the other begins with TLS.
+        let played = tcp(&[&greeting[..1], &hellos].concat());
+        assert_eq!(
+            (played.layers.as_slice(), likeness(&played)),
+            (&["unknown", "tls"][..], Some((Likeness::Text, 12)))
+        );
+        let said = |fact: &&Fact| matches!(fact, Fact::Tls(_));
+        assert!(played.facts().into_iter().filter(said).count() >= 2);
+    }
+
+    #[test]
+    fn half_a_handshake_behind_a_greeting_changes_nothing() {
+        let greeting = [send(REQUEST, "NXSH-8.10.1\n"), send(RESPONSE, "NXD-8.10.1\n")];
+        for more in [
+            vec![send(REQUEST, hello(1))],
+            vec![send(REQUEST, hello(1)), send(RESPONSE, hello(1))],
+            vec![send(REQUEST, hello(1)), send(RESPONSE, [&b"+"[..], &hello(2)].concat())],
+            vec![send(REQUEST, hello(1)), send(RESPONSE, &hello(2)[..5])],
+        ] {
+            assert_eq!(tcp(&[&greeting[..], &more].concat()).layers, ["unknown"]);
         }
     }
 

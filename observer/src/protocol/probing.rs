@@ -2,7 +2,7 @@
 
 use super::inner::Event;
 use super::unrecognised::Sample;
-use super::{Earlier, PROTOCOLS, Probe, ProbeInput, Protocol, quic};
+use super::{Earlier, PROTOCOLS, Probe, ProbeInput, Protocol, quic, tls};
 use crate::decode::Transport;
 use crate::flow::{Data, Direction, FlowInfo, Gap};
 use crate::source::FrameNumber;
@@ -15,6 +15,9 @@ const DATAGRAMS: u32 = 8;
 const PATIENCE: u64 = 16;
 /// The same, in bytes, where the flow's start was not captured: the next message may be behind a long body.
 const MIDSTREAM_PATIENCE: u64 = 1 << 20;
+
+/// Where in a record of TLS the kind of the first message stands.
+const HELLO_KIND: usize = 5;
 
 /// A set of protocols: one bit for each entry of [`PROTOCOLS`], which may have as many.
 pub(super) type Refuted = u128;
@@ -49,6 +52,9 @@ struct Head {
     declined_before: Refuted,
     /// Whether the bytes do not begin where the direction began.
     midstream: bool,
+    /// Where in `bytes` the piece begins that looks like TLS's first in this direction, although the direction did not begin
+    /// with it.
+    hello: Option<usize>,
     /// Whether every piece is probed as a beginning: the first bytes are the middle of something that nobody claims.
     piecewise: bool,
 }
@@ -67,6 +73,8 @@ struct Arrival {
 pub(super) enum Outcome {
     Undecided,
     Claimed(&'static Protocol),
+    /// Nobody claims what both directions began with, but TLS what they went on with: see [`Probing::replay_hellos`].
+    Changed,
     Unclaimed,
 }
 
@@ -92,8 +100,78 @@ impl Probing {
         self.datagram = is_datagram(flow);
         self.datagrams = self.datagrams.saturating_add(1);
         self.last = Some((data.frame, data.at));
+        let before = self.heads.get(data.direction.index()).map_or(0, |head| head.bytes.len());
         self.keep(data, probe_bytes);
-        self.ask_again(flow, data, probe_bytes)
+        let hello = before > 0 && self.note_hello(flow, data, before);
+        match self.ask_again(flow, data, probe_bytes) {
+            Outcome::Claimed(protocol) if is_tls(protocol) && self.is_answered_by(data) => Outcome::Changed,
+            Outcome::Undecided | Outcome::Unclaimed if hello && self.is_answered_by(data) => Outcome::Changed,
+            outcome => outcome,
+        }
+    }
+
+    /// Notes whether a piece of a stream, just kept behind `before` bytes, is TLS's first in its direction.
+    fn note_hello(&mut self, flow: &FlowInfo, data: Data<'_>, before: usize) -> bool {
+        let [0x16, 3, _, _, _, 1 | 2, ..] = data.bytes else { return false };
+        let Some(head) = self.heads.get_mut(data.direction.index()) else { return false };
+        // At least the kind of message is there to compare.
+        let kept = head.bytes.len().saturating_sub(before) > HELLO_KIND;
+        let refuted = self.refuted & bit_of(&tls::PROTOCOL) != 0;
+        if self.datagram || flow.midstream || head.midstream || refuted || !kept {
+            return false;
+        }
+        let Data { bytes, direction, .. } = data;
+        let port = flow.five_tuple.destination.port;
+        let input = ProbeInput { bytes, other: &[], earlier: &[], direction, midstream: true, port };
+        let begins = (tls::PROTOCOL.probe)(&input) == Probe::Match;
+        if begins {
+            head.hello.get_or_insert(before);
+        }
+        begins
+    }
+
+    /// Whether the other direction went on with TLS, in the other role.
+    fn is_answered_by(&self, data: Data<'_>) -> bool {
+        let other = self.heads.get(data.direction.reverse().index());
+        let other = other.and_then(|head| head.bytes.get(head.hello?.saturating_add(HELLO_KIND)));
+        other.is_some_and(|kind| Some(kind) != data.bytes.get(HELLO_KIND))
+    }
+
+    /// What comes before TLS in both directions, where [`Outcome::Changed`] says so, and where the last of it was.
+    pub(super) fn before_hellos(&self) -> (Sample<'_>, FrameNumber, Timestamp) {
+        let [to_responder, to_originator] = &self.heads;
+        let parts = [to_responder, to_originator]
+            .map(|head| head.bytes.get(..head.hello.unwrap_or(0)).unwrap_or_default());
+        let mut left = parts.map(<[u8]>::len);
+        let (mut frame, mut at) = (0, Timestamp::default());
+        for arrival in &self.arrivals {
+            if let Some(left) = left.get_mut(arrival.direction.index()).filter(|left| **left > 0) {
+                *left = left.saturating_sub(arrival.kept);
+                (frame, at) = (arrival.frame, arrival.at);
+            }
+        }
+        (Sample { parts }, frame, at)
+    }
+
+    /// What came from there on, before the piece that was taken last.
+    pub(super) fn replay_hellos(&self) -> impl Iterator<Item = Event<'_>> {
+        let mut cursors = [0_usize; 2];
+        self.arrivals.iter().flat_map(move |arrival| {
+            let Arrival { direction, kept, missing, frame, at } = *arrival;
+            let (mut bytes, mut begun) = (&[][..], false);
+            if let (Some(cursor), Some(head)) =
+                (cursors.get_mut(direction.index()), self.heads.get(direction.index()))
+            {
+                let begin = std::mem::replace(cursor, cursor.saturating_add(kept));
+                begun = begin >= head.hello.unwrap_or(0);
+                bytes = head.bytes.get(begin..*cursor).unwrap_or_default();
+            }
+            let data =
+                (begun && !bytes.is_empty()).then_some(Event::Data(Data { direction, bytes, frame, at }));
+            let gap =
+                (begun && missing > 0).then_some(Event::Gap(Gap { direction, len: missing, frame, at }));
+            data.into_iter().chain(gap)
+        })
     }
 
     /// Asks the probes that are left of `data`, which was taken before.
@@ -242,6 +320,10 @@ impl Probing {
 
 fn is_datagram(flow: &FlowInfo) -> bool {
     flow.five_tuple.transport == Transport::Udp
+}
+
+fn is_tls(protocol: &'static Protocol) -> bool {
+    std::ptr::eq(protocol, &raw const tls::PROTOCOL)
 }
 
 fn bit_of(protocol: &'static Protocol) -> Refuted {
