@@ -222,7 +222,7 @@ impl AppMemory {
                 _ => {}
             }
         }
-        let Some(session) = flow.tls.as_deref() else { return };
+        let Some(session) = facts::session(flow) else { return };
         let new = session.version().is_some_and(|version| version.of_tls() >= TlsVersion::TLS_1_3);
         if new && session.server_chain.is_none() {
             self.hidden_chains = self.hidden_chains.saturating_add(1);

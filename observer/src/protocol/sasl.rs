@@ -52,7 +52,7 @@ pub(super) fn answers_ntlm(token: &[u8]) -> bool {
 
 /// The bytes of a token that stands in base64, as far as they are looked at; one of which the end is missing loses some
 /// more.
-fn decoded(text: &[u8]) -> Vec<u8> {
+pub(super) fn decoded(text: &[u8]) -> Vec<u8> {
     let text = text.get(..MAX_TOKEN).unwrap_or(text);
     let (quads, _) = text.as_chunks::<4>();
     data_encoding::BASE64.decode(quads.as_flattened()).unwrap_or_default()

@@ -2,6 +2,7 @@
 
 use super::wire::Head;
 use super::{Credential, CredentialKind, Header};
+use crate::protocol::sasl;
 
 /// Secrets listed for one message.
 const MAX_CREDENTIALS: usize = 32;
@@ -64,7 +65,7 @@ pub(in super::super) fn in_fields(fields: &[Header], target: &str) -> Vec<Creden
     let mut found = Vec::new();
     for field in fields.iter().filter(|field| !field.value.is_empty()) {
         let kind = match field.name.as_str() {
-            "authorization" | "proxy-authorization" => Some(scheme(&field.value)),
+            "authorization" | "proxy-authorization" => scheme(&field.value),
             "cookie" => Some(CredentialKind::Cookie),
             name if is_key_field(name) => Some(CredentialKind::ApiKey),
             _ => None,
@@ -114,15 +115,20 @@ pub(super) fn in_body(body: &[u8], found: &mut Vec<Credential>) {
 }
 
 /// Of `Authorization` and `Proxy-Authorization`. Schemes that answer a challenge or sign the message do not give the
-/// secret away but let it be guessed offline, like Digest.
-fn scheme(value: &str) -> CredentialKind {
-    let scheme = value.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    match scheme.as_str() {
-        "basic" => CredentialKind::Basic,
-        "digest" | "ntlm" | "negotiate" | "hawk" | "signature" | "aws4-hmac-sha256" | "scram-sha-256" => {
-            CredentialKind::Digest
+/// secret away but let it be guessed offline, like Digest. `NTLM` and `Negotiate` (RFC 4559) do so in the last of their
+/// messages alone, and a Kerberos ticket gives nothing away.
+fn scheme(value: &str) -> Option<CredentialKind> {
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    match scheme.to_ascii_lowercase().as_str() {
+        "basic" => Some(CredentialKind::Basic),
+        "digest" | "hawk" | "signature" | "aws4-hmac-sha256" | "scram-sha-256" => {
+            Some(CredentialKind::Digest)
         }
-        _ => CredentialKind::Bearer,
+        "ntlm" | "negotiate" => {
+            let token = sasl::decoded(token.trim().as_bytes());
+            sasl::answers_ntlm(&token).then_some(CredentialKind::Digest)
+        }
+        _ => Some(CredentialKind::Bearer),
     }
 }
 
@@ -200,7 +206,7 @@ mod tests {
     fn fields_and_targets_are_searched() {
         let found = of_head(
             "GET http://u:p@shop.test/a?id=1&api_key=x&token= HTTP/1.1\nAuthorization: Basic eDp5\nCookie: a=b\n\
-             Proxy-Authorization: NTLM TlR\nX-API-Key: k\nX-Key: k\n\n",
+             Proxy-Authorization: NTLM TlRMTVNTUAADAAAABwcHBwcHBwcHBwcH\nX-API-Key: k\nX-Key: k\n\n",
         );
         let expected = [
             (CredentialKind::Basic, "authorization"),
@@ -212,6 +218,12 @@ mod tests {
         ];
         assert_eq!(found, expected.map(|(kind, name)| (kind, name.to_owned())));
         assert_eq!(of_head("GET /a@b:c?key=1 HTTP/1.1\nAuthorization:\n\n"), []);
+        // The first message of NTLM, and a Kerberos ticket.
+        for token in
+            ["NTLM TlRMTVNTUAABAAAABwcHBwcHBwcHBwcH", "Negotiate YIIBAgYJKoZIhvcSAQICAQBu", "Negotiate"]
+        {
+            assert_eq!(of_head(&format!("GET / HTTP/1.1\nAuthorization: {token}\n\n")), []);
+        }
     }
 
     #[test]
