@@ -142,7 +142,7 @@ pub(crate) fn response_to(flow: &Flow, index: u64) -> Option<(&Observation, &htt
 
 /// Whether the flow has an HTTP response that can be read, in the clear or decrypted.
 pub(crate) fn has_responses(flow: &Flow) -> bool {
-    leaves_device(flow) && super::responses::responses(flow).next().is_some()
+    leaves_device(flow) && super::responses::whole_responses(flow).next().is_some()
 }
 
 /// `GET http://shop.test/cart`, without the query, which may hold secrets.

@@ -1,6 +1,6 @@
 //! Strict-Transport-Security (RFC 6797), and what of it is remembered of a flow.
 
-use super::responses::{Reading, responses};
+use super::responses::{Reading, whole_responses};
 use crate::observation::Flow;
 use crate::protocol::http1::header;
 use crate::source::FrameNumber;
@@ -65,7 +65,9 @@ impl Protected {
             return None;
         }
         let mut found: Option<Self> = None;
-        for readable in responses(flow).filter(|readable| (200..400).contains(&readable.response.status)) {
+        for readable in
+            whole_responses(flow).filter(|readable| (200..400).contains(&readable.response.status))
+        {
             let frame = readable.observation.frame;
             let entry = found.get_or_insert(Self { first: frame, responses: 0, hsts: None });
             entry.responses = entry.responses.saturating_add(1);

@@ -37,8 +37,13 @@ pub(super) struct Readable<'a> {
     pub(super) request: Option<&'a Request>,
 }
 
-/// The final responses of `flow` whose head was read to its end and that are the far end's own: not a proxy's answer to
-/// `CONNECT`, not a search for a captive portal, whose answer is made to be empty or the portal's.
+/// Those of [`responses`] whose head was captured to its end: what is not in it was not sent.
+pub(super) fn whole_responses(flow: &Flow) -> impl Iterator<Item = Readable<'_>> {
+    responses(flow).filter(|readable| readable.response.whole)
+}
+
+/// The final responses of `flow` that are the far end's own: not a proxy's answer to `CONNECT`, not a search for a
+/// captive portal, whose answer is made to be empty or the portal's.
 pub(super) fn responses(flow: &Flow) -> impl Iterator<Item = Readable<'_>> {
     let leaves = facts::leaves_device(flow);
     let requests = || {
@@ -52,11 +57,7 @@ pub(super) fn responses(flow: &Flow) -> impl Iterator<Item = Readable<'_>> {
         let request = requests().find(|request| Some(request.index) == response.index);
         let other =
             request.is_some_and(|request| request.is_tunnel() || facts::is_connectivity_check(request));
-        (response.whole && response.status >= 200 && !other).then_some(Readable {
-            observation,
-            response,
-            request,
-        })
+        (response.status >= 200 && !other).then_some(Readable { observation, response, request })
     })
 }
 

@@ -35,7 +35,14 @@ impl Rule for InsecureCookie {
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let reading = Reading::of(flow);
         for readable in responses(flow) {
-            let fields = readable.response.headers.iter().filter(|header| header.name == "set-cookie");
+            let headers = readable.response.headers.as_slice();
+            // The last field of a head that is cut may be cut, too, and have lost its attributes.
+            let headers = if readable.response.whole {
+                headers
+            } else {
+                headers.split_last().map_or(&[][..], |(_, rest)| rest)
+            };
+            let fields = headers.iter().filter(|header| header.name == "set-cookie");
             let cookies = fields.filter_map(|header| Cookie::parse(&header.value));
             for cookie in cookies.filter(|cookie| !cookie.is_deletion(readable.observation.at)) {
                 let name: String = cookie.name.chars().take(MAX_NAME).collect();

@@ -2,7 +2,7 @@
 
 use crate::observation::Flow;
 use crate::protocol::http1::header;
-use crate::rules::responses::{Reading, responses};
+use crate::rules::responses::{Reading, whole_responses};
 use crate::rules::{Confidence, Finding, Rule, RuleContext, RuleInfo, declare_rule};
 
 declare_rule! {
@@ -32,7 +32,7 @@ impl Rule for MissingCsp {
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let reading = Reading::of(flow);
-        for readable in responses(flow).filter(|readable| readable.has_content()) {
+        for readable in whole_responses(flow).filter(|readable| readable.has_content()) {
             let document = readable.media_type();
             if !document.is_some_and(|known| matches!(known.as_str(), "text/html" | "application/xhtml+xml"))
             {

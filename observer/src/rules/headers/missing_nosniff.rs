@@ -2,7 +2,7 @@
 
 use crate::observation::Flow;
 use crate::protocol::http1::header;
-use crate::rules::responses::{Reading, responses};
+use crate::rules::responses::{Reading, whole_responses};
 use crate::rules::{Finding, Rule, RuleContext, RuleInfo, declare_rule};
 
 declare_rule! {
@@ -49,7 +49,7 @@ impl Rule for MissingNosniff {
 
     fn check_flow(&self, flow: &Flow, _cx: &RuleContext<'_>, report: &mut dyn FnMut(Finding)) {
         let reading = Reading::of(flow);
-        for readable in responses(flow).filter(|readable| readable.has_content()) {
+        for readable in whole_responses(flow).filter(|readable| readable.has_content()) {
             let media_type = readable.media_type();
             if media_type.as_deref().is_some_and(|media_type| !GUESSED.contains(&media_type)) {
                 continue;
