@@ -37,9 +37,9 @@ impl Held {
         drop(stream);
     }
 
-    fn errors(&self) -> String {
+    fn last_errors(&self) -> String {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().map(Stream::errors).unwrap_or_default()
+        held.as_ref().map(Stream::last_errors).unwrap_or_default()
     }
 }
 
@@ -53,7 +53,7 @@ impl Read for Words {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.output.read(buffer)?;
         if read == 0 && !buffer.is_empty() {
-            let errors = self.held.errors();
+            let errors = self.held.last_errors();
             if let Some(last) = errors.lines().rev().find(|line| !line.trim().is_empty()) {
                 return Err(io::Error::other(last.trim().to_owned()));
             }

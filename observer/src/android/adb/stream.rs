@@ -89,6 +89,22 @@ impl Stream {
         String::from_utf8_lossy(&kept).into_owned()
     }
 
+    /// All of its errors, where its output has ended: they come by a way of their own, and are waited for for a moment.
+    #[must_use]
+    pub fn last_errors(&self) -> String {
+        self.await_errors();
+        self.errors()
+    }
+
+    fn await_errors(&self) {
+        let last = Deadline::after(LAST_ERRORS);
+        while self.collector.as_ref().is_some_and(|collector| !collector.is_finished())
+            && last.left().is_some()
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Whether the way to the command is at its end: the command has ended, or the device is gone.
     #[must_use]
     pub fn has_ended(&mut self) -> bool {
@@ -103,12 +119,7 @@ impl Stream {
         drop(self.child.stdin.take());
         let deadline = Deadline::after(limit);
         let status = wait(&mut self.child, &self.doing, deadline)?;
-        let last = Deadline::after(LAST_ERRORS);
-        while self.collector.as_ref().is_some_and(|collector| !collector.is_finished())
-            && last.left().is_some()
-        {
-            thread::sleep(Duration::from_millis(5));
-        }
+        self.await_errors();
         let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
         let code = if self.marked { take_mark(&mut errors) } else { status.code() };
         let errors = String::from_utf8_lossy(&errors).into_owned();
