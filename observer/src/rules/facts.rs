@@ -101,6 +101,9 @@ pub(crate) fn clear_heads(flow: &Flow) -> impl Iterator<Item = (&Observation, &h
 
 /// The first final response of a flow in the clear of which no request was captured.
 pub(crate) fn clear_response_alone(flow: &Flow) -> Option<(&Observation, &http1::Response)> {
+    if !flow.layers.iter().any(|layer| is_http(layer)) {
+        return None;
+    }
     let mut found = None;
     for (observation, fact) in clear_messages(flow) {
         match fact {

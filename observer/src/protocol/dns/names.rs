@@ -59,6 +59,8 @@ struct Entry {
 #[derive(Clone, Debug)]
 struct Learned {
     name: String,
+    /// [`hash_of`] the name: most names of an address differ, and are told apart by it.
+    hash: u64,
     asker: Option<Arc<str>>,
     first: FrameNumber,
     again: VecDeque<FrameNumber>,
@@ -69,6 +71,13 @@ impl Learned {
     fn is_for(&self, asker: Option<&str>) -> bool {
         let (Some(asked), Some(asker)) = (self.asker.as_deref(), asker) else { return true };
         asked == asker
+    }
+
+    fn learn_again(&mut self, frame: FrameNumber) {
+        if self.again.len() >= FRAMES_PER_NAME {
+            self.again.pop_front();
+        }
+        self.again.push_back(frame);
     }
 
     /// The last time before `frame`.
@@ -113,20 +122,19 @@ impl NameMemory {
         self.order.remove(&entry.last);
         self.order.insert(self.learned, address);
         entry.last = self.learned;
-        // Clients mix the case of what they ask for, as a nonce.
-        let is_same =
-            |known: &Learned| known.name.eq_ignore_ascii_case(name) && known.asker.as_ref() == asker;
+        let hash = hash_of(name);
+        let is_same = |known: &Learned| {
+            known.hash == hash && known.name.eq_ignore_ascii_case(name) && known.asker.as_ref() == asker
+        };
         let known = entry.names.iter().position(is_same);
         let learned = match known.and_then(|index| entry.names.remove(index)) {
             Some(mut known) => {
-                if known.again.len() >= FRAMES_PER_NAME {
-                    known.again.pop_front();
-                }
-                known.again.push_back(frame);
+                known.learn_again(frame);
                 known
             }
             None => {
-                Learned { name: name.to_owned(), asker: asker.cloned(), first: frame, again: VecDeque::new() }
+                let (name, asker) = (name.to_owned(), asker.cloned());
+                Learned { name, hash, asker, first: frame, again: VecDeque::new() }
             }
         };
         if entry.names.len() >= NAMES_PER_ADDRESS {
@@ -204,6 +212,13 @@ impl NameMemory {
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
+}
+
+/// What names have in common that differ in letter case alone (FNV-1a): clients mix it in what they ask for, as a nonce.
+fn hash_of(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Adds the addresses that a response gives to names; an alias counts for the name that was asked for.
