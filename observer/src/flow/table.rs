@@ -637,6 +637,12 @@ mod tests {
         bench.tcp("<", 504, 1, "r", 3);
         let closed = bench.finish();
         assert_eq!(closed[0].1, ["<late@3", "<r@4"]);
+        // What is farther away than a window is of something else.
+        let mut bench = Bench::new(FlowLimits::default());
+        bench.tcp(">", 1, 2_000_000, "", 0);
+        bench.tcp("<", 1000, 1, "old", 1);
+        bench.tcp("<", 2_000_000, 1, "new", 2);
+        assert_eq!(bench.finish()[0].1, ["<new@3"]);
     }
 
     #[test]

@@ -14,6 +14,9 @@ const PATIENCE: u8 = 16;
 /// flow, and the receiver ignores them (RFC 9293 §3.10.7.4).
 const WINDOW: u32 = 1 << 24;
 
+/// The largest window without scaling (RFC 9293 §3.1).
+const UNSCALED_WINDOW: u32 = 0xffff;
+
 /// A TCP segment without its addresses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TcpSegment<'a> {
@@ -60,12 +63,13 @@ struct Stream {
 }
 
 impl Stream {
-    /// Moves offset 0 back to `sequence` while nothing has come. Where the SYN was not captured, offset 0 is what the other
+    /// Moves offset 0 back to `sequence`, by a window at most, while nothing has come. Where the SYN was not captured, offset 0 is what the other
     /// side acknowledged, and that may be damaged, or later than what is sent again. A single byte is a keep-alive
     /// (RFC 9293 §3.8.4).
     fn begin_no_later_than(&mut self, sequence: u32) {
         let nothing = self.assembler.next() == 0 && self.assembler.held_bytes() == 0;
-        if nothing && self.assembler.hole_end().is_none() && self.offset(sequence).is_none() {
+        let back = self.base.map_or(0, |base| base.wrapping_sub(sequence));
+        if nothing && self.assembler.hole_end().is_none() && (1..=UNSCALED_WINDOW).contains(&back) {
             self.base = Some(sequence);
         }
     }

@@ -16,6 +16,8 @@ const PATIENCE: u64 = 16;
 /// The same, in bytes, where the flow's start was not captured: the next message may be behind a long body.
 const MIDSTREAM_PATIENCE: u64 = 1 << 20;
 
+/// Bytes kept of a direction in which TLS may have begun behind something else.
+const HELLO_BYTES: usize = 16 << 10;
 /// Where in a record of TLS the kind of the first message stands.
 const HELLO_KIND: usize = 5;
 
@@ -248,7 +250,11 @@ impl Probing {
 
     fn keep(&mut self, data: Data<'_>, probe_bytes: usize) {
         let Some(head) = self.heads.get_mut(data.direction.index()) else { return };
-        let room = probe_bytes.saturating_sub(head.bytes.len());
+        // TLS behind a greeting is read from here; the hello alone is longer with keys of ML-KEM.
+        let begins_tls = matches!(data.bytes, [0x16, 3, _, _, _, 1 | 2, ..]);
+        let limit =
+            if begins_tls || head.hello.is_some() { HELLO_BYTES.max(probe_bytes) } else { probe_bytes };
+        let room = limit.saturating_sub(head.bytes.len());
         let kept = data.bytes.get(..room).unwrap_or(data.bytes);
         let missing = u64::try_from(data.bytes.len().saturating_sub(kept.len())).unwrap_or(u64::MAX);
         head.bytes.extend_from_slice(kept);

@@ -99,22 +99,40 @@ pub(crate) fn clear_heads(flow: &Flow) -> impl Iterator<Item = (&Observation, &h
     })
 }
 
-/// The first final response of a flow in the clear of which no request was captured.
+/// The first final response of a flow in the clear of which no request was captured, although there was one: not what
+/// answers nobody or what is no HTTP, nor what may answer a `CONNECT` or a search for a captive portal.
 pub(crate) fn clear_response_alone(flow: &Flow) -> Option<(&Observation, &http1::Response)> {
-    if !flow.layers.iter().any(|layer| is_http(layer)) {
+    let asked = flow.flow.counts.first().is_some_and(|counts| counts.payload > 0);
+    let gaps = flow.flow.tcp.is_some_and(|summary| summary.gaps > 0);
+    let may_be_missing = flow.flow.info.midstream || gaps || !asked;
+    if !may_be_missing || !flow.layers.iter().any(|layer| is_http(layer)) {
         return None;
     }
     let mut found = None;
     for (observation, fact) in clear_messages(flow) {
         match fact {
             http1::Fact::Request(_) => return None,
+            http1::Fact::Response(response) if response.status == REQUEST_TIMEOUT => return None,
             http1::Fact::Response(response) if response.status >= 200 && found.is_none() => {
-                found = Some((observation, response));
+                found = Some((observation, response)).filter(|_| !is_bare(response));
             }
             http1::Fact::Response(_) => {}
         }
     }
     found
+}
+
+/// What a server says that was asked nothing in time (RFC 9110 §15.5.9).
+const REQUEST_TIMEOUT: u16 = 408;
+
+/// Whether a success says nothing of any content.
+fn is_bare(response: &http1::Response) -> bool {
+    let field = |name| http1::header(&response.headers, name);
+    (200..300).contains(&response.status)
+        && response.whole
+        && field("content-type").is_none()
+        && field("transfer-encoding").is_none()
+        && field("content-length").is_none_or(|length| length.trim() == "0")
 }
 
 /// The heads of HTTP messages that crossed the network in the clear.

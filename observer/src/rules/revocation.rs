@@ -24,7 +24,6 @@ const VAGUE_TYPES: &[&str] = &[
     "application/pkcs7-crl",
     "application/x-pkcs7-certificates",
     "application/x-pkcs7-crl",
-    "application/x-x509-ca-cert",
     "application/x-x509-crl",
     "binary/octet-stream",
 ];
@@ -34,6 +33,23 @@ const ENDINGS: &[&str] = &[".crl", ".cer", ".crt", ".p7c"];
 
 /// Fields of a request in which a client says who it is.
 const IDENTIFYING: &[&str] = &["authorization", "cookie", "proxy-authorization"];
+
+/// Fields that a request for a file has, and none that an app may put its own words into.
+const ORDINARY: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "content-length",
+    "host",
+    "if-modified-since",
+    "if-none-match",
+    "pragma",
+    "proxy-connection",
+    "range",
+    "user-agent",
+];
 
 /// Parts of a path that are tried for an OCSP request: where the client leaves `/` as it is, base64 has some.
 const MAX_PARTS: usize = 16;
@@ -54,8 +70,12 @@ pub(crate) fn is_revocation(request: &Request, response: Option<&Response>) -> b
     let is_vague =
         answer.as_deref().is_none_or(|media_type| media_type.is_empty() || VAGUE_TYPES.contains(&media_type));
     let refuted = response.is_some_and(|response| (200..300).contains(&response.status)) && !is_vague;
+    // A name is less than a form: what is sent to it has to be a request for a file, and the answer one.
+    let fits = response.is_none_or(|response| response.status == 304 || response.status == 200 && is_vague);
+    let is_ordinary = request.headers.iter().all(|field| ORDINARY.contains(&field.name.as_str()));
+    let by_name = fits && is_ordinary && is_named_signed(path);
     let sent = media_type(header(&request.headers, "content-type"));
-    !refuted && (is_signed(sent.as_deref()) || asks_for_signed(request, path))
+    !refuted && (is_signed(sent.as_deref()) || is_get(request) && (by_name || ends_in_ocsp_request(path)))
 }
 
 /// Whether the response, whose request was not captured, hands over such an object, by its media type.
@@ -67,21 +87,22 @@ fn is_signed(media_type: Option<&str>) -> bool {
     media_type.is_some_and(|media_type| SIGNED_TYPES.contains(&media_type))
 }
 
-/// Whether the request alone says so: a GET without a body, for a file with such a name, or with an OCSP request at the
-/// end of its path ([RFC 6960 A.1](https://datatracker.ietf.org/doc/html/rfc6960#appendix-A.1)).
-fn asks_for_signed(request: &Request, path: &str) -> bool {
+/// Whether the request is a GET without a body.
+fn is_get(request: &Request) -> bool {
     let length = header(&request.headers, "content-length").map(str::trim);
     let has_body =
         length.is_some_and(|length| length != "0") || header(&request.headers, "transfer-encoding").is_some();
-    if request.method != "GET" || has_body {
-        return false;
-    }
-    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let is_file = ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending));
-    is_file || ends_in_ocsp_request(path)
+    request.method == "GET" && !has_body
 }
 
-/// Whether some part of the path, up to its end, is an OCSP request in base64.
+/// Whether the path ends like the name of such a file.
+fn is_named_signed(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
+}
+
+/// Whether some part of the path, up to its end, is an OCSP request in base64 ([RFC 6960
+/// A.1](https://datatracker.ietf.org/doc/html/rfc6960#appendix-A.1)).
 fn ends_in_ocsp_request(path: &str) -> bool {
     let path = without_scheme(path);
     let parts = path.match_indices('/').filter_map(|(at, slash)| path.get(at + slash.len()..));
@@ -162,7 +183,7 @@ mod tests {
             let asked = get(target);
             assert!(is_revocation(&asked, None), "{target}");
             assert!(is_revocation(&asked, Some(&response(304, ""))), "{target}");
-            assert!(is_revocation(&asked, Some(&response(404, "text/html"))), "{target}");
+            assert_eq!(is_revocation(&asked, Some(&response(404, "text/html"))), target == OCSP, "{target}");
             assert!(is_revocation(&asked, Some(&response(200, "application/octet-stream"))), "{target}");
         }
         for target in ["/", "/.crl", "/list.crl/user", "/MFEwTzBNMEsw", "/MAh1c2VyPWJvYg==", "/crl"] {
@@ -186,10 +207,11 @@ mod tests {
 
     #[test]
     fn another_answer_refutes_it() {
-        for answer in ["text/html; charset=utf-8", "application/json"] {
+        for answer in ["text/html; charset=utf-8", "application/json", "application/x-x509-ca-cert"] {
             assert!(!is_revocation(&get("/list.crl"), Some(&response(200, answer))));
             assert!(!is_revocation(&get(OCSP), Some(&response(200, answer))));
         }
+        assert!(!is_revocation(&get("/alice/root.crt"), Some(&response(204, ""))));
         assert!(is_revocation(&get("/latest"), Some(&response(200, "application/pkix-crl"))));
     }
 
@@ -210,6 +232,9 @@ mod tests {
                 answer
             ));
         }
+        let fields = [("host", "pki.test"), ("accept", "*/*"), ("x-device-id", "3569")];
+        assert!(!is_revocation(&request("GET", "/list.crl", &fields), None));
+        assert!(is_revocation(&request("GET", "/list.crl", &fields[..2]), None));
         assert!(!is_revocation(&request("POST", "/list.crl", &[]), None));
         assert!(!is_revocation(&request("GET", "/list.crl", &[("content-length", "9")]), None));
     }

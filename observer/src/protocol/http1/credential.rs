@@ -118,7 +118,7 @@ pub(super) fn in_body(body: &[u8], found: &mut Vec<Credential>) {
 /// secret away but let it be guessed offline, like Digest. `NTLM` and `Negotiate` (RFC 4559) do so in the last of their
 /// messages alone, and a Kerberos ticket gives nothing away.
 fn scheme(value: &str) -> Option<CredentialKind> {
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    let (scheme, token) = value.split_once([' ', '\t']).unwrap_or((value, ""));
     match scheme.to_ascii_lowercase().as_str() {
         "basic" => Some(CredentialKind::Basic),
         "digest" | "hawk" | "signature" | "aws4-hmac-sha256" | "scram-sha-256" => {
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn fields_and_targets_are_searched() {
         let found = of_head(
-            "GET http://u:p@shop.test/a?id=1&api_key=x&token= HTTP/1.1\nAuthorization: Basic eDp5\nCookie: a=b\n\
+            "GET http://u:p@shop.test/a?id=1&api_key=x&token= HTTP/1.1\nAuthorization: Basic\teDp5\nCookie: a=b\n\
              Proxy-Authorization: NTLM TlRMTVNTUAADAAAABwcHBwcHBwcHBwcH\nX-API-Key: k\nX-Key: k\n\n",
         );
         let expected = [

@@ -128,7 +128,8 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, ParseError> {
 /// Whether `bytes` begin with a whole request line that states no version. Fields may follow it, of a client that got
 /// the line wrong, or nothing (RFC 1945 §4.1).
 pub(super) fn states_no_version(bytes: &[u8]) -> bool {
-    let (line, whole) = first_line(bytes);
+    // No longer than its target may be.
+    let (line, whole) = first_line(bytes.get(..MAX_TARGET).unwrap_or(bytes));
     whole && simple_request(line).is_some()
 }
 
@@ -291,6 +292,15 @@ mod tests {
         for line in ["GET", "GET /a", "GET /a ", "GET /a b", "G\u{1}T /a HTT", " /a HTT", "HTTP/1.1 200 H"] {
             assert_eq!(cut(line), None, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_line_without_a_version_is_looked_for_as_far_as_a_target_may_go() {
+        let line = |len: usize| [b"GET /".as_slice(), &vec![b'a'; len], b"\r\nA: b\r\n"].concat();
+        assert!(states_no_version(&line(100)));
+        assert!(!states_no_version(&line(MAX_TARGET)));
+        assert!(!states_no_version(b"GET /a HTTP/1.1\r\n"));
+        assert!(!states_no_version(b"GET /a"));
     }
 
     #[test]

@@ -11,8 +11,8 @@ declare_rule! {
     /// undone, and of media, with the bits of evidence against chance. Entropy is shown and never decides.
     /// ## Fails when
     /// They are text of 16 bytes at least, or evidence of 40 bits speaks for a format, and the flow leaves the
-    /// device. Over UDP it is noted as low, and on port 22, too: SSH names its algorithms in text before it
-    /// encrypts.
+    /// device. Over UDP it is noted as low; and on port 22 and before TLS, too: SSH and others greet in text before
+    /// they encrypt.
     /// ## Blind spots
     /// A readable beginning may lead to encryption. Formats that are not known here, and short messages with
     /// few constraints, look opaque. Flows whose start was not captured are not judged.
@@ -54,7 +54,8 @@ impl Rule for CleartextUnknown {
             finding = finding.detail("items", evidence.items).detail("evidence_bits", evidence.bits);
         }
         let begins_like_ssh = flow.flow.info.five_tuple.destination.port == SSH_PORT;
-        report(if flow.flow.tcp.is_none() || begins_like_ssh {
+        let leads_to_tls = flow.layers.contains(&"tls") && fact.likeness == Likeness::Text;
+        report(if flow.flow.tcp.is_none() || begins_like_ssh || leads_to_tls {
             finding.severity(Severity::Low).confidence(Confidence::Tentative)
         } else {
             finding
