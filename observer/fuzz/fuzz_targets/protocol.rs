@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
     secrets.set_growing(true);
     let mut issued = Vec::new();
     let mut ciphertext = 0;
+    let mut trials = tls::Trials::default();
     let mut inner = Inner::default();
     let mut resolutions = Vec::new();
     let mut transfers = Vec::new();
@@ -41,6 +42,7 @@ fuzz_target!(|data: &[u8]| {
             cut_short: &mut cut_short,
             secrets: &secrets,
             ciphertext: &mut ciphertext,
+            trials: &mut trials,
             certificates: &mut certificates,
             limits: &limits,
             frame,

@@ -251,9 +251,9 @@ impl Probing {
     fn keep(&mut self, data: Data<'_>, probe_bytes: usize) {
         let Some(head) = self.heads.get_mut(data.direction.index()) else { return };
         // TLS behind a greeting is read from here; the hello alone is longer with keys of ML-KEM.
-        let begins_tls = matches!(data.bytes, [0x16, 3, _, _, _, 1 | 2, ..]);
-        let limit =
-            if begins_tls || head.hello.is_some() { HELLO_BYTES.max(probe_bytes) } else { probe_bytes };
+        let is_behind = !head.bytes.is_empty();
+        let hello = is_behind && matches!(data.bytes, [0x16, 3, _, _, _, 1 | 2, ..]) || head.hello.is_some();
+        let limit = if hello { HELLO_BYTES.max(probe_bytes) } else { probe_bytes };
         let room = limit.saturating_sub(head.bytes.len());
         let kept = data.bytes.get(..room).unwrap_or(data.bytes);
         let missing = u64::try_from(data.bytes.len().saturating_sub(kept.len())).unwrap_or(u64::MAX);

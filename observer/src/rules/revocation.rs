@@ -72,8 +72,8 @@ pub(crate) fn is_revocation(request: &Request, response: Option<&Response>) -> b
     let refuted = response.is_some_and(|response| (200..300).contains(&response.status)) && !is_vague;
     // A name is less than a form: what is sent to it has to be a request for a file, and the answer one.
     let fits = response.is_none_or(|response| response.status == 304 || response.status == 200 && is_vague);
-    let is_ordinary = request.headers.iter().all(|field| ORDINARY.contains(&field.name.as_str()));
-    let by_name = fits && is_ordinary && is_named_signed(path);
+    let is_ordinary = || request.headers.iter().all(|field| ORDINARY.contains(&field.name.as_str()));
+    let by_name = is_named_signed(path) && fits && is_ordinary();
     let sent = media_type(header(&request.headers, "content-type"));
     !refuted && (is_signed(sent.as_deref()) || is_get(request) && (by_name || ends_in_ocsp_request(path)))
 }
@@ -106,7 +106,8 @@ fn is_named_signed(path: &str) -> bool {
 fn ends_in_ocsp_request(path: &str) -> bool {
     let path = without_scheme(path);
     let parts = path.match_indices('/').filter_map(|(at, slash)| path.get(at + slash.len()..));
-    parts.take(MAX_PARTS).any(|part| {
+    // The tag of a SEQUENCE, in base64.
+    parts.take(MAX_PARTS).filter(|part| part.starts_with('M')).any(|part| {
         let decoded = percent_decoded(part);
         let text = decoded.as_slice();
         let der = BASE64.decode(text).or_else(|_| BASE64_NOPAD.decode(text));
