@@ -59,6 +59,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The reason why there is no packet in it (yet).
+    #[inline]
     pub fn decode(
         &mut self,
         frame: &Frame<'_>,

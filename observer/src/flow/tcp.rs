@@ -126,6 +126,7 @@ impl Tcp {
     }
 
     /// Takes a segment; hands out what is in order now. `held_in_shard` is what all flows of the shard hold.
+    #[inline]
     pub(super) fn ingest(
         &mut self,
         direction: Direction,
